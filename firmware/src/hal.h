@@ -1,0 +1,43 @@
+/* What the protocol needs from a board. One file implements it for a family of boards. */
+#ifndef OFA_HAL_H
+#define OFA_HAL_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Prepares the serial line, the counter and the stack paint. Called once, before everything else. */
+void ofa_hal_init(void);
+
+/* The next byte from the host; waits for it. */
+uint8_t ofa_hal_read(void);
+
+/* Sends one byte to the host; may buffer it until ofa_hal_flush. */
+void ofa_hal_write(uint8_t byte);
+
+/* Sends what is buffered. */
+void ofa_hal_flush(void);
+
+/* Restarts the counter, so that equal work gives equal counts. */
+void ofa_hal_counter_start(void);
+
+/* Stops the counter: its ticks since ofa_hal_counter_start. */
+uint64_t ofa_hal_counter_stop(void);
+
+/* What counts ("systick", "dwt", "micros") and how many ticks it makes in a second. */
+const char *ofa_hal_counter_name(void);
+uint32_t ofa_hal_counter_hz(void);
+
+/* Clock of the core in Hz, 0 where it is not known. */
+uint32_t ofa_hal_core_hz(void);
+
+/* Most bytes of stack in use since the start, interrupts included. */
+uint32_t ofa_hal_stack_used(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

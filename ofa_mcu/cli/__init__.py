@@ -1,0 +1,45 @@
+"""The command line: one file per verb, no logic.
+
+Verbs import what they need when they run, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ofa_mcu.errors import OfaMcuError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="ofa-mcu",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """One trained network, a firmware for every microcontroller."""
+
+
+def _register_verbs() -> None:
+    from ofa_mcu.cli import boards, train
+
+    for verb in (train, boards):
+        verb.register(app)
+
+
+_register_verbs()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a user's mistake ends in one sentence on stderr and the right exit code."""
+    try:
+        app(args=arguments)
+    except OfaMcuError as error:
+        print(f"ofa-mcu: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

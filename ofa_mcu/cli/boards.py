@@ -1,0 +1,123 @@
+"""`ofa-mcu boards`: the boards the tool knows, and what it knows about one of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ofa_mcu.profiles import BoardProfile
+
+__all__ = ["register"]
+
+SCHEMA = 1
+UNKNOWN = "unknown"
+
+JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout instead of a table.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb `boards` and its `show` to the application."""
+    boards = typer.Typer(help="List the boards, or show one board with the source of every figure.")
+    boards.callback(invoke_without_command=True)(list_boards)
+    boards.command("show")(show_board)
+    app.add_typer(boards, name="boards")
+
+
+def list_boards(context: typer.Context, as_json: JSON = False) -> None:
+    """List the boards, or show one board with the source of every figure.
+
+    A profile is a TOML file; put your own into a folder and name the folder in OFA_MCU_BOARDS, or give the file
+    itself wherever a board is asked for.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from ofa_mcu.profiles import all_profiles
+
+    profiles = all_profiles()
+    if as_json:
+        typer.echo(json.dumps({"schema": SCHEMA, "boards": [board_json(profile) for profile in profiles]}))
+        return
+    print_table(
+        ["id", "name", "core", "clock", "SRAM", "flash", "twin"],
+        [
+            [
+                profile.id,
+                profile.name,
+                profile.core,
+                f"{profile.clock_hz / 1e6:g} MHz",
+                f"{profile.ram_bytes / 1024:g} KiB",
+                f"{profile.flash_bytes / 1024:g} KiB",
+                "none" if profile.emulator is None else profile.emulator.machine,
+            ]
+            for profile in profiles
+        ],
+    )
+
+
+def show_board(
+    board: Annotated[str, typer.Argument(help="Id of a board, or the path of a profile (.toml).", metavar="ID")],
+    as_json: JSON = False,
+) -> None:
+    """Show all that is known about one board, with the source of every figure."""
+    from ofa_mcu.profiles import load_profile
+
+    profile = load_profile(board)
+    if as_json:
+        typer.echo(json.dumps({"schema": SCHEMA, "board": board_json(profile)}))
+        return
+    rows = [
+        [name if line == 0 else "", text, profile.sources.get(name, "") if line == 0 else ""]
+        for name, value in profile.to_dict().items()
+        if name != "sources"
+        for line, text in enumerate(lines_of(value))
+    ]
+    print_table(["field", "value", "source"], rows)
+
+
+def board_json(profile: BoardProfile) -> dict[str, Any]:
+    """All fields of a profile; null where unknown."""
+    return profile.to_dict() | {"usb": list(profile.usb) or None}
+
+
+def lines_of(value: object) -> list[str]:
+    """The value of one field as the lines of a table cell."""
+    match value:
+        case None | ():
+            return [UNKNOWN]
+        case bool():
+            return ["yes" if value else "no"]
+        case {"name": name, "origin": int(origin), "bytes": int(size)}:
+            return [f"{name}: {size} B at 0x{origin:08x}"]
+        case dict():
+            return [f"{key}: {hexadecimal(key, item)}" for key, item in value.items()]
+        case tuple():
+            return [line for item in value for line in lines_of(item)]
+        case _:
+            return [str(value)]
+
+
+def hexadecimal(key: str, value: object) -> str:
+    """Addresses in hexadecimal, an absent value as a dash."""
+    if isinstance(value, int) and key.endswith(("_origin", "_base")):
+        return f"0x{value:08x}"
+    return "-" if value is None else str(value)
+
+
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    """A plain table on stdout; as wide as the terminal, or as wide as it needs to be in a pipe."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 10_000
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in header:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

@@ -1,0 +1,65 @@
+"""Pieces of C text: arrays, initializers, identifiers, comments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Fields", "array_definition", "comment", "identifier", "initializer"]
+
+Fields = Mapping[str, "int | str | Fields"]
+"""Members of a C initializer in order: a number, an expression, or a nested initializer."""
+
+_LINE = 118
+_TYPES = {np.dtype(np.int8): "int8_t", np.dtype(np.int32): "int32_t"}
+
+
+def identifier(name: str) -> str:
+    """The name with everything but ASCII letters and digits turned to single underscores."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+
+
+def comment(text: str) -> str:
+    """The text as a block comment; what could end it early is broken up."""
+    safe = text.encode("ascii", "replace").decode("ascii").replace("*/", "* /").replace("/*", "/ *")
+    return f"/* {safe} */"
+
+
+def array_definition(name: str, values: NDArray[np.int8] | NDArray[np.int32], per_line: int) -> str:
+    """`const <type> <name>[n] = {...};` aligned to 4 bytes, at most `per_line` numbers a line."""
+    numbers: list[str] = [_number(value) for value in values.ravel().tolist()]
+    lines = [f"const {_TYPES[values.dtype]} {name}[{len(numbers)}] __attribute__((aligned(4))) = {{"]
+    for start in range(0, len(numbers), per_line):
+        lines.append("    " + ", ".join(numbers[start : start + per_line]) + ",")
+    lines.append("};")
+    return "\n".join(lines)
+
+
+def initializer(fields: Fields, indent: int) -> Sequence[str]:
+    """Lines of designated members, as many to a line as fit; nested initializers stand alone."""
+    lines: list[str] = []
+    margin = " " * indent
+    current = ""
+    for key, value in fields.items():
+        if isinstance(value, Mapping):
+            if current:
+                lines.append(margin + current)
+            current = ""
+            lines += [f"{margin}.{key} = {{", *initializer(value, indent + 4), f"{margin}}},"]
+            continue
+        item = f".{key} = {_number(value) if isinstance(value, int) else value},"
+        if current and len(margin) + len(current) + 1 + len(item) > _LINE:
+            lines.append(margin + current)
+            current = ""
+        current = f"{current} {item}" if current else item
+    if current:
+        lines.append(margin + current)
+    return lines
+
+
+def _number(value: int) -> str:
+    # The literal -2147483648 is a long in C.
+    return "INT32_MIN" if value == -(1 << 31) else str(value)

@@ -1,0 +1,110 @@
+"""Builds a project with PlatformIO; what goes wrong comes back as one sentence."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ofa_mcu.devices.pio import run_pio
+from ofa_mcu.devices.project import Project
+from ofa_mcu.errors import InfeasibleError, OfaMcuError, UsageError
+
+__all__ = ["Build", "build_failure", "build_project"]
+
+OVERFLOW = re.compile(r"region `(\w+)' overflowed by (\d+) bytes")
+TOO_LARGE = re.compile(r"The (program|data) size \((\d+) bytes\) is greater than maximum allowed \((\d+) bytes\)")
+COMPILER = re.compile(r"^(.+?:\d+(?::\d+)?: (?:fatal )?error: .+)$", re.MULTILINE)
+UNDEFINED = re.compile(r"undefined reference to `(\w+)'")
+NO_PACKAGE = re.compile(r"(?:UnknownPackageError|Could not find the package with) ?:?\s*(.+)")
+PLAIN = re.compile(r"^(?:Error:|\w+Error:)\s*(.+)$", re.MULTILINE)
+MEMORY = {"RAM": "RAM", "FLASH": "flash", "program": "flash", "data": "RAM"}
+OFFLINE_SIGNS = ("HTTPClientError", "InternetConnectionError", "ConnectionError", "Name or service not known")
+
+
+@dataclass(frozen=True)
+class Build:
+    """A finished build: the linked image, how long it took, and what PlatformIO printed."""
+
+    elf: Path
+    environment: str
+    seconds: float
+    log: str
+
+
+def build_project(
+    project: Project,
+    environment: str | None = None,
+    *,
+    build_dir: Path | None = None,
+    timeout_s: float = 900.0,
+    jobs: int | None = None,
+) -> Build:
+    """Builds one environment, the emulated twin where none is named.
+
+    UsageError where the project has no such environment, InfeasibleError where the image exceeds the board's flash or
+    RAM, OfaMcuError for everything else (compiler or registry missing, a mistake in the sources).
+    """
+    environment = environment or project.emulated_environment or project.board_environment
+    if environment is None or environment not in (project.emulated_environment, project.board_environment):
+        raise UsageError(f"The project {project.folder} has no environment {environment}; see its platformio.ini.")
+    begin = time.monotonic()
+    arguments = ("-j", str(jobs)) if jobs else ()
+    result = run_pio(project, environment, *arguments, build_dir=build_dir, timeout_s=timeout_s)
+    log = project.folder / ".pio" / f"{environment}.log"
+    save(log, result.output)
+    if result.code:
+        raise build_failure(result.output, project.board, log)
+    elf = (build_dir or project.folder / ".pio" / "build") / environment / "firmware.elf"
+    if not elf.is_file():
+        raise OfaMcuError(f"PlatformIO ended well but left no {elf}; look into {log}.")
+    return Build(elf, environment, time.monotonic() - begin, result.output)
+
+
+def save(path: Path, text: str) -> None:
+    """Writes a file that appears whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def build_failure(output: str, board: str, log: Path) -> OfaMcuError:
+    """The error for what PlatformIO printed; the first cause that explains the rest wins."""
+    excess = overflows(output)
+    if excess:
+        parts = " and ".join(f"its {memory} by {count} bytes" for memory, count in excess.items())
+        return InfeasibleError(
+            f"The image exceeds {board}: {parts}; choose a smaller subnet (--max-sram, --max-flash).",
+            {"constraint": "flash" if "flash" in excess else "sram", "excess_bytes": dict(excess)},
+        )
+    if "is not on PATH" in output and "gcc" in output:
+        return OfaMcuError(
+            "The compiler arm-none-eabi-gcc is not on PATH; install it "
+            "(apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi)."
+        )
+    if any(sign in output for sign in OFFLINE_SIGNS):
+        return OfaMcuError(
+            f"PlatformIO needs a package for {board} and cannot reach its registry; connect to the network once, or "
+            "install the SCons that it wants (ofa-mcu doctor) and build the emulated twin."
+        )
+    for pattern, sentence in (
+        (NO_PACKAGE, "PlatformIO cannot find a package: {}"),
+        (COMPILER, "The compiler refused the firmware: {}"),
+        (UNDEFINED, "The firmware lacks the function {} (undefined at link time)"),
+        (PLAIN, "PlatformIO failed: {}"),
+    ):
+        found = pattern.search(output)
+        if found:
+            return OfaMcuError(f"{sentence.format(' '.join(found[1].split()).rstrip('.'))}; the whole log is in {log}.")
+    return OfaMcuError(f"PlatformIO could not build for {board}; the whole log is in {log}.")
+
+
+def overflows(output: str) -> dict[str, int]:
+    """Bytes by which the image exceeds flash and RAM, from the linker's or PlatformIO's own check."""
+    excess = {MEMORY.get(name, name): int(count) for name, count in OVERFLOW.findall(output)}
+    for name, size, maximum in TOO_LARGE.findall(output):
+        excess.setdefault(MEMORY[name], int(size) - int(maximum))
+    return excess

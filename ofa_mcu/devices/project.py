@@ -1,0 +1,170 @@
+"""A complete PlatformIO project for one board: firmware, kernels, model, platform; anyone can open it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ofa_mcu.errors import UsageError
+from ofa_mcu.profiles import BoardProfile
+from ofa_mcu.profiles.profile import Emulator
+from ofa_mcu.resources import resource
+
+__all__ = ["DEFAULT_STACK_BYTES", "Project", "write_project"]
+
+DEFAULT_STACK_BYTES = 2048
+"""Stack reserve where the caller gives none; `firmware/src/config.h` holds the same figure."""
+
+MODEL_FOLDER = Path("src", "model")
+MANIFEST_URL = "https://www.qemu.org/docs/master/system/arm/mps2.html"
+
+INI_HEAD = """\
+; Written by ofa-mcu for {name}.
+;   pio run -e {first}             builds
+;   pio run -e {first} -t upload   {upload}
+
+[platformio]
+default_envs = {first}
+"""
+
+INI_EMULATED = """
+; The emulated twin: the board's own memory sizes, the nearest core, no network needed.
+[env:{environment}]
+platform = symlink://${{PROJECT_DIR}}/platform/ofabaremetal
+board = {environment}
+build_src_filter = +<*> -<hal_arduino.cpp>
+"""
+
+INI_BOARD = """
+; The board itself.
+[env:{environment}]
+platform = {platform}
+board = {board}
+framework = {framework}
+upload_protocol = {upload_protocol}
+monitor_speed = 115200
+build_src_filter = +<*> -<hal_cmsdk.c> -<main.c>
+build_unflags = -Os
+build_flags =
+    -O2
+    '-DOFA_BOARD="{environment}"'
+    -DOFA_STACK_BYTES={stack_bytes}
+"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A PlatformIO project on disk; an environment is None where the board has none of that kind."""
+
+    folder: Path
+    board: str
+    emulated_environment: str | None
+    board_environment: str | None
+
+
+def write_project(
+    folder: Path,
+    profile: BoardProfile,
+    model_files: Mapping[str, str],
+    stack_bytes: int = DEFAULT_STACK_BYTES,
+) -> Project:
+    """Writes the project into `folder`, complete or not at all; a project that lay there is replaced.
+
+    `model_files` maps names (`ofa_model.c`) to the text of the generated files, which go to `src/model/`.
+    `stack_bytes` is the stack reserve, a multiple of 16. UsageError where `folder` holds something that is no
+    PlatformIO project, or where the board can be neither built for nor emulated.
+    """
+    folder = folder.absolute()
+    if folder.exists() and not replaceable(folder):
+        raise UsageError(f"{folder} exists and holds no PlatformIO project; choose another folder or empty it.")
+    if profile.platformio is None and profile.emulator is None:
+        raise UsageError(f"Board {profile.id} has neither PlatformIO names nor an emulator twin; nothing can be built.")
+    if stack_bytes <= 0 or stack_bytes % 16:
+        raise UsageError(f"The stack reserve must be a positive multiple of 16 bytes, not {stack_bytes}.")
+    emulated = f"{profile.id}_emulated" if profile.emulator else None
+    real = profile.id if profile.platformio else None
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
+        fresh = Path(name) / "new"
+        copy_template(fresh)
+        for file, text in model_files.items():
+            write(fresh / MODEL_FOLDER / file, text)
+        write(fresh / "platformio.ini", project_ini(profile, stack_bytes))
+        if profile.emulator is not None:
+            manifest = twin_manifest(profile, profile.emulator, stack_bytes)
+            write(fresh / "boards" / f"{emulated}.json", json.dumps(manifest, indent=1) + "\n")
+        if folder.exists():
+            os.rename(folder, Path(name) / "old")
+        os.rename(fresh, folder)
+    return Project(folder, profile.id, emulated, real)
+
+
+def replaceable(folder: Path) -> bool:
+    """Whether the folder is empty or an earlier project."""
+    return folder.is_dir() and ((folder / "platformio.ini").is_file() or not any(folder.iterdir()))
+
+
+def copy_template(folder: Path) -> None:
+    """The firmware's own sources, the kernels and the local platform."""
+    template = resource("firmware")
+    for part in ("src", "lib", "platform"):
+        if (template / part).is_dir():
+            shutil.copytree(
+                template / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", "model")
+            )
+
+
+def write(path: Path, text: str) -> None:
+    """One file of a folder that is not visible yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def project_ini(profile: BoardProfile, stack_bytes: int) -> str:
+    """The project's platformio.ini: the twin first, for it builds everywhere."""
+    first = f"{profile.id}_emulated" if profile.emulator else profile.id
+    upload = "runs it in QEMU, the serial line in the terminal" if profile.emulator else "flashes the board"
+    text = INI_HEAD.format(name=profile.name, first=first, upload=upload)
+    if profile.emulator is not None:
+        text += INI_EMULATED.format(environment=first)
+    if profile.platformio is not None:
+        names = profile.platformio
+        text += INI_BOARD.format(
+            environment=profile.id,
+            platform=names.platform,
+            board=names.board,
+            framework=names.framework,
+            upload_protocol=names.upload_protocol,
+            stack_bytes=stack_bytes,
+        )
+    return text
+
+
+def twin_manifest(profile: BoardProfile, twin: Emulator, stack_bytes: int) -> dict[str, object]:
+    """PlatformIO's board manifest of the emulated twin; the local platform's builder reads it."""
+    return {
+        "build": {
+            "cpu": twin.core,
+            "fpu": twin.fpu or "",
+            "f_cpu": f"{twin.systick_hz}L",
+            "mcu": twin.core,
+            "ofa_board": profile.id,
+            "qemu_machine": twin.machine,
+            "qemu_shift": twin.icount_shift,
+            "flash_origin": f"{twin.flash_origin:#010x}",
+            "ram_origin": f"{twin.ram_origin:#010x}",
+            "stack_bytes": stack_bytes,
+            "uart_base": f"{twin.uart_base:#010x}",
+            "systick_hz": twin.systick_hz,
+        },
+        "name": f"{profile.name}, emulated",
+        "upload": {"maximum_ram_size": profile.ram_bytes, "maximum_size": profile.flash_bytes},
+        "url": MANIFEST_URL,
+        "vendor": "QEMU",
+        "platforms": ["ofabaremetal"],
+    }

@@ -1,0 +1,17 @@
+"""Boards as data.
+
+A `BoardProfile` is one `boards/<id>.toml`, validated: memory, core, clock, power, PlatformIO names, emulator twin.
+"""
+
+from ofa_mcu.profiles.catalogue import all_profiles, board_ids, load_profile
+from ofa_mcu.profiles.profile import BoardProfile, Emulator, MemoryRegion, PlatformIO
+
+__all__ = [
+    "BoardProfile",
+    "Emulator",
+    "MemoryRegion",
+    "PlatformIO",
+    "all_profiles",
+    "board_ids",
+    "load_profile",
+]

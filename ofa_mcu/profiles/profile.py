@@ -1,0 +1,124 @@
+"""The board profile: what is known about one board, as plain frozen values in bytes, hertz, volts and milliwatts.
+
+A fact that no source gives is absent (None), never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+__all__ = ["NO_FPU", "BoardProfile", "Emulator", "MemoryRegion", "PlatformIO"]
+
+NO_FPU = "none"
+"""How a profile writes that a core has no floating point unit; None in the values below."""
+
+
+@dataclass(frozen=True)
+class MemoryRegion:
+    """`bytes` of memory from address `origin` up; `name` is the chip maker's."""
+
+    name: str
+    origin: int
+    bytes: int
+
+    @property
+    def end(self) -> int:
+        """First address behind the region."""
+        return self.origin + self.bytes
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """The board's twin: a QEMU machine with the nearest core, linked against the board's own memory sizes.
+
+    `core` is what the twin's image is compiled for (a value of `-mcpu`), `fpu` a value of `-mfpu` or None for
+    software floating point. With `-icount shift=icount_shift` one instruction takes 2**icount_shift nanoseconds of
+    virtual time, and SysTick counts at `systick_hz` of it. `note` says what the twin does not show.
+    """
+
+    machine: str
+    icount_shift: int
+    core: str
+    fpu: str | None
+    flash_origin: int
+    ram_origin: int
+    uart_base: int
+    systick_hz: int
+    note: str | None = None
+
+    @property
+    def instructions_per_second(self) -> float:
+        """Instructions in one second of the twin's virtual time; says nothing about a board's speed."""
+        return 1e9 / (1 << self.icount_shift)
+
+
+@dataclass(frozen=True)
+class PlatformIO:
+    """How PlatformIO names the board: platform, board id, framework, and the protocol its upload target uses."""
+
+    platform: str
+    board: str
+    framework: str
+    upload_protocol: str
+
+
+@dataclass(frozen=True)
+class BoardProfile:
+    """One board.
+
+    core: a value of `-mcpu` (cortex-m7); fpu: a value of `-mfpu`, None where the core has no floating point unit.
+    dsp, mve: whether the core has the DSP extension (SMLAD), the M-profile vector extension.
+    clock_hz: the clock the board runs at with `platformio.framework`.
+    flash_bytes: what firmware may use of `flash_region`.
+    ram_bytes: the budget of firmware for SRAM: the regions named in `ram_regions`, which lie back to back.
+    regions: every memory region of the board, used or not.
+    platformio: None where PlatformIO does not know the board. emulator: None where no QEMU machine is near enough.
+    active_power_mw: power during inference at `supply_v` volts, with `power_basis` saying what was measured.
+    cycles_per_instruction: for estimates of latency only, with `cycles_basis` saying where from and how good.
+    usb: `vid:pid` of the board's serial port, lower-case hex.
+    sources: for each of the fields above that is there, where it comes from (id, name and the two bases need none).
+    """
+
+    id: str
+    name: str
+    core: str
+    fpu: str | None
+    dsp: bool
+    mve: bool
+    clock_hz: int
+    flash_bytes: int
+    flash_region: str
+    ram_bytes: int
+    ram_regions: tuple[str, ...]
+    regions: tuple[MemoryRegion, ...]
+    platformio: PlatformIO | None = None
+    emulator: Emulator | None = None
+    active_power_mw: float | None = None
+    supply_v: float | None = None
+    power_basis: str | None = None
+    cycles_per_instruction: float | None = None
+    cycles_basis: str | None = None
+    usb: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def region(self, name: str) -> MemoryRegion:
+        """The region of that name; KeyError where the board has none (a loaded profile's own names always exist)."""
+        return {region.name: region for region in self.regions}[name]
+
+    @property
+    def flash_origin(self) -> int:
+        """First address of the flash on the board (the twin's is `emulator.flash_origin`)."""
+        return self.region(self.flash_region).origin
+
+    @property
+    def ram_origin(self) -> int:
+        """First address of the SRAM budget on the board (the twin's is `emulator.ram_origin`)."""
+        return self.region(self.ram_regions[0]).origin
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready form with every field; None where unknown, the text "none" where there is no FPU."""
+        fields = asdict(self) | {"fpu": self.fpu or NO_FPU, "sources": dict(self.sources)}
+        if self.emulator is not None:
+            fields["emulator"] = asdict(self.emulator) | {"fpu": self.emulator.fpu or NO_FPU}
+        return fields

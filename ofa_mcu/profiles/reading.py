@@ -1,0 +1,162 @@
+"""From the text of a profile to its value: strict about keys, types and sources, one sentence per mistake."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from dataclasses import MISSING, fields, is_dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from ofa_mcu.errors import UsageError
+from ofa_mcu.profiles.profile import NO_FPU, BoardProfile
+
+__all__ = ["parse_profile", "read_profile"]
+
+T = TypeVar("T")
+
+UNSOURCED = frozenset({"id", "name", "power_basis", "cycles_basis", "sources"})
+"""Keys that need no source of their own."""
+
+WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
+
+
+def read_profile(path: Path) -> BoardProfile:
+    """The profile in the file; UsageError where it is missing, is no TOML, or breaks a rule of `parse_profile`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"Cannot read the board profile {path}: {reason}.") from error
+    profile = parse_profile(text, str(path))
+    if profile.id != path.stem:
+        raise UsageError(
+            f"{path}: the id {profile.id!r} differs from the file's name; call the file {profile.id}.toml "
+            f"or set id = {path.stem!r}."
+        )
+    return profile
+
+
+def parse_profile(text: str, where: str) -> BoardProfile:
+    """The profile in TOML text; `where` names it in errors.
+
+    UsageError for text that is no TOML, for unknown, missing or ill-typed keys, for a field without an entry in
+    `[sources]`, and for figures that contradict each other.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where} is not valid TOML: {error}.") from error
+    for holder in (table, table.get("emulator")):
+        if isinstance(holder, dict) and holder.get("fpu") == NO_FPU:
+            holder["fpu"] = None
+    profile = read_table(BoardProfile, table, where, "")
+    check_sources(table, where)
+    check_figures(profile, where)
+    return profile
+
+
+def read_table(cls: type[T], table: dict[str, Any], where: str, prefix: str) -> T:
+    """An instance of the dataclass from a TOML table with exactly its keys; keys with a default may be absent."""
+    known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known keys are {', '.join(known)}."
+            raise UsageError(f"{where}: unknown key {prefix}{key}; {hint}")
+    for name, f in known.items():
+        if name not in table and f.default is MISSING and f.default_factory is MISSING:
+            raise UsageError(f"{where}: the key {prefix}{name} is missing; add it.")
+    hints = get_type_hints(cls)
+    return cls(**{key: read_value(hints[key], value, where, prefix + key) for key, value in table.items()})
+
+
+def read_value(hint: Any, value: Any, where: str, key: str) -> Any:
+    """The value of one key as the type its dataclass declares."""
+    options = [option for option in get_args(hint) if option is not NoneType]
+    if NoneType in get_args(hint):
+        return None if value is None else read_value(options[0], value, where, key)
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise UsageError(f"{where}: {key} must be a list, not {value!r}.")
+        return tuple(read_value(options[0], item, where, f"{key}[{i}]") for i, item in enumerate(value))
+    if get_origin(hint) is not None:
+        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+            raise UsageError(f"{where}: {key} must be a table of strings.")
+        return value
+    if is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise UsageError(f"{where}: {key} must be a table, not {value!r}.")
+        return read_table(hint, value, where, key + ".")  # type: ignore[arg-type]
+    if hint is float and type(value) is int:
+        value = float(value)
+    if type(value) is not hint:
+        raise UsageError(f"{where}: {key} must be {WORDS[hint]}, not {value!r}.")
+    if hint is str and not value.strip():
+        raise UsageError(f"{where}: {key} is empty; write what it is, or leave the key out where it may be absent.")
+    return value
+
+
+def check_sources(table: dict[str, Any], where: str) -> None:
+    """Every fact names its source, and no source stands without its fact."""
+    sources = table.get("sources")
+    if sources is None:
+        raise UsageError(f"{where}: the table [sources] is missing; name where each field comes from.")
+    for key in table:
+        if key not in UNSOURCED and key not in sources:
+            raise UsageError(f"{where}: {key} names no source; add {key} = '...' under [sources].")
+    for key in sources:
+        if key not in table or key in UNSOURCED:
+            raise UsageError(f"{where}: [sources] names {key}, which the profile does not give; remove it.")
+
+
+def check_figures(profile: BoardProfile, where: str) -> None:
+    """What the figures of one profile must satisfy together."""
+
+    def require(holds: bool, sentence: str) -> None:
+        if not holds:
+            raise UsageError(f"{where}: {sentence}")
+
+    require(bool(re.fullmatch(r"[a-z0-9_]+", profile.id)), "id may hold only a-z, 0-9 and underscores.")
+    for name in ("clock_hz", "flash_bytes", "ram_bytes", "active_power_mw", "supply_v", "cycles_per_instruction"):
+        value = getattr(profile, name)
+        require(value is None or value > 0, f"{name} must be above zero, not {value}.")
+    regions = {region.name: region for region in profile.regions}
+    require(len(regions) == len(profile.regions), "two regions have the same name.")
+    for region in profile.regions:
+        require(region.bytes > 0, f"region {region.name} must have bytes above zero, not {region.bytes}.")
+        require(region.origin >= 0 and region.end <= 2**32, f"region {region.name} lies outside 32-bit addresses.")
+    for first, second in pairwise(sorted(profile.regions, key=lambda region: region.origin)):
+        require(first.end <= second.origin, f"regions {first.name} and {second.name} overlap.")
+    for name in (profile.flash_region, *profile.ram_regions):
+        require(name in regions, f"no region is called {name}; the regions are {', '.join(regions)}.")
+    require(len(profile.ram_regions) > 0, "ram_regions is empty; name the regions that firmware may use.")
+    for name, following in pairwise(profile.ram_regions):
+        require(
+            regions[name].end == regions[following].origin,
+            f"ram_regions {name} and {following} do not lie back to back, so they are no single budget.",
+        )
+    total = sum(regions[name].bytes for name in profile.ram_regions)
+    require(profile.ram_bytes <= total, f"ram_bytes is {profile.ram_bytes}, but ram_regions hold {total}.")
+    flash = regions[profile.flash_region].bytes
+    require(
+        profile.flash_bytes <= flash, f"flash_bytes is {profile.flash_bytes}, but {profile.flash_region} has {flash}."
+    )
+    for figure, others in {
+        "active_power_mw": ("supply_v", "power_basis"),
+        "cycles_per_instruction": ("cycles_basis",),
+    }.items():
+        for other in others:
+            require(
+                (getattr(profile, figure) is None) == (getattr(profile, other) is None),
+                f"{figure} and {other} belong together; give both or neither.",
+            )
+    for usb in profile.usb:
+        require(bool(re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{4}", usb)), f"usb must be like 0483:374b, not {usb!r}.")
+    if profile.emulator is not None:
+        shift = profile.emulator.icount_shift
+        require(0 <= shift <= 10, f"emulator.icount_shift must be 0 to 10, not {shift}.")
+        require(profile.emulator.systick_hz > 0, "emulator.systick_hz must be above zero.")

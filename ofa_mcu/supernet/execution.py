@@ -1,0 +1,127 @@
+"""Runs a shape graph with torch tensors: the one forward pass of supernet and extracted network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ofa_mcu.space.shapes import (
+    Activation,
+    Add,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Mean,
+    Operator,
+    Padding,
+    ShapeGraph,
+)
+
+__all__ = ["BN_EPSILON", "BN_MOMENTUM", "ConvParameters", "DenseParameters", "execute"]
+
+BN_EPSILON = 1e-5
+BN_MOMENTUM = 0.1
+
+
+@dataclass
+class ConvParameters:
+    """Weights OIHW of a convolution and its batch norm; without running statistics the batch's own are used."""
+
+    weight: Tensor
+    gamma: Tensor
+    beta: Tensor
+    mean: Tensor | None = None
+    variance: Tensor | None = None
+
+
+@dataclass
+class DenseParameters:
+    """Weights (O, I) and bias of a fully connected layer."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+Provider = Callable[[Operator], ConvParameters | DenseParameters]
+
+
+def _pad(x: Tensor, padding: Padding) -> tuple[Tensor, tuple[int, int]]:
+    """`x` with what torch's symmetric padding cannot do, and the padding left to the convolution."""
+    if padding.top == padding.bottom and padding.left == padding.right:
+        return x, (padding.top, padding.left)
+    return F.pad(x, (padding.left, padding.right, padding.top, padding.bottom)), (0, 0)
+
+
+def _activate(x: Tensor, activation: Activation) -> Tensor:
+    match activation:
+        case Activation.RELU6:
+            return F.relu6(x)
+        case Activation.RELU:
+            return F.relu(x)
+        case Activation.NONE:
+            return x
+
+
+def _convolve(op: Conv2D | DepthwiseConv2D, x: Tensor, parameters: ConvParameters, training: bool) -> Tensor:
+    groups = x.shape[1] if isinstance(op, DepthwiseConv2D) else 1
+    x, padding = _pad(x, op.padding)
+    x = F.conv2d(x, parameters.weight, None, op.stride, padding, 1, groups)
+    # a one-channel input has no channels-last form of its own, so the first convolution's output sets it
+    x = x.contiguous(memory_format=torch.channels_last)
+    x = F.batch_norm(
+        x,
+        parameters.mean,
+        parameters.variance,
+        parameters.gamma,
+        parameters.beta,
+        training or parameters.mean is None,
+        BN_MOMENTUM,
+        BN_EPSILON,
+    )
+    return _activate(x, op.activation)
+
+
+def execute(
+    graph: ShapeGraph,
+    x: Tensor,
+    parameters: Provider,
+    training: bool,
+    observe: Callable[[str, Tensor], None] | None = None,
+) -> Tensor:
+    """Output of the network for inputs (N, C, H, W).
+
+    Args:
+        graph: the operators to run; its batch of 1 stands for any N.
+        x: float32 input.
+        parameters: gives an operator's parameters.
+        training: batch norm uses (and updates) batch statistics.
+        observe: called with the name and value of every tensor, input included.
+    """
+    values = {graph.inputs[0]: x}
+    if observe:
+        observe(graph.inputs[0], x)
+    for op in graph.operators:
+        sources = [values[name] for name in op.inputs]
+        match op:
+            case Conv2D() | DepthwiseConv2D():
+                layer = parameters(op)
+                assert isinstance(layer, ConvParameters)
+                y = _convolve(op, sources[0], layer, training)
+            case FullyConnected():
+                dense = parameters(op)
+                assert isinstance(dense, DenseParameters)
+                y = _activate(F.linear(sources[0], dense.weight, dense.bias), op.activation)
+            case Add():
+                y = _activate(sources[0] + sources[1], op.activation)
+            case Mean():
+                y = sources[0].mean((2, 3))
+            case _:
+                raise AssertionError(f"no execution for {op}")
+        values[op.output] = y
+        if observe:
+            observe(op.output, y)
+    return values[graph.outputs[0]]

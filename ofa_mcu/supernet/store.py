@@ -1,0 +1,68 @@
+"""A supernet in one file: half-precision weights and what they belong to, readable without pickle."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ofa_mcu.errors import OfaMcuError
+from ofa_mcu.files import write_bytes
+from ofa_mcu.space.space import SearchSpace
+from ofa_mcu.supernet.network import Supernet
+
+__all__ = ["load_supernet", "read_meta", "save_supernet"]
+
+_FORMAT = 1
+_META = "meta.json"
+
+
+def save_supernet(path: Path, supernet: Supernet, meta: dict[str, Any]) -> None:
+    """Write weights as float16 and `meta` (JSON-ready; task, recipe, results) atomically; same input, same bytes."""
+    arrays = {name: value.detach().numpy().astype(np.float16) for name, value in supernet.state_dict().items()}
+    header = {"format": _FORMAT, "space": supernet.space.to_json(), **meta}
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer, allow_pickle=False, **{_META: np.frombuffer(json.dumps(header).encode(), np.uint8)}, **arrays
+    )
+    write_bytes(path, buffer.getvalue())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise OfaMcuError(f"there is no supernet file {path}; train one with: ofa-mcu train --out FOLDER") from error
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise OfaMcuError(f"{path} is no supernet file, or is damaged ({error}); train or copy it again") from error
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """The header of a supernet file: format, space, task and what else was stored."""
+    arrays = _read(path)
+    if _META not in arrays:
+        raise OfaMcuError(f"{path} is no supernet file; train one with: ofa-mcu train --out FOLDER")
+    header: dict[str, Any] = json.loads(arrays[_META].tobytes())
+    if header["format"] != _FORMAT:
+        raise OfaMcuError(f"{path} has format {header['format']}, this version reads {_FORMAT}; train it again")
+    return header
+
+
+def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
+    """The supernet in `path` and its header.
+
+    Raises:
+        OfaMcuError: there is no such file, or it is not a supernet of this format.
+    """
+    header = read_meta(path)
+    arrays = _read(path)
+    supernet = Supernet(SearchSpace.from_json(header["space"]))
+    state = {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in supernet.state_dict()}
+    supernet.load_state_dict(state)
+    return supernet, header

@@ -1,0 +1,50 @@
+"""Batch-norm recalibration and float accuracy of a plain network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ofa_mcu.space.shapes import Operator
+from ofa_mcu.supernet.execution import BN_EPSILON, BN_MOMENTUM, ConvParameters, DenseParameters, execute
+from ofa_mcu.supernet.network import PlainNetwork
+from ofa_mcu.training.data import ImageSet
+
+__all__ = ["CALIBRATION_IMAGES", "accuracy", "recalibrate"]
+
+CALIBRATION_IMAGES = 1024
+
+
+@torch.no_grad()
+def recalibrate(network: PlainNetwork, inputs: Tensor) -> None:
+    """Set every batch norm's statistics to those of `inputs` (N, C, r, r), layer by layer, in one pass.
+
+    The variance is the unbiased one, as training's running estimate is.
+    """
+
+    def provide(op: Operator) -> ConvParameters | DenseParameters:
+        layer = network.parameters_of(op)
+        if isinstance(layer, ConvParameters):
+            assert layer.mean is not None and layer.variance is not None
+            layer.mean.zero_()
+            layer.variance.zero_()
+        return layer
+
+    # from zeroed statistics one training pass leaves momentum * batch statistics
+    execute(network.graph, inputs, provide, training=True)
+    for key in network.weights.gamma:
+        network.get_buffer(f"mean_{key}").div_(BN_MOMENTUM)
+        network.get_buffer(f"variance_{key}").div_(BN_MOMENTUM).clamp_(min=BN_EPSILON * 1e-3)
+
+
+@torch.no_grad()
+def accuracy(network: PlainNetwork, images: ImageSet, batch: int = 500) -> float:
+    """Share of right answers (0..1) in evaluation mode."""
+    network.eval()
+    resolution = network.graph.shapes[network.graph.inputs[0]][1]
+    right = 0
+    for begin in range(0, len(images), batch):
+        part = slice(begin, begin + batch)
+        logits = network(images.floats_at(resolution, part))
+        right += int((logits.argmax(1) == images.labels[part]).sum())
+    return right / len(images)

@@ -1,0 +1,1 @@
+"""Tests mirror the packages; they use real files, real interpreters and real tools."""

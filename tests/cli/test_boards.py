@@ -1,0 +1,65 @@
+"""The verb `boards`, through the same parser the command uses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ofa_mcu.cli.boards import register
+from ofa_mcu.errors import UsageError
+from ofa_mcu.profiles import board_ids, load_profile
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    app = typer.Typer()
+    register(app)
+    return app
+
+
+def printed(app: typer.Typer, *arguments: str) -> str:
+    result = CliRunner().invoke(app, ["boards", *arguments])
+    assert result.exit_code == 0 and result.stderr == "", result.stderr
+    return result.stdout
+
+
+def test_list(app: typer.Typer) -> None:
+    lines = printed(app).splitlines()
+    assert lines[0].split() == ["id", "name", "core", "clock", "SRAM", "flash", "twin"]
+    assert [line.split()[0] for line in lines[2:]] == list(board_ids())
+    row = next(line for line in lines if line.startswith("stm32f746"))
+    assert all(cell in row for cell in ("cortex-m7", "216 MHz", "320 KiB", "1024 KiB", "mps2-an500"))
+
+
+def test_show_gives_every_field_with_its_source(app: typer.Typer) -> None:
+    text = printed(app, "show", "rp2040")
+    profile = load_profile("rp2040")
+    fields = {line.split()[0] for line in text.splitlines() if not line.startswith(" ")}
+    assert set(profile.to_dict()) - {"sources"} <= fields
+    assert all(source in text for source in profile.sources.values())
+    assert "uart_base: 0x40004000" in text and "SRAM4: 4096 B at 0x20040000" in text
+
+
+def test_unknown_is_said_and_no_fpu_is_a_fact(app: typer.Typer) -> None:
+    rows = [line.split(maxsplit=2) for line in printed(app, "show", "stm32f103").splitlines()[2:] if line[0] != " "]
+    values = {row[0]: row[1] for row in rows}
+    assert values["active_power_mw"] == values["cycles_per_instruction"] == values["usb"] == "unknown"
+    assert values["fpu"] == "none"
+
+
+def test_json(app: typer.Typer) -> None:
+    listed = json.loads(printed(app, "--json"))
+    assert listed["schema"] == 1 and [board["id"] for board in listed["boards"]] == list(board_ids())
+    shown = json.loads(printed(app, "show", "stm32l4r5", "--json"))
+    assert shown["board"] in listed["boards"]
+    assert shown["board"]["active_power_mw"] == 41.5 and shown["board"]["sources"]["clock_hz"]
+    bare = json.loads(printed(app, "show", "stm32f103", "--json"))["board"]
+    assert (bare["fpu"], bare["emulator"]["fpu"], bare["usb"], bare["active_power_mw"]) == ("none", "none", None, None)
+
+
+def test_unknown_board_is_a_user_mistake(app: typer.Typer) -> None:
+    result = CliRunner().invoke(app, ["boards", "show", "stm32f7"])
+    assert isinstance(result.exception, UsageError) and result.exception.exit_code == 2

@@ -1,0 +1,86 @@
+"""Generated models on emulated cores: every tensor and the instructions of every layer."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ofa_mcu.codegen.c_text import array_definition
+from ofa_mcu.graph.ir import Int8Graph
+from tests.codegen.models import place_in_place, write_model
+from tests.kernels.toolchain import ARM_CORES, WARNINGS, Flags, build, kernel_include, kernel_sources
+
+__all__ = ["Emulator", "Observation", "needs_emulator"]
+
+needs_emulator = pytest.mark.skipif(
+    shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None,
+    reason="qemu-system-arm or arm-none-eabi-gcc is not installed (apt: qemu-system-arm, gcc-arm-none-eabi)",
+)
+
+_HERE = Path(__file__).parent
+_FLAGS: Flags = ("-O2", "-std=gnu11", *WARNINGS, "-ffunction-sections", "-fdata-sections", f"-I{kernel_include()}")
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """A layer's output and the instructions it took (0 where the machine cannot count)."""
+
+    index: int
+    instructions: int
+    tensor: NDArray[np.int8]
+
+
+class Emulator:
+    """Compiles models for one core and runs them.
+
+    Code for older cores runs on the Cortex-M4 of netduinoplus2, whose timer counts single instructions; it would not
+    notice an instruction the older core lacks, but the compiler knows what it may use.
+    """
+
+    def __init__(self, core: str, folder: Path) -> None:
+        self.core = core
+        self.folder = folder
+        self.counts = core != "cortex-m55"
+        self._machine = "netduinoplus2" if self.counts else "mps3-an547"
+        self._flags = (*ARM_CORES[core], *_FLAGS)
+        self._kernels = [folder / f"{source.stem}.o" for source in kernel_sources()]
+        for source, target in zip(kernel_sources(), self._kernels, strict=True):
+            build("arm-none-eabi-gcc", self._flags, "-c", source, "-o", target)
+
+    def run(self, graph: Int8Graph, images: NDArray[np.int8]) -> list[list[Observation]]:
+        """Per image, the observation after each layer."""
+        offsets, arena = place_in_place(graph.structure)
+        write_model(self.folder, graph, offsets, arena, debug=True)
+        data = ["#include <stdint.h>", "extern const int8_t test_images[];", "extern const int32_t test_image_count;"]
+        data += [array_definition("test_images", images, 32), f"const int32_t test_image_count = {len(images)};", ""]
+        (self.folder / "images.c").write_text("\n".join(data))
+        sources = [self.folder / name for name in ("ofa_model.c", "ofa_weights.c", "images.c")]
+        program = self.folder / "model.elf"
+        flags = (*self._flags, f"-I{self.folder}", "-nostartfiles", "--specs=nano.specs", "-T", str(_HERE / "emulated.ld"))
+        if self.counts:
+            flags += ("-DTEST_STM32_TIMER",)
+        origin = "0x08000000" if self.counts else "0"
+        flags += (f"-Wl,--defsym=flash_origin={origin}",)
+        build("arm-none-eabi-gcc", flags, *sources, _HERE / "emulated_main.c", *self._kernels, "-o", program)
+        command = ["qemu-system-arm", "-M", self._machine, "-display", "none", "-monitor", "none", "-serial", "none"]
+        command += ["-icount", "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel", str(program)]
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, (done.returncode, done.stderr.decode())
+        return self._records(done.stdout, len(graph.structure.operators), len(images))
+
+    @staticmethod
+    def _records(data: bytes, layers: int, images: int) -> list[list[Observation]]:
+        records = []
+        position = 0
+        while position < len(data):
+            index, size, count = (int(value) for value in np.frombuffer(data, np.uint32, 3, position))
+            records.append(Observation(index, count, np.frombuffer(data, np.int8, size, position + 12)))
+            position += 12 + size
+        assert [record.index for record in records] == [*range(layers)] * images
+        return [records[start : start + layers] for start in range(0, len(records), layers)]

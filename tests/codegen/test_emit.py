@@ -1,0 +1,152 @@
+"""Generated C, compiled and run on the host, against the numpy reference; and what the generator refuses."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ofa_mcu.codegen import emit_c
+from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.graph.reference import run
+from ofa_mcu.space.shapes import Activation, Add, ShapeGraph
+from tests.codegen.models import place_in_place, place_side_by_side, write_model
+from tests.graph.strategies import GraphBuilder, random_graph, random_inputs
+from tests.kernels.toolchain import build, host_flags, kernel_sources
+
+IMAGES = 3
+
+
+@pytest.fixture(scope="module")
+def kernel_objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("objects")
+    objects = []
+    for source in [*kernel_sources(), Path(__file__).with_name("model_main.c")]:
+        if source.stem != "model_main":
+            objects.append(folder / f"{source.stem}.o")
+            build("gcc", host_flags(sanitize=True), "-c", source, "-o", objects[-1])
+    return objects
+
+
+def observed(folder: Path, graph: Int8Graph, kernels: list[Path], images: np.ndarray) -> list[list[np.ndarray]]:
+    """Per image: the tensor after each layer, then the output."""
+    main = Path(__file__).with_name("model_main.c")
+    sources = [folder / "ofa_model.c", folder / "ofa_weights.c", main]
+    program = folder / "model"
+    build("gcc", host_flags(sanitize=True), "-O1", f"-I{folder}", *sources, *kernels, "-o", program)
+    done = subprocess.run([str(program)], input=images.tobytes(), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    data = done.stdout
+    position = 0
+    result = []
+    for _ in images:
+        tensors = []
+        for index, operator in enumerate(graph.structure.operators):
+            number, size = np.frombuffer(data, np.int32, 2, position)
+            assert (number, size) == (index, graph.structure.bytes_of(operator.output))
+            tensors.append(np.frombuffer(data, np.int8, size, position + 8))
+            position += 8 + size
+        size = graph.structure.bytes_of(graph.structure.outputs[0])
+        tensors.append(np.frombuffer(data, np.int8, size, position))
+        position += size
+        result.append(tensors)
+    assert position == len(data)
+    return result
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_every_tensor_of_random_graphs(tmp_path: Path, kernel_objects: list[Path], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    graph = random_graph(rng, max_ops=12)
+    place = place_in_place if seed % 2 else place_side_by_side
+    write_model(tmp_path, graph, *place(graph.structure), debug=True)
+    inputs = random_inputs(graph, rng, IMAGES)
+    wanted = run(graph, inputs)
+    for image, tensors in enumerate(observed(tmp_path, graph, kernel_objects, inputs["input"])):
+        names = [operator.output for operator in graph.structure.operators] + list(graph.structure.outputs)
+        for name, got in zip(names, tensors, strict=True):
+            assert (got == wanted[name][image].ravel()).all(), name
+
+
+def residual_graph() -> Int8Graph:
+    build = GraphBuilder(np.random.default_rng(1))
+    build.tensor("input", (1, 6, 6, 4))
+    first = build.conv("input", 4, (3, 3), (1, 1), True, Activation.RELU6)
+    output = build.add(first, "input", Activation.NONE)
+    return build.finish("residual", (output,))
+
+
+def emit(graph: Int8Graph, offsets: dict[str, int] | None = None, arena: int | None = None, **options: str) -> str:
+    placed, size = place_side_by_side(graph.structure)
+    files = emit_c(graph, offsets or placed, arena or size, name=options.get("name", "m"), model_crc32=1)
+    return "".join(files.values())
+
+
+def test_equal_input_gives_equal_bytes() -> None:
+    assert emit(residual_graph()) == emit(residual_graph())
+
+
+def test_header_holds_the_contract(tmp_path: Path) -> None:
+    graph = residual_graph()
+    offsets, arena = place_side_by_side(graph.structure)
+    header = emit_c(graph, offsets, arena, name='odd "name"??/', model_crc32=0xFF)["ofa_model.h"]
+    assert "#define OFA_MODEL_CRC32 0x000000ffu" in header
+    assert "#define OFA_MODEL_INPUT_BYTES 144" in header
+    assert f"#define OFA_MODEL_ARENA_BYTES {arena}" in header
+    assert "observe" not in header
+    (tmp_path / "ofa_model.h").write_text(header)
+    (tmp_path / "print.c").write_text('#include <stdio.h>\n#include "ofa_model.h"\nint main(void){puts(OFA_MODEL_NAME);}')
+    build("gcc", ("-std=c11", "-Wall", "-Werror"), tmp_path / "print.c", "-o", tmp_path / "print")
+    assert subprocess.check_output([str(tmp_path / "print")], text=True) == 'odd "name"??/\n'
+
+
+def test_release_build_observes_nothing() -> None:
+    assert "observe" not in emit(residual_graph())
+
+
+def test_in_place_sum_is_allowed_and_other_overlap_is_not() -> None:
+    graph = residual_graph()
+    offsets, arena = place_in_place(graph.structure)
+    add = graph.structure.operators[-1]
+    assert isinstance(add, Add)
+    assert offsets[add.output] in {offsets[name] for name in add.inputs}
+    emit(graph, offsets, arena)
+    offsets[add.output] += 1
+    with pytest.raises(OfaMcuError, match=r"layer 'add1' overlaps its input"):
+        emit(graph, offsets, arena)
+
+
+def test_buffers_outside_the_arena_are_refused() -> None:
+    graph = residual_graph()
+    offsets, arena = place_side_by_side(graph.structure)
+    with pytest.raises(OfaMcuError, match="of an arena of"):
+        emit(graph, offsets, arena - 8)
+    del offsets["input"]
+    with pytest.raises(OfaMcuError, match="'input' .* no place"):
+        emit(graph, offsets, arena)
+
+
+def test_names_that_c_cannot_hold_are_refused() -> None:
+    with pytest.raises(UsageError, match="printable ASCII"):
+        emit(residual_graph(), name="zwei\nZeilen")
+
+
+def test_two_outputs_are_refused() -> None:
+    graph = residual_graph()
+    old = graph.structure
+    structure = ShapeGraph(old.name, old.shapes, old.operators, old.inputs, (*old.outputs, "conv0/out"))
+    with pytest.raises(OfaMcuError, match="1 inputs, 2 outputs"):
+        emit(Int8Graph(structure, graph.quantization, graph.parameters))
+
+
+def test_layer_names_cannot_leave_comments() -> None:
+    build = GraphBuilder(np.random.default_rng(1))
+    build.tensor("input", (1, 2, 2, 4))
+    graph = build.finish("evil", (build.conv("input", 4, (1, 1), (1, 1), True, Activation.NONE),))
+    operator = graph.structure.operators[0]
+    object.__setattr__(operator, "name", "a*/ int x; /*\n\\")
+    evil = Int8Graph(graph.structure, graph.quantization, {operator.name: next(iter(graph.parameters.values()))})
+    assert "*/ int" not in emit(evil)

@@ -1,0 +1,129 @@
+"""The boards that come with the package, and how a user's own are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ofa_mcu.errors import UsageError
+from ofa_mcu.profiles import BoardProfile, all_profiles, board_ids, load_profile
+from ofa_mcu.resources import resource
+
+SHIPPED = {
+    "mps3_an547",
+    "nrf52840",
+    "rp2040",
+    "stm32f103",
+    "stm32f411",
+    "stm32f446",
+    "stm32f746",
+    "stm32h743",
+    "stm32l4r5",
+}
+
+
+@pytest.fixture(autouse=True)
+def no_own_boards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OFA_MCU_BOARDS", raising=False)
+
+
+def own_board(folder: Path, board: str, **changes: str) -> Path:
+    """A copy of a shipped profile with lines changed."""
+    text = (resource("boards") / f"{board}.toml").read_text(encoding="utf-8")
+    for old, new in changes.items():
+        assert f"{old} = " in text
+        text = text.replace(f"{old} = ", f"{old} = {new} # ", 1)
+    path = folder / f"{changes.get('id', board).strip(chr(34))}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_shipped_boards_are_valid_and_complete() -> None:
+    profiles = {profile.id: profile for profile in all_profiles()}
+    assert set(profiles) >= SHIPPED and tuple(profiles) == board_ids()
+    assert all(profiles[board].emulator is not None for board in SHIPPED)
+    assert {board for board in SHIPPED if profiles[board].platformio is None} == {"mps3_an547"}
+
+
+@pytest.mark.parametrize("profile", all_profiles(), ids=lambda profile: profile.id)
+def test_twin_is_linked_to_what_the_machine_has(profile: BoardProfile) -> None:
+    """QEMU 7.2: 4 MiB at 0 and at 0x20000000 on the MPS2 machines, 512 KiB each on mps3-an547."""
+    assert profile.emulator is not None
+    limit = 512 * 1024 if profile.emulator.machine == "mps3-an547" else 4 * 1024 * 1024
+    assert (profile.emulator.flash_origin, profile.emulator.ram_origin) == (0, 0x20000000)
+    assert profile.flash_bytes <= limit and profile.ram_bytes <= limit
+    assert profile.emulator.core == profile.core and profile.emulator.fpu == profile.fpu
+
+
+@pytest.mark.parametrize(
+    ("board", "ram", "flash", "core", "machine"),
+    [
+        ("stm32f746", 327_680, 1_048_576, "cortex-m7", "mps2-an500"),
+        ("stm32h743", 524_288, 2_097_152, "cortex-m7", "mps2-an500"),
+        ("stm32l4r5", 655_360, 2_097_152, "cortex-m4", "mps2-an386"),
+        ("stm32f103", 20_480, 65_536, "cortex-m3", "mps2-an385"),
+        ("rp2040", 270_336, 2_097_152, "cortex-m0plus", "mps2-an385"),
+        ("mps3_an547", 524_288, 524_288, "cortex-m55", "mps3-an547"),
+    ],
+)
+def test_budgets(board: str, ram: int, flash: int, core: str, machine: str) -> None:
+    profile = load_profile(board)
+    assert (profile.ram_bytes, profile.flash_bytes, profile.core) == (ram, flash, core)
+    assert profile.emulator is not None and profile.emulator.machine == machine
+
+
+def test_budget_is_the_region_that_firmware_uses() -> None:
+    """The H743 has about a megabyte of RAM in eight regions; static data goes into one of them."""
+    profile = load_profile("stm32h743")
+    assert profile.ram_origin == 0x24000000 and profile.region("AXI_SRAM").bytes == profile.ram_bytes
+    assert sum(region.bytes for region in profile.regions if region.name != "FLASH") > 2 * profile.ram_bytes
+    assert load_profile("stm32f746").ram_origin == 0x20000000
+
+
+def test_only_known_figures_are_given() -> None:
+    """Power and cycles per instruction are there where a measurement is, and nowhere else."""
+    powered = {profile.id for profile in all_profiles() if profile.active_power_mw is not None}
+    assert powered == {"stm32l4r5"}
+    cycles = {profile.core: profile.cycles_per_instruction for profile in all_profiles()}
+    assert cycles == {
+        "cortex-m7": 0.73,
+        "cortex-m4": 1.55,
+        "cortex-m3": None,
+        "cortex-m0plus": None,
+        "cortex-m55": None,
+    }
+
+
+def test_unknown_board_names_near_ones() -> None:
+    with pytest.raises(UsageError, match=r"no board 'stm32f764'; did you mean stm32f746 or "):
+        load_profile("stm32f764")
+    with pytest.raises(UsageError, match=r"no board 'esp32'; known boards are mps3_an547, "):
+        load_profile("esp32")
+    with pytest.raises(UsageError, match="did you mean stm32f746"):
+        load_profile("STM32F746")
+
+
+def test_board_from_a_file(tmp_path: Path) -> None:
+    path = own_board(tmp_path, "stm32f411", id='"mine"', clock_hz="84_000_000")
+    assert load_profile(path).clock_hz == 84_000_000
+    assert load_profile(str(path)) == load_profile(path)
+
+
+def test_folders_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    for folder in (first, second):
+        folder.mkdir()
+    own_board(first, "stm32f411", clock_hz="84_000_000")
+    own_board(second, "stm32f411", clock_hz="16_000_000")
+    own_board(second, "rp2040", id='"mine"')
+    monkeypatch.setenv("OFA_MCU_BOARDS", f"{first}:{second}")
+    assert load_profile("stm32f411").clock_hz == 84_000_000
+    assert load_profile("mine").core == "cortex-m0plus"
+    assert "mine" in board_ids() and "stm32f746" in board_ids()
+
+
+def test_missing_folder_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFA_MCU_BOARDS", str(tmp_path / "none"))
+    with pytest.raises(UsageError, match="OFA_MCU_BOARDS names .*none, which is no folder"):
+        all_profiles()

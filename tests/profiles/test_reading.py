@@ -1,0 +1,104 @@
+"""What a profile may say and what it may not: each mistake is one sentence that names file and field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ofa_mcu.errors import UsageError
+from ofa_mcu.profiles.reading import parse_profile, read_profile
+from ofa_mcu.resources import resource
+
+GOOD = (resource("boards") / "stm32l4r5.toml").read_text(encoding="utf-8")
+
+
+def without(pattern: str) -> str:
+    """The good profile without the lines that match, which must exist."""
+    text = re.sub(rf"(?m)^(?:{pattern}).*\n", "", GOOD)
+    assert text != GOOD
+    return text
+
+
+def replaced(old: str, new: str) -> str:
+    """The good profile with one piece of text replaced, which must exist."""
+    assert old in GOOD
+    return GOOD.replace(old, new, 1)
+
+
+def test_reads_nested_values() -> None:
+    profile = parse_profile(GOOD, "l4r5.toml")
+    assert profile.region("SRAM2").origin == 0x20030000
+    assert profile.emulator is not None and profile.emulator.systick_hz == 25_000_000
+    assert profile.platformio is not None and profile.platformio.board == "nucleo_l4r5zi"
+    assert profile.active_power_mw == 41.5 and profile.supply_v == 1.8
+    assert hash(profile) == hash(parse_profile(GOOD, "again.toml"))
+
+
+def test_optional_facts_may_be_absent() -> None:
+    profile = parse_profile(without("active_power_mw|supply_v|power_basis|cycles_|usb"), "x")
+    assert profile.active_power_mw is None and profile.cycles_per_instruction is None and profile.usb == ()
+    assert profile.to_dict()["active_power_mw"] is None
+
+
+def test_no_fpu_is_a_fact() -> None:
+    profile = parse_profile(replaced('fpu = "fpv4-sp-d16"', 'fpu = "none"'), "x")
+    assert profile.fpu is None and profile.to_dict()["fpu"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (lambda: "id = ", r"board\.toml is not valid TOML"),
+        (lambda: replaced("clock_hz = 120", "clock = 120"), r"unknown key clock; did you mean clock_hz\?"),
+        (lambda: replaced("uart_base = ", "uart_bse = "), r"unknown key emulator\.uart_bse; did you mean uart_base\?"),
+        (lambda: without("machine = "), r"the key emulator\.machine is missing"),
+        (lambda: without("flash_bytes = 2_0|flash_bytes = "), r"the key flash_bytes is missing"),
+        (
+            lambda: replaced("clock_hz = 120_000_000", 'clock_hz = "120 MHz"'),
+            r"clock_hz must be a whole number, not '120",
+        ),
+        (lambda: replaced("clock_hz = 120_000_000", "clock_hz = true"), r"clock_hz must be a whole number, not True"),
+        (lambda: replaced("dsp = true", "dsp = 1"), r"dsp must be true or false, not 1"),
+        (lambda: replaced('usb = ["0483:374b"]', 'usb = "0483:374b"'), r"usb must be a list"),
+        (lambda: replaced('usb = ["0483:374b"]', 'usb = ["0483-374B"]'), r"usb must be like 0483:374b"),
+        (lambda: replaced('board = "nucleo_l4r5zi"', 'board = ""'), r"platformio\.board is empty"),
+        (lambda: without("platformio = "), r"platformio names no source"),
+        (lambda: without('cycles_per_instruction = "'), r"cycles_per_instruction names no source"),
+        (lambda: GOOD + 'sleep_uw = "page 7"\n', r"\[sources\] names sleep_uw, which the profile does not give"),
+        (lambda: GOOD.partition("[sources]")[0], r"the table \[sources\] is missing"),
+        (lambda: replaced("clock_hz = 120_000_000", "clock_hz = 0"), r"clock_hz must be above zero"),
+        (lambda: replaced("0x20030000", "0x20020000"), r"regions SRAM1 and SRAM2 overlap"),
+        (
+            lambda: replaced("0x20030000, bytes = 65_536", "0x20030000, bytes = 4096"),
+            r"SRAM2 and SRAM3 do not lie back to back",
+        ),
+        (lambda: replaced('["SRAM1", "SRAM2", "SRAM3"]', '["SRAM1", "SRAM9"]'), r"no region is called SRAM9"),
+        (lambda: replaced("ram_bytes = 655_360", "ram_bytes = 655_361"), r"ram_regions hold 655360"),
+        (lambda: replaced("flash_bytes = 2_097_152", "flash_bytes = 4_194_304"), r"but FLASH has 2097152"),
+        (lambda: without("cycles_basis"), r"cycles_per_instruction and cycles_basis belong together"),
+        (lambda: replaced("icount_shift = 6", "icount_shift = 60"), r"icount_shift must be 0 to 10"),
+        (lambda: replaced("[emulator]", "[[emulator]]"), r"emulator must be a table"),
+    ],
+)
+def test_mistakes(text: Callable[[], str], words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        parse_profile(text(), "board.toml")
+    assert str(caught.value).startswith("board.toml") and "\n" not in str(caught.value)
+
+
+def test_file_and_id_agree(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    with pytest.raises(UsageError, match="'stm32l4r5' differs from the file's name"):
+        read_profile(path)
+
+
+def test_unreadable_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Cannot read the board profile .*No such file"):
+        read_profile(tmp_path / "none.toml")
+    (tmp_path / "latin.toml").write_bytes(b"id = '\xff'")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        read_profile(tmp_path / "latin.toml")
