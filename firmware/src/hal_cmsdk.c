@@ -21,10 +21,13 @@
 #define UART_DATA REGISTER(OFA_UART_BASE + 0x00u)
 #define UART_STATE REGISTER(OFA_UART_BASE + 0x04u)
 #define UART_CTRL REGISTER(OFA_UART_BASE + 0x08u)
+#define UART_INTCLEAR REGISTER(OFA_UART_BASE + 0x0Cu)
 #define UART_BAUDDIV REGISTER(OFA_UART_BASE + 0x10u)
 #define UART_TX_FULL 1u
 #define UART_RX_FULL 2u
 #define UART_TX_RX_ENABLE 3u
+#define UART_RX_INTERRUPT_ENABLE 8u
+#define UART_RX_INTERRUPT 2u
 
 /* System control space, Armv7-M and Armv8-M Architecture Reference Manuals */
 #define SYST_CSR REGISTER(0xE000E010u)
@@ -33,6 +36,10 @@
 #define SYST_PERIOD (1u << 24)
 #define SYST_STOPPED 4u /* but on the core's clock already: changing the clock while it starts spoils QEMU's count */
 #define SYST_RUNNING 7u
+#define NVIC_ISER(n) REGISTER(0xE000E100u + 4u * (n))
+#define NVIC_ICER(n) REGISTER(0xE000E180u + 4u * (n))
+#define NVIC_ICPR(n) REGISTER(0xE000E280u + 4u * (n))
+#define NVIC_WORDS 3u
 #define MPU_TYPE REGISTER(0xE000ED90u)
 #define MPU_CTRL REGISTER(0xE000ED94u)
 #define MPU_RBAR REGISTER(0xE000ED9Cu)
@@ -59,13 +66,31 @@ static volatile uint32_t systick_wraps;
 void ofa_hal_init(void)
 {
     UART_BAUDDIV = OFA_SYSTICK_HZ / OFA_BAUD;
-    UART_CTRL = UART_TX_RX_ENABLE;
+    UART_CTRL = UART_TX_RX_ENABLE | UART_RX_INTERRUPT_ENABLE;
     (void)UART_DATA; /* tells QEMU to look for input at once, not at its next poll a second later */
+}
+
+/* Halts the core until the UART wants it, so that an idle emulator takes no time from the computer: input then comes
+ * nearly twice as fast. The interrupt, whatever its number, wakes the core but is never taken. */
+static void sleep(void)
+{
+    __asm volatile("cpsid i" ::: "memory");
+    for (uint32_t n = 0; n < NVIC_WORDS; n++) {
+        NVIC_ISER(n) = 0xFFFFFFFFu;
+    }
+    __asm volatile("dsb\n\twfi" ::: "memory");
+    UART_INTCLEAR = UART_RX_INTERRUPT;
+    for (uint32_t n = 0; n < NVIC_WORDS; n++) {
+        NVIC_ICER(n) = 0xFFFFFFFFu;
+        NVIC_ICPR(n) = 0xFFFFFFFFu;
+    }
+    __asm volatile("dsb\n\tcpsie i\n\tisb" ::: "memory");
 }
 
 uint8_t ofa_hal_read(void)
 {
     while (!(UART_STATE & UART_RX_FULL)) {
+        sleep();
     }
     return (uint8_t)UART_DATA;
 }

@@ -195,10 +195,13 @@ def _check_extents(structure: ShapeGraph, operator: Operator) -> None:
             problem = f"tensor '{name}' has the shape {shape} instead of batch 1 and extents 1 to 65535"
     if isinstance(operator, Conv2D | DepthwiseConv2D):
         pad = operator.padding
-        pads = ((pad.top, pad.bottom), (pad.left, pad.right))
-        for extent, stride, around in zip(operator.kernel, operator.stride, pads, strict=True):
+        source, target = structure.shapes[operator.inputs[0]], structure.shapes[operator.output]
+        for axis, around in enumerate(((pad.top, pad.bottom), (pad.left, pad.right))):
+            extent, stride = operator.kernel[axis], operator.stride[axis]
             if not (1 <= extent <= 255 and 1 <= stride <= 255 and min(around) >= 0 and max(around) < extent):
                 problem = f"kernel {operator.kernel}, stride {operator.stride}, padding {pad} are out of range"
+            elif (source[axis + 1] + sum(around) - extent) // stride + 1 != target[axis + 1]:
+                problem = f"its output {target} does not follow from its input {source}, kernel, stride and padding"
     if problem:
         raise OfaMcuError(
             f"layer '{operator.name}' cannot run in C: {problem}; kernels and strides of 1 to 255 with padding below "

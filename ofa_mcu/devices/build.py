@@ -19,6 +19,7 @@ TOO_LARGE = re.compile(r"The (program|data) size \((\d+) bytes\) is greater than
 COMPILER = re.compile(r"^(.+?:\d+(?::\d+)?: (?:fatal )?error: .+)$", re.MULTILINE)
 UNDEFINED = re.compile(r"undefined reference to `(\w+)'")
 NO_PACKAGE = re.compile(r"(?:UnknownPackageError|Could not find the package with) ?:?\s*(.+)")
+LINKER = re.compile(r"^\S*\bld: (.+)$", re.MULTILINE)
 PLAIN = re.compile(r"^(?:Error:|\w+Error:)\s*(.+)$", re.MULTILINE)
 MEMORY = {"RAM": "RAM", "FLASH": "flash", "program": "flash", "data": "RAM"}
 OFFLINE_SIGNS = ("HTTPClientError", "InternetConnectionError", "ConnectionError", "Name or service not known")
@@ -94,6 +95,7 @@ def build_failure(output: str, board: str, log: Path) -> OfaMcuError:
         (NO_PACKAGE, "PlatformIO cannot find a package: {}"),
         (COMPILER, "The compiler refused the firmware: {}"),
         (UNDEFINED, "The firmware lacks the function {} (undefined at link time)"),
+        (LINKER, "The linker refused the firmware: {}"),
         (PLAIN, "PlatformIO failed: {}"),
     ):
         found = pattern.search(output)

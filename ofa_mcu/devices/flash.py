@@ -49,7 +49,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     (r"(?m)^sh: \d+: (\S+): not found", "the uploader {} is not installed"),
 )
 COMPILED = re.compile(r"^Configuring upload protocol|^AVAILABLE:|^CURRENT: upload_protocol", re.MULTILINE)
-CAUSE = re.compile(r"^.*(?:[Ee]rror|ERROR|[Ff]ailed|not found).*$", re.MULTILINE)
+CAUSE = re.compile(r"^.*(?:[Ee]rror|ERROR|[Ff]ailed|not found|[Ff]ailure).*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
 import numpy as np
 
 from ofa_mcu.errors import OfaMcuError
@@ -11,6 +9,9 @@ from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Operator, Shape
 
 __all__ = ["check_graph"]
+
+_SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def check_graph(graph: Int8Graph) -> None:
@@ -63,7 +64,7 @@ def _check_tensor(graph: Int8Graph, name: str) -> None:
     if len(shape) not in (2, 4) or shape[0] != 1 or min(shape) < 1:
         raise OfaMcuError(f"{where} has shape {shape}: use (1, H, W, C) or (1, C) with positive sizes")
     quantization = graph.quantization[name]
-    if not (isfinite(quantization.scale) and np.float32(quantization.scale) > 0):
+    if not _SMALLEST <= quantization.scale <= _LARGEST:
         raise OfaMcuError(f"{where} has scale {quantization.scale}: use a positive float32 value")
     if not -128 <= quantization.zero_point <= 127:
         raise OfaMcuError(f"{where} has zero point {quantization.zero_point}: use a value from -128 to 127")

@@ -103,27 +103,29 @@ def channel_requantization(graph: Int8Graph, operator: Operator) -> ChannelRequa
 
     Raises OfaMcuError where an accumulator could leave 32 bits, since then C and TFLite Micro are undefined.
     """
+    if not isinstance(operator, Conv2D | DepthwiseConv2D | FullyConnected):
+        raise TypeError(f"operator {operator.name} of type {type(operator).__name__} has no channel requantization")
     parameters = graph.parameters[operator.name]
     source = graph.quantization[operator.inputs[0]]
     target = graph.quantization[operator.output]
-    if not isinstance(operator, Conv2D | DepthwiseConv2D | FullyConnected):
-        raise TypeError(f"operator {operator.name} of type {type(operator).__name__} has no channel requantization")
     scales = parameters.weight_scales.astype(np.float64)
     channels = len(parameters.bias)
     if isinstance(operator, FullyConnected) and scales.size == 1:
         # TFLite multiplies these two scales in float32, and only these.
-        product = np.float32(source.scale) * parameters.weight_scales.astype(np.float32)
+        with np.errstate(over="ignore", under="ignore"):
+            product = np.float32(source.scale) * parameters.weight_scales
         real = product.astype(np.float64) / float(np.float32(target.scale))
     else:
         real = float(np.float32(source.scale)) * scales / float(np.float32(target.scale))
-    multiplier, shift = quantize_multiplier(np.broadcast_to(real, (channels,)))
+    finite = np.isfinite(real)
+    multiplier, shift = quantize_multiplier(np.broadcast_to(np.where(finite, real, 0.0), (channels,)))
 
     axes = (0, 1, 2) if isinstance(operator, DepthwiseConv2D) else tuple(range(1, parameters.weights.ndim))
     magnitude = np.abs(parameters.weights.astype(np.int32)).sum(axis=axes, dtype=np.int64)
     reach = max(source.zero_point - INT8_MIN, INT8_MAX - source.zero_point)
     bounds = magnitude * reach + np.abs(parameters.bias.astype(np.int64))
-    shifted = bounds << np.maximum(shift.astype(np.int64), 0)
-    if shifted.max() >= 1 << 31:
+    shifted = np.where(finite, np.ldexp(bounds.astype(np.float64), np.maximum(shift, 0)), np.inf)
+    if shifted.max() >= 2.0**31:
         channel = int(shifted.argmax())
         raise OfaMcuError(
             f"output channel {channel} of layer '{operator.name}' can overflow its 32-bit accumulator (bias "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -123,20 +124,31 @@ def _tflm_interpreter(data: bytes, config: Any) -> Any:
         with _captured_stderr() as captured:
             try:
                 return runtime.Interpreter.from_bytes(data, arena_size=size, intrepreter_config=config)
-            except RuntimeError:
+            except (RuntimeError, ValueError, TypeError, IndexError, struct.error) as error:
+                reason = str(error)
                 size *= 4
-        if "allocate" not in captured.text:
+        if "allocate memory" not in captured.text:
             break
-    complaint = next((line for line in captured.text.splitlines() if line.strip()), "no reason given")
-    raise OfaMcuError(
-        f"TFLite Micro {tflm_version()} refuses the model ({complaint.strip()}): use operators and options it supports"
-    )
+    raise _refusal(captured.text, reason)
 
 
 def _tflm_invoke(interpreter: Any, values: list[NDArray[np.int8]]) -> None:
-    for index, value in enumerate(values):
-        interpreter.set_input(np.ascontiguousarray(value), index)
-    interpreter.invoke()
+    with _captured_stderr() as captured:
+        try:
+            for index, value in enumerate(values):
+                interpreter.set_input(np.ascontiguousarray(value), index)
+            interpreter.invoke()
+            return
+        except RuntimeError as error:
+            reason = str(error)
+    raise _refusal(captured.text, reason)
+
+
+def _refusal(complaint: str, reason: str) -> OfaMcuError:
+    first = next((line.strip() for line in complaint.splitlines() if line.strip()), reason)
+    return OfaMcuError(
+        f"TFLite Micro {tflm_version()} refuses the model ({first}): use operators and options it supports"
+    )
 
 
 class _Capture:

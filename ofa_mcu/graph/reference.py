@@ -6,7 +6,7 @@ bound of the layer, hence exact in float32 below 2**24 and in float64 below 2**5
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, M
 __all__ = ["requantization", "run", "run_operator"]
 
 Int8 = NDArray[np.int8]
-_COLUMN_BYTES = 32 << 20
+_CHUNK_ELEMENTS = 1 << 18
 
 
 def run(graph: Int8Graph, inputs: Mapping[str, Int8]) -> dict[str, Int8]:
@@ -89,40 +89,38 @@ def run_operator(graph: Int8Graph, operator: Operator, *sources: Int8) -> Int8:
 
 
 def _conv(operator: Conv2D, parameters: Parameters, constants: ChannelRequantization, source: Int8) -> Int8:
-    real = _float_type(constants)
     channels = len(parameters.bias)
-    weights = parameters.weights.reshape(channels, -1).T.astype(real)
-    windows = _windows(operator, constants, source, real)
+    windows = _windows(operator, constants, source)
+    weights = parameters.weights.reshape(channels, -1).T.astype(windows.dtype)
     batch, height, width, *_ = windows.shape
     output = np.empty((batch, height, width, channels), np.int8)
-    per_image = height * width * weights.shape[0] * windows.itemsize
-    step = max(1, _COLUMN_BYTES // max(per_image, 1))
-    for start in range(0, batch, step):
+    for part in _chunks(batch, height * width * (weights.shape[0] + 4 * channels)):
         # (n, OH, OW, C, KH, KW) to rows in the weights' order KH, KW, C.
-        columns = windows[start : start + step].transpose(0, 1, 2, 4, 5, 3).reshape(-1, weights.shape[0])
-        accumulators = (columns @ weights).astype(np.int64)
-        output[start : start + step] = _requantize(accumulators, parameters, constants).reshape(-1, *output.shape[1:])
+        columns = windows[part].transpose(0, 1, 2, 4, 5, 3).reshape(-1, weights.shape[0])
+        output[part] = _requantize(columns @ weights, parameters, constants).reshape(-1, height, width, channels)
     return output
 
 
 def _depthwise(
     operator: DepthwiseConv2D, parameters: Parameters, constants: ChannelRequantization, source: Int8
 ) -> Int8:
-    real = _float_type(constants)
-    windows = _windows(operator, constants, source, real)
-    weights = parameters.weights[0].astype(real)
-    accumulators = np.zeros(windows.shape[:4], real)
-    for y in range(operator.kernel[0]):
-        for x in range(operator.kernel[1]):
-            accumulators += windows[..., y, x] * weights[y, x]
-    return _requantize(accumulators.astype(np.int64), parameters, constants)
+    windows = _windows(operator, constants, source)
+    weights = parameters.weights[0].astype(windows.dtype)
+    output = np.empty(windows.shape[:4], np.int8)
+    for part in _chunks(len(output), 4 * output[0].size):
+        accumulators = np.zeros_like(output[part], windows.dtype)
+        product = np.empty_like(accumulators)
+        for y in range(operator.kernel[0]):
+            for x in range(operator.kernel[1]):
+                np.multiply(windows[part, ..., y, x], weights[y, x], out=product)
+                accumulators += product
+        output[part] = _requantize(accumulators, parameters, constants)
+    return output
 
 
 def _fully_connected(parameters: Parameters, constants: ChannelRequantization, source: Int8) -> Int8:
-    real = _float_type(constants)
-    rows = source.reshape(len(source), -1).astype(real) - real.type(constants.input_zero_point)
-    accumulators = (rows @ parameters.weights.T.astype(real)).astype(np.int64)
-    return _requantize(accumulators, parameters, constants)
+    rows = _centred(constants, source.reshape(len(source), -1))
+    return _requantize(rows @ parameters.weights.T.astype(rows.dtype), parameters, constants)
 
 
 def _add(constants: AddConstants, first: Int8, second: Int8) -> Int8:
@@ -140,24 +138,30 @@ def _mean(constants: MeanConstants, source: Int8) -> Int8:
     return codes.clip(INT8_MIN, INT8_MAX).astype(np.int8)
 
 
-def _float_type(constants: ChannelRequantization) -> np.dtype[Any]:
-    return np.dtype(np.float32 if constants.accumulator_bound < 1 << 24 else np.float64)
+def _chunks(batch: int, elements: int) -> Iterator[slice]:
+    """Slices of the batch that keep `elements` numbers per image within the processor's caches."""
+    step = max(1, _CHUNK_ELEMENTS // max(elements, 1))
+    return (slice(start, start + step) for start in range(0, batch, step))
 
 
-def _windows(
-    operator: Conv2D | DepthwiseConv2D,
-    constants: ChannelRequantization,
-    source: Int8,
-    real: np.dtype[Any],
-) -> NDArray[Any]:
+def _centred(constants: ChannelRequantization, source: Int8) -> NDArray[Any]:
+    """The codes less their zero point, in a float type that holds every accumulator exactly."""
+    real = np.dtype(np.float32 if constants.accumulator_bound < 1 << 24 else np.float64)
+    values: NDArray[Any] = source.astype(real)
+    values -= real.type(constants.input_zero_point)
+    return values
+
+
+def _windows(operator: Conv2D | DepthwiseConv2D, constants: ChannelRequantization, source: Int8) -> NDArray[Any]:
     """View (N, OH, OW, C, KH, KW) of the centred, zero-padded input: a padded zero point contributes nothing."""
     pad = operator.padding
-    centred = source.astype(real) - real.type(constants.input_zero_point)
-    padded = np.pad(centred, ((0, 0), (pad.top, pad.bottom), (pad.left, pad.right), (0, 0)))
+    widths = ((0, 0), (pad.top, pad.bottom), (pad.left, pad.right), (0, 0))
+    padded = np.pad(_centred(constants, source), widths)
     return sliding_window_view(padded, operator.kernel, axis=(1, 2))[:, :: operator.stride[0], :: operator.stride[1]]
 
 
-def _requantize(accumulators: NDArray[np.int64], parameters: Parameters, constants: ChannelRequantization) -> Int8:
+def _requantize(sums: NDArray[Any], parameters: Parameters, constants: ChannelRequantization) -> Int8:
+    accumulators = sums.astype(np.int64)
     accumulators += parameters.bias
     codes = multiply_by_quantized_multiplier(accumulators, constants.multiplier, constants.shift)
     codes += constants.output_zero_point

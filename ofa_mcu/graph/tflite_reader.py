@@ -1,7 +1,7 @@
 """Reads a .tflite file into an int8 graph.
 
-Covers what the graph can hold: CONV_2D, DEPTHWISE_CONV_2D (depth multiplier 1), FULLY_CONNECTED, ADD and a spatial
-MEAN, all int8 with batch 1. Everything else ends in an OfaMcuError that names the operator and its index.
+CONV_2D, DEPTHWISE_CONV_2D (depth multiplier 1), FULLY_CONNECTED, ADD and a spatial MEAN, all int8 with batch 1.
+Everything else ends in an OfaMcuError that names the operator and its index.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from ofa_mcu.graph.tflite_schema import (
     SubgraphSlot,
     TensorSlot,
     TensorType,
+    type_name,
 )
 from ofa_mcu.space.shapes import (
     Activation,
@@ -190,7 +191,7 @@ class _Reader:
         kind = tensor.scalar(TensorSlot.TYPE, "b")
         if kind != TensorType.INT8:
             raise OfaMcuError(
-                f"{where}, tensor '{name}' of model '{self.name}', is {_type_name(kind)} instead of int8: "
+                f"{where}, tensor '{name}' of model '{self.name}', is {type_name(kind)} instead of int8: "
                 "export the model with full integer quantization and int8 inputs and outputs"
             )
         record = tensor.table(TensorSlot.QUANTIZATION)
@@ -213,7 +214,7 @@ class _Reader:
         content = self.buffers[tensor.scalar(TensorSlot.BUFFER, "I")].numbers(BufferSlot.DATA, np.uint8)
         if kind != wanted or content.size == 0 or tensor.table(TensorSlot.SPARSITY) is not None:
             state = (
-                "no stored content" if content.size == 0 else "sparse content" if kind == wanted else _type_name(kind)
+                "no stored content" if content.size == 0 else "sparse content" if kind == wanted else type_name(kind)
             )
             raise OfaMcuError(
                 f"{where} has a constant '{self.names[index]}' with {state} instead of dense {wanted.name.lower()}: "
@@ -249,12 +250,7 @@ class _Reader:
         return Parameters(weights, bias.reshape(-1), scales.astype(np.float32))
 
     def window(
-        self,
-        options: FlatTable | None,
-        slots: type[ConvSlot] | type[DepthwiseSlot],
-        source: str,
-        name: str,
-        where: str,
+        self, options: FlatTable | None, slots: type[ConvSlot | DepthwiseSlot], source: str, name: str, where: str
     ) -> dict[str, Any]:
         """Kernel, stride, padding and activation of a convolution."""
         if options is None:
@@ -300,7 +296,3 @@ def _activation(options: FlatTable | None, slot: int, where: str) -> Activation:
             f"{where} has fused activation {code}, which is not supported: export a model with none, RELU or RELU6"
         )
     return _ACTIVATIONS[code]
-
-
-def _type_name(kind: int) -> str:
-    return TensorType(kind).name.lower() if kind in list(TensorType) else f"of type {kind}"

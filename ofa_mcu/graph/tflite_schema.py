@@ -32,6 +32,7 @@ __all__ = [
     "SubgraphSlot",
     "TensorSlot",
     "TensorType",
+    "type_name",
 ]
 
 FILE_IDENTIFIER = b"TFL3"
@@ -216,3 +217,8 @@ class ReducerSlot(IntEnum):
     """Fields of ReducerOptions."""
 
     KEEP_DIMS = 0
+
+
+def type_name(code: int) -> str:
+    """An element type for people: its name, or its code where it has none here."""
+    return TensorType(code).name.lower() if code in list(TensorType) else f"of type {code}"

@@ -62,7 +62,14 @@ class Emulator:
         (self.folder / "images.c").write_text("\n".join(data))
         sources = [self.folder / name for name in ("ofa_model.c", "ofa_weights.c", "images.c")]
         program = self.folder / "model.elf"
-        flags = (*self._flags, f"-I{self.folder}", "-nostartfiles", "--specs=nano.specs", "-T", str(_HERE / "emulated.ld"))
+        flags = (
+            *self._flags,
+            f"-I{self.folder}",
+            "-nostartfiles",
+            "--specs=nano.specs",
+            "-T",
+            str(_HERE / "emulated.ld"),
+        )
         if self.counts:
             flags += ("-DTEST_STM32_TIMER",)
         origin = "0x08000000" if self.counts else "0"

@@ -23,11 +23,9 @@ IMAGES = 3
 @pytest.fixture(scope="module")
 def kernel_objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("objects")
-    objects = []
-    for source in [*kernel_sources(), Path(__file__).with_name("model_main.c")]:
-        if source.stem != "model_main":
-            objects.append(folder / f"{source.stem}.o")
-            build("gcc", host_flags(sanitize=True), "-c", source, "-o", objects[-1])
+    objects = [folder / f"{source.stem}.o" for source in kernel_sources()]
+    for source, target in zip(kernel_sources(), objects, strict=True):
+        build("gcc", host_flags(sanitize=True), "-c", source, "-o", target)
     return objects
 
 
@@ -98,7 +96,9 @@ def test_header_holds_the_contract(tmp_path: Path) -> None:
     assert f"#define OFA_MODEL_ARENA_BYTES {arena}" in header
     assert "observe" not in header
     (tmp_path / "ofa_model.h").write_text(header)
-    (tmp_path / "print.c").write_text('#include <stdio.h>\n#include "ofa_model.h"\nint main(void){puts(OFA_MODEL_NAME);}')
+    (tmp_path / "print.c").write_text(
+        '#include <stdio.h>\n#include "ofa_model.h"\nint main(void){puts(OFA_MODEL_NAME);}'
+    )
     build("gcc", ("-std=c11", "-Wall", "-Werror"), tmp_path / "print.c", "-o", tmp_path / "print")
     assert subprocess.check_output([str(tmp_path / "print")], text=True) == 'odd "name"??/\n'
 
@@ -150,3 +150,12 @@ def test_layer_names_cannot_leave_comments() -> None:
     object.__setattr__(operator, "name", "a*/ int x; /*\n\\")
     evil = Int8Graph(graph.structure, graph.quantization, {operator.name: next(iter(graph.parameters.values()))})
     assert "*/ int" not in emit(evil)
+
+
+def test_shapes_no_kernel_can_run_are_refused() -> None:
+    graph = residual_graph()
+    old = graph.structure
+    for tensor, shape, words in [("conv0/out", (1, 5, 6, 4), "does not follow"), ("input", (2, 6, 6, 4), "batch 1")]:
+        structure = ShapeGraph(old.name, {**old.shapes, tensor: shape}, old.operators, old.inputs, old.outputs)
+        with pytest.raises(OfaMcuError, match=f"layer 'conv0' cannot run in C: .*{words}"):
+            emit(Int8Graph(structure, graph.quantization, graph.parameters))

@@ -30,8 +30,9 @@ def compiled(folder: Path, graph: Int8Graph, core: str) -> list[Path]:
     objects = []
     for name in ("ofa_model", "ofa_weights"):
         objects.append(folder / f"{name}.o")
-        flags = (*ARM_CORES[core], "-O2", "-std=gnu11", *WARNINGS, "-ffunction-sections", "-fdata-sections", "-c")
-        build("arm-none-eabi-gcc", flags, f"-I{folder}", f"-I{kernel_include()}", folder / f"{name}.c", "-o", objects[-1])
+        flags = (*ARM_CORES[core], "-O2", "-std=gnu11", *WARNINGS, "-ffunction-sections", "-fdata-sections")
+        flags += (f"-I{folder}", f"-I{kernel_include()}")
+        build("arm-none-eabi-gcc", flags, "-c", folder / f"{name}.c", "-o", objects[-1])
     return objects
 
 

@@ -68,6 +68,7 @@ static void spin(uint32_t turns)
 void ofa_model_run(void)
 {
     const uint8_t *in = (const uint8_t *)ofa_arena;
+    %(use)s
     uint32_t turns = in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
     volatile int switched = in[4];
     if (turns) {
@@ -102,11 +103,11 @@ def twin_profile(name: str) -> BoardProfile:
 
 def model_files(arena: int = 304, constant_bytes: int = 0) -> dict[str, str]:
     """The generated files of the model; `constant_bytes` of flash are wasted."""
-    constants = ""
+    waste = {"constants": "", "use": ""}
     if constant_bytes:
-        constants = f"__attribute__((used)) static const int8_t waste[{constant_bytes}] = {{1}};\n"
-        constants += "const int8_t *ofa_waste(void);\nconst int8_t *ofa_waste(void)\n{\n    return waste;\n}\n"
-    return {"ofa_model.h": HEADER % {"arena": arena}, "ofa_model.c": SOURCE % {"constants": constants}}
+        waste["constants"] = f"static const volatile int8_t waste[{constant_bytes}] = {{1}};\n"
+        waste["use"] = "(void)waste[0];"
+    return {"ofa_model.h": HEADER % {"arena": arena}, "ofa_model.c": SOURCE % waste}
 
 
 def tiny_project(folder: Path, name: str, **model: int) -> Project:

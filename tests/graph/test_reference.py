@@ -14,7 +14,7 @@ from ofa_mcu.graph.constants import channel_requantization, mean_constants
 from ofa_mcu.graph.ir import Int8Graph, Parameters, Quantization
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.graph.verify import compare_with_tflm, probe_inputs, verify
-from ofa_mcu.space.shapes import Activation, Add, Mean, Padding, ShapeGraph
+from ofa_mcu.space.shapes import Activation, Add, DepthwiseConv2D, Mean, Padding, ShapeGraph
 from tests.graph.strategies import GraphBuilder, graphs, random_graph, random_inputs
 
 
@@ -113,7 +113,9 @@ def test_any_padding_equals_the_same_layer_without_on_a_padded_image() -> None:
         graph = build.finish("plain", (output,))
         pad = Padding(*(int(p) for p in rng.integers(0, 3, 4)))
         small = (1, 9 - pad.top - pad.bottom, 8 - pad.left - pad.right, 3)
-        operator = dataclasses.replace(graph.structure.operators[0], padding=pad)
+        plain = graph.structure.operators[0]
+        assert isinstance(plain, DepthwiseConv2D)
+        operator = dataclasses.replace(plain, padding=pad)
         structure = dataclasses.replace(
             graph.structure, shapes={**graph.structure.shapes, "input": small}, operators=(operator,)
         )
@@ -159,6 +161,17 @@ def test_refuses_accumulators_that_could_overflow() -> None:
     verify(_with_bias(graph, "conv0", 2**31 - 1 - 10_000_000))
     with pytest.raises(OfaMcuError, match="layer 'conv0' can overflow its 32-bit accumulator"):
         reference.run(_with_bias(graph, "conv0", 2**31 - 1), probe_inputs(graph))
+
+
+@pytest.mark.parametrize("scale", [1e30, 3e38])
+def test_refuses_scale_factors_beyond_any_shift(scale: float) -> None:
+    build = GraphBuilder(np.random.default_rng(0))
+    source = build.tensor("input", (1, 4), Quantization(float(np.float32(1e30)), 0))
+    graph = build.finish("vast", (build.fully_connected(source, 1, Activation.NONE),))
+    old = graph.parameters["fc0"]
+    parameters = {"fc0": dataclasses.replace(old, weight_scales=np.array([scale], np.float32))}
+    with pytest.raises(OfaMcuError, match="layer 'fc0' can overflow"):
+        reference.run(dataclasses.replace(graph, parameters=parameters), probe_inputs(graph))
 
 
 def test_refuses_scales_tflm_would_abort_on() -> None:

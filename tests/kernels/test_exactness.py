@@ -14,7 +14,7 @@ from ofa_mcu.space.shapes import Activation, Add
 from tests.graph.strategies import GraphBuilder, graphs, random_graph, random_inputs
 from tests.kernels.runner import KernelRunner
 
-FEW = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def check(kernels: KernelRunner, graph: Int8Graph, rng: np.random.Generator) -> None:
@@ -37,7 +37,7 @@ def test_random_graphs(kernels: KernelRunner, graph: Int8Graph, seed: int) -> No
 
 def test_many_random_graphs(kernels: KernelRunner) -> None:
     rng = np.random.default_rng(20)
-    for _ in range(150):
+    for _ in range(100):
         check(kernels, random_graph(rng), rng)
 
 

@@ -9,7 +9,8 @@
  *   - input and output must not overlap;
  *   - no scratch memory: a kernel uses its arguments and at most 320 bytes of stack, calls included;
  *   - nothing is called but memcpy, memset and the compiler's own helpers;
- *   - no branch depends on data, so the instruction count is a function of the layer alone;
+ *   - no branch depends on data, so the instruction count is a function of the layer alone (but for the division of
+ *     ofa_mean without rescaling on cores that have no division instruction);
  *   - descriptors and constants are only read and may lie in flash.
  *
  * Packed weights: output channels in blocks of four. Block b holds, for every tap in the order kernel row, kernel
@@ -32,7 +33,7 @@ extern "C" {
 
 /* Weights and requantization of a convolution, a depthwise convolution or a fully connected layer.
  *
- * real output code = multiplier[o] * 2^(shift[o] - 31) * accumulator + output_zero_point, clamped.
+ * output code = multiplier[o] * 2^(shift[o] - 31) * accumulator + output_zero_point, clamped.
  * multiplier: 0 .. 2^31 - 1; shift: -31 .. 30, positive to the left, |accumulator| << max(shift, 0) < 2^31.
  * clamp_min <= clamp_max. input_zero_point stands for padded input elements; it is unused where there is no padding.
  */
@@ -114,8 +115,8 @@ typedef struct {
 } ofa_add_layer;
 
 /* Mean over all pixels of each channel. Where `rescale` is 0, input and output share scale and zero point: the sum of
- * the codes is divided by `pixels`, truncated towards zero, and the fields below `channels` are unused. Else the centred
- * sum is scaled by multiplier * 2^(shift - 31), which holds the division, and clamped to int8.
+ * the codes is divided by `pixels`, truncated towards zero, and multiplier, shift and zero points are unused. Else the
+ * centred sum is scaled by multiplier * 2^(shift - 31), which holds the division, and clamped to int8.
  */
 typedef struct {
     int32_t pixels; /* >= 1; pixels * 255 << max(shift, 0) < 2^31 */
@@ -125,7 +126,6 @@ typedef struct {
     int8_t input_zero_point;
     int8_t output_zero_point;
     int8_t rescale;
-    int8_t reserved[2];
 } ofa_mean_layer;
 
 /* output[pixels][output_channels] from input[pixels][input_channels]. */

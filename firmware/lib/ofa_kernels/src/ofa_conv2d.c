@@ -1,5 +1,4 @@
 #include "ofa_dot.h"
-#include "ofa_filter.h"
 
 /* The part of the window inside the input; strides from one kernel row to the next in bytes. */
 static OFA_NOINLINE void window_product(int32_t acc[4], const int8_t *x, const int8_t *weights,
@@ -19,6 +18,7 @@ static OFA_NOINLINE void output_pixel(const ofa_conv2d_layer *layer, const ofa_w
     const int32_t skipped = (window->rows.first * window->width + window->columns.first) * window->depth;
     const int32_t block = 4 * window->height * window->width * window->depth;
     const int inside = ofa_is_inside(window);
+    const ofa_requantizer requantizer = ofa_requantizer_of(&layer->filter);
     const int8_t *weights = layer->filter.weights;
     for (int32_t channel = 0; channel < channels; channel += 4) {
         int32_t acc[4];
@@ -26,7 +26,7 @@ static OFA_NOINLINE void output_pixel(const ofa_conv2d_layer *layer, const ofa_w
         if (!inside) {
             ofa_add_padding(acc, window, weights, layer->filter.input_zero_point);
         }
-        ofa_store(&layer->filter, channel, channels, acc, output + channel);
+        ofa_store(&requantizer, channel, channels, acc, output);
         weights += block;
     }
 }

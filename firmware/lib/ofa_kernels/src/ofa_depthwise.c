@@ -58,6 +58,7 @@ static OFA_NOINLINE void output_pixel(const ofa_depthwise_layer *layer, const of
     const int32_t skipped = 4 * (window->rows.first * window->width + window->columns.first);
     const int32_t block = 4 * window->height * window->width;
     const int inside = ofa_is_inside(window);
+    const ofa_requantizer requantizer = ofa_requantizer_of(&layer->filter);
     const int8_t *weights = layer->filter.weights;
     for (int32_t channel = 0; channel < channels; channel += 4) {
         int32_t acc[4];
@@ -72,7 +73,7 @@ static OFA_NOINLINE void output_pixel(const ofa_depthwise_layer *layer, const of
         if (!inside) {
             ofa_add_padding(acc, window, weights, layer->filter.input_zero_point);
         }
-        ofa_store(&layer->filter, channel, channels, acc, output + channel);
+        ofa_store(&requantizer, channel, channels, acc, output);
         weights += block;
     }
 }

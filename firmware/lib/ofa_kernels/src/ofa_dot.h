@@ -2,7 +2,7 @@
 #ifndef OFA_DOT_H
 #define OFA_DOT_H
 
-#include <stdint.h>
+#include "ofa_filter.h"
 
 /* One input element times the weights of four channels. */
 #define OFA_TAP(i)                                                                                                     \
@@ -17,9 +17,8 @@
 /* acc[j] = sum over rows r < rows and taps i < taps of x[r * input_row + i] * weights[r * weight_row + 4 * i + j],
  * j < 4; row strides in bytes. Inlined with constants it loses what is not needed.
  */
-static inline __attribute__((always_inline)) void ofa_dot4(int32_t acc[4], const int8_t *x, const int8_t *weights,
-                                                           int32_t taps, int32_t rows, int32_t input_row,
-                                                           int32_t weight_row)
+static OFA_INLINE void ofa_dot4(int32_t acc[4], const int8_t *x, const int8_t *weights, int32_t taps, int32_t rows,
+                                int32_t input_row, int32_t weight_row)
 {
     int32_t acc0 = 0, acc1 = 0, acc2 = 0, acc3 = 0;
     for (; rows > 0; --rows) {

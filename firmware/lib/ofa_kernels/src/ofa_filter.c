@@ -1,7 +1,5 @@
 #include "ofa_filter.h"
 
-#include "ofa_requantize.h"
-
 void ofa_add_padding(int32_t acc[4], const ofa_window *window, const int8_t *weights, int32_t zero_point)
 {
     const int32_t row = window->width * window->depth;
@@ -29,20 +27,4 @@ void ofa_add_padding(int32_t acc[4], const ofa_window *window, const int8_t *wei
     acc[1] += zero_point * sum1;
     acc[2] += zero_point * sum2;
     acc[3] += zero_point * sum3;
-}
-
-void ofa_store(const ofa_filter *filter, int32_t channel, int32_t channels, const int32_t acc[4], int8_t *output)
-{
-    const int32_t *bias = filter->bias + channel;
-    const int32_t *multiplier = filter->multiplier + channel;
-    const int8_t *shift = filter->shift + channel;
-    const int32_t low = filter->clamp_min;
-    const int32_t offset = filter->output_zero_point - low;
-    const int32_t span = filter->clamp_max - low;
-    const int32_t left = channels - channel;
-    const int32_t count = left < 4 ? left : 4;
-    for (int32_t j = 0; j < count; ++j) {
-        const int32_t value = ofa_scale(acc[j] + bias[j], multiplier[j], shift[j]);
-        output[j] = (int8_t)ofa_clamp(value, offset, low, span);
-    }
 }

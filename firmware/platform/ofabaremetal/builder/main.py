@@ -64,7 +64,7 @@ env.Append(
         "--specs=nano.specs",
         "-Wl,--gc-sections",
         "-Wl,--fatal-warnings",
-        "-Wl,-Map,$BUILD_DIR/firmware.map",
+        f"-Wl,-Map,{env.subst('$BUILD_DIR')}/firmware.map",
     ],
     LIBS=["c", "gcc"],
     BUILDERS={

@@ -1,0 +1,47 @@
+"""Ranges of activations and the affine codes that cover them (TFLite's asymmetric int8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ofa_mcu.graph.ir import Quantization
+from ofa_mcu.supernet.execution import execute
+from ofa_mcu.supernet.network import PlainNetwork
+
+__all__ = ["activation_ranges", "quantization_of"]
+
+
+@torch.no_grad()
+def activation_ranges(network: PlainNetwork, inputs: Tensor) -> dict[str, tuple[float, float]]:
+    """Tensor name -> (least, largest) value over `inputs` (N, C, r, r), in evaluation mode."""
+    ranges: dict[str, tuple[float, float]] = {}
+
+    def observe(name: str, value: Tensor) -> None:
+        low, high = torch.aminmax(value)
+        ranges[name] = (float(low), float(high))
+
+    network.eval()
+    execute(network.graph, inputs, network.parameters_of, training=False, observe=observe)
+    return ranges
+
+
+def quantization_of(low: float, high: float) -> Quantization:
+    """Scale and zero point covering [low, high] and zero; zero is a code exactly."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    if high == low:
+        return Quantization(1.0, 0)
+    scale = float(np.float32((high - low) / 255.0))
+    return Quantization(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
+
+
+def quantizations(
+    ranges: Mapping[str, tuple[float, float]], input_name: str, input_quantization: Quantization
+) -> dict[str, Quantization]:
+    """Quantization of every tensor; the input's is fixed by the task's preprocessing."""
+    result = {name: quantization_of(*span) for name, span in ranges.items()}
+    result[input_name] = input_quantization
+    return result

@@ -1,0 +1,40 @@
+"""Post-training quantization: a calibrated float network becomes an int8 graph."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ofa_mcu.graph.ir import Int8Graph, Quantization
+from ofa_mcu.quantization.calibration import activation_ranges, quantizations
+from ofa_mcu.quantization.weights import filter_scales, quantize_operator
+from ofa_mcu.supernet.network import PlainNetwork, Supernet
+from ofa_mcu.tasks.resample import INPUT_SCALE, INPUT_ZERO_POINT
+
+__all__ = ["quantize"]
+
+
+def quantize(network: PlainNetwork, inputs: Tensor, supernet: Supernet | None = None) -> Int8Graph:
+    """The int8 graph of `network`.
+
+    Args:
+        network: batch-norm statistics calibrated.
+        inputs: calibration inputs (N, C, r, r) that set the activation ranges.
+        supernet: where the network was cut from; its full filters set the weight scales. Without it the
+            network's own do.
+    """
+    graph = network.graph
+    tensors = quantizations(
+        activation_ranges(network, inputs), graph.inputs[0], Quantization(INPUT_SCALE, INPUT_ZERO_POINT)
+    )
+    parameters = {
+        op.name: quantize_operator(
+            graph,
+            op,
+            network.parameters_of(op),
+            filter_scales(supernet or network, op),
+            tensors[op.inputs[0]].scale,
+        )
+        for op in graph.operators
+        if graph.weight_shape(op) is not None
+    }
+    return Int8Graph(graph, tensors, parameters)

@@ -1,0 +1,42 @@
+/* The few names of the Arduino API that the firmware uses, over standard input and output: to compile on a computer. */
+#ifndef ARDUINO_SHIM_H
+#define ARDUINO_SHIM_H
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <unistd.h>
+
+#define F_CPU 123000000UL
+
+class SerialShim {
+public:
+    void begin(unsigned long) {}
+    int read()
+    {
+        uint8_t byte;
+        if (::read(0, &byte, 1) != 1) {
+            exit(0); /* the host is gone */
+        }
+        return byte;
+    }
+    void write(uint8_t byte) { putchar(byte); }
+    void flush() { fflush(stdout); }
+};
+
+inline SerialShim Serial;
+
+static inline void yield() {}
+
+static inline unsigned long micros()
+{
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (unsigned long)(now.tv_sec * 1000000ull + now.tv_nsec / 1000);
+}
+
+void setup();
+void loop();
+
+#endif

@@ -1,0 +1,114 @@
+"""The Arduino side of the firmware, compiled on this computer against a shim of the Arduino API, behind a real pty."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ofa_mcu.devices.bench import measure
+from ofa_mcu.devices.framing import frame, parse
+from ofa_mcu.devices.link import Link
+from ofa_mcu.devices.session import Session
+from ofa_mcu.resources import resource
+from tests.devices import tiny
+
+SHIM = Path(__file__).parent / "arduino_shim"
+FLAGS = ("-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The firmware with the tiny model as a program of this computer."""
+    folder = tmp_path_factory.mktemp("arduino")
+    (folder / "model").mkdir()
+    for name, text in tiny.model_files().items():
+        (folder / "model" / name).write_text(text)
+    source = resource("firmware") / "src"
+    units = [
+        ("gcc", "-std=gnu11", source / "protocol.c"),
+        ("gcc", "-std=gnu11", folder / "model" / "ofa_model.c"),
+        ("g++", "-std=gnu++17", source / "hal_arduino.cpp"),
+        ("g++", "-std=gnu++17", SHIM / "main.cpp"),
+    ]
+    objects = []
+    for compiler, standard, unit in units:
+        objects.append(folder / f"{unit.name}.o")
+        include = [f"-I{path}" for path in (SHIM, source, folder)]
+        board = '-DOFA_BOARD="shim board"'
+        command = [compiler, standard, *FLAGS, board, *include, "-c", str(unit), "-o", str(objects[-1])]
+        subprocess.run(command, check=True)
+    subprocess.run(["g++", *FLAGS, *map(str, objects), "-o", str(folder / "firmware")], check=True)
+    return folder / "firmware"
+
+
+@contextmanager
+def on_pty(program: Path) -> Iterator[str]:
+    """Runs the program on a pseudo terminal; its name is a serial port's."""
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    process = subprocess.Popen([str(program)], stdin=ours, stdout=ours)
+    os.close(ours)
+    try:
+        yield os.ttyname(theirs)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(theirs)
+
+
+def test_measures_over_a_terminal(program: Path) -> None:
+    data = tiny.inputs(4)
+    with on_pty(program) as port, Link(port) as link:
+        result = measure(link, data, tiny.outputs(data), model_crc32=tiny.CRC32)
+    assert result.differing_bytes == 0
+    assert (result.hello.board, result.hello.counter, result.hello.counter_hz) == ("shim_board", "micros", 1_000_000)
+    assert result.hello.core_hz == 123_000_000
+    assert (result.instructions, result.cycles) == (None, None)
+    assert result.milliseconds is not None
+    assert result.stack.reserved == 2048
+    assert np.array_equal(result.outputs, tiny.outputs(data))
+
+
+def test_a_second_conversation_works(program: Path) -> None:
+    with on_pty(program) as port:
+        for _ in range(2):
+            with Link(port) as link:
+                assert Session(link).hello.model == "tiny_model"
+
+
+lines = st.one_of(
+    st.binary(max_size=300),
+    st.builds(
+        lambda words: frame(7, *words).rstrip(b"\n"),
+        st.lists(
+            st.one_of(
+                st.sampled_from(["hello", "load", "output", "crc", "stack", "infer", "0", "299", "AAAA", "A===", "=="]),
+                st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40),
+            ),
+            max_size=5,
+        ),
+    ),
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(lines, max_size=6))
+def test_any_bytes_are_answered_in_order(program: Path, noise: list[bytes]) -> None:
+    """Whatever comes, the firmware neither breaks (sanitizers are on) nor loses the next good request."""
+    sent = b"\n".join([*noise, frame(9, "stack")])
+    done = subprocess.run([str(program)], input=sent, capture_output=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    answers = [parse(line) for line in done.stdout.splitlines()]
+    assert None not in answers
+    assert answers[-1] is not None
+    assert (answers[-1].sequence, answers[-1].words[0]) == (9, "ok")
