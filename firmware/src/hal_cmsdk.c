@@ -200,8 +200,10 @@ __attribute__((noreturn, used)) static void report_fault(const uint32_t *frame)
         } else {
             ofa_protocol_alarm("stack", (unsigned long)(uintptr_t)frame);
         }
-        while (ofa_hal_read() != '\n') {
-        }
+        do { /* no interrupt can wake a sleeping core from here */
+            while (!(UART_STATE & UART_RX_FULL)) {
+            }
+        } while (UART_DATA != '\n');
     }
 }
 

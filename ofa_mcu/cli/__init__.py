@@ -27,9 +27,9 @@ def _root() -> None:
 
 
 def _register_verbs() -> None:
-    from ofa_mcu.cli import boards, train
+    from ofa_mcu.cli import bench, boards, build, doctor, flash, search, train
 
-    for verb in (train, boards):
+    for verb in (search, build, bench, flash, train, boards, doctor):
         verb.register(app)
 
 

@@ -4,6 +4,6 @@
 """
 
 from ofa_mcu.codegen.emit import emit_c
-from ofa_mcu.codegen.layout import kernel_of, layer_bytes, weight_bytes
+from ofa_mcu.planning.layout import kernel_of, layer_bytes, weight_bytes
 
 __all__ = ["emit_c", "kernel_of", "layer_bytes", "weight_bytes"]

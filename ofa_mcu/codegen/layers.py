@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa_mcu.codegen.c_text import Fields, identifier
-from ofa_mcu.codegen.layout import kernel_of
+from ofa_mcu.planning.layout import kernel_of
 from ofa_mcu.codegen.packing import filter_matrix, fold_bias, pack_shift, pack_weights
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.graph.constants import (

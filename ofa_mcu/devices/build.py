@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from ofa_mcu.devices.pio import run_pio
 from ofa_mcu.devices.project import Project
 from ofa_mcu.errors import InfeasibleError, OfaMcuError, UsageError
+from ofa_mcu.files import write_text
 
 __all__ = ["Build", "build_failure", "build_project"]
 
@@ -55,21 +55,13 @@ def build_project(
     arguments = ("-j", str(jobs)) if jobs else ()
     result = run_pio(project, environment, *arguments, build_dir=build_dir, timeout_s=timeout_s)
     log = project.folder / ".pio" / f"{environment}.log"
-    save(log, result.output)
+    write_text(log, result.output)
     if result.code:
         raise build_failure(result.output, project.board, log)
     elf = (build_dir or project.folder / ".pio" / "build") / environment / "firmware.elf"
     if not elf.is_file():
         raise OfaMcuError(f"PlatformIO ended well but left no {elf}; look into {log}.")
     return Build(elf, environment, time.monotonic() - begin, result.output)
-
-
-def save(path: Path, text: str) -> None:
-    """Writes a file that appears whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def build_failure(output: str, board: str, log: Path) -> OfaMcuError:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ofa_mcu.devices.build import OFFLINE_SIGNS, build_failure, save
+from ofa_mcu.devices.build import OFFLINE_SIGNS, build_failure
 from ofa_mcu.devices.pio import missing_platform, registry_reachable, run_pio
 from ofa_mcu.devices.ports import usb_ports
 from ofa_mcu.devices.project import Project
 from ofa_mcu.errors import DeviceError, UsageError
+from ofa_mcu.files import write_text
 from ofa_mcu.profiles import BoardProfile
 
 __all__ = ["Flashed", "flash_board", "upload_failure"]
@@ -90,7 +91,7 @@ def flash_board(
     where = ("--upload-port", port) if port else ()
     result = run_pio(project, environment, "-t", "upload", *where, timeout_s=timeout_s)
     log = project.folder / ".pio" / f"{environment}.log"
-    save(log, result.output)
+    write_text(log, result.output)
     if result.code == 0:
         return Flashed(environment, time.monotonic() - begin, result.output)
     if any(sign in result.output for sign in OFFLINE_SIGNS):

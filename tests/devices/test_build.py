@@ -66,7 +66,7 @@ def test_a_build_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     begin = time.monotonic()
     with pytest.raises(OfaMcuError, match="did not finish"):
         build_project(tiny.tiny_project(tmp_path, "m4"), timeout_s=0.3)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 15
 
 
 @SLOW

@@ -35,7 +35,9 @@ def test_sums_are_those_of_the_size_tool(image: Images, name: str) -> None:
     built = read_image(elf)
     assert built.sram_bytes == sum(sizes[s] for s in (".stack", ".ofa_arena", ".noinit", ".data", ".bss"))
     stored = (".isr_vector", ".text", ".rodata", ".data", ".ARM.exidx")
-    assert built.flash_bytes == sum(sizes.get(s, 0) for s in stored) == elf.with_suffix(".bin").stat().st_size
+    assert built.flash_bytes == sum(sizes.get(s, 0) for s in stored)
+    # between sections lie at most the bytes that align the next one
+    assert 0 <= elf.with_suffix(".bin").stat().st_size - built.flash_bytes < 16
     assert built.symbols["ofa_arena"] == 304
     assert built.symbols["ofa_model_run"] > 0
 

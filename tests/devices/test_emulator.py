@@ -80,7 +80,7 @@ def test_its_end_is_noticed(image: Images) -> None:
         begin = time.monotonic()
         with pytest.raises(DeviceError, match="disconnected during 'stack'"):
             session.stack()
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < 10
 
 
 def test_an_image_that_is_no_firmware_stays_silent(image: Images, tmp_path: Path) -> None:

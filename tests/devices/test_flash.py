@@ -64,7 +64,7 @@ def test_without_a_network_the_answer_comes_quickly(tmp_path: Path, monkeypatch:
     begin = time.monotonic()
     with pytest.raises(DeviceError, match="No stm32f746 is plugged in, and PlatformIO's platform ststm32") as caught:
         flash_board(project, profile)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 10
     assert caught.value.exit_code == 4
 
 

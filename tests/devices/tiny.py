@@ -19,6 +19,7 @@ from ofa_mcu.profiles import BoardProfile, Emulator, load_profile
 BYTES = 300
 CRC32 = 0x1234ABCD
 OVERFLOW, CRASH = 1, 2
+NULL_ARENA_BYTES = 16
 
 HEADER = f"""\
 #ifndef OFA_MODEL_H
@@ -126,3 +127,10 @@ def inputs(count: int, turns: int = 0, switch: int = 0) -> NDArray[np.int8]:
 def outputs(data: NDArray[np.int8]) -> NDArray[np.int8]:
     """What the model gives."""
     return data ^ np.int8(0x55)
+
+
+def null_model_files() -> dict[str, str]:
+    """A model of 16 bytes that does nothing: what is left is the firmware itself."""
+    source = SOURCE[: SOURCE.index("static int descend")] + "void ofa_model_run(void)\n{\n}\n"
+    header = HEADER.replace(f"BYTES {BYTES}", f"BYTES {NULL_ARENA_BYTES}") % {"arena": NULL_ARENA_BYTES}
+    return {"ofa_model.h": header, "ofa_model.c": source % {"constants": ""}}

@@ -2,10 +2,10 @@
 #ifndef ARDUINO_SHIM_H
 #define ARDUINO_SHIM_H
 
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <ctime>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define F_CPU 123000000UL
@@ -31,9 +31,9 @@ static inline void yield() {}
 
 static inline unsigned long micros()
 {
-    timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (unsigned long)(now.tv_sec * 1000000ull + now.tv_nsec / 1000);
+    timeval now;
+    gettimeofday(&now, 0);
+    return (unsigned long)(now.tv_sec * 1000000ull + now.tv_usec);
 }
 
 void setup();

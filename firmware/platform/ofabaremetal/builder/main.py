@@ -84,9 +84,9 @@ MEMORY
 }}
 SECTIONS
 {{
-  .isr_vector : {{ KEEP(*(.isr_vector)) . = ALIGN(4); }} > FLASH
-  .text : {{ *(.text .text.*) . = ALIGN(4); }} > FLASH
-  .rodata : {{ *(.rodata .rodata.*) . = ALIGN(4); }} > FLASH
+  .isr_vector : {{ KEEP(*(.isr_vector)) . = ALIGN(8); }} > FLASH
+  .text : {{ *(.text .text.*) . = ALIGN(8); }} > FLASH
+  .rodata : {{ *(.rodata .rodata.*) . = ALIGN(8); }} > FLASH
   .ARM.exidx : {{ *(.ARM.exidx* .gnu.linkonce.armexidx.*) }} > FLASH
   .stack (NOLOAD) : {{ _stack_start = .; . = . + {stack_bytes}; _stack_end = .; }} > RAM
   .ofa_arena (NOLOAD) : {{ *(.ofa_arena .bss.ofa_arena) . = ALIGN(8); }} > RAM

@@ -1,0 +1,70 @@
+"""What several verbs share: options, units, words on stderr, one JSON object on stdout."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ofa_mcu.errors import OfaMcuError, UsageError
+
+__all__ = ["JSON", "Run", "emit", "failing_as_json", "quantity", "say", "status"]
+
+JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; words go to stderr.")]
+Run = Annotated[Path | None, typer.Option("--run", help="Folder of the run (default: the newest under runs/).")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder that holds the task's data.")]
+
+_UNITS = {"": 1, "k": 1024, "m": 1024**2}
+_COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def emit(value: dict[str, Any]) -> None:
+    """The one JSON object of a verb."""
+    typer.echo(json.dumps(value))
+
+
+def quantity(option: str, text: str | None, memory: bool = False) -> int | None:
+    """`4M`, `64k`, `2500` as a number; memory counts in 1024s.
+
+    Raises:
+        UsageError: the text is no positive number.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(?:i?[bB])?", text.strip())
+    units = _UNITS if memory else _COUNTS
+    if match is None or match[2].lower() not in units or float(match[1]) <= 0:
+        raise UsageError(f"{option} '{text}' is no positive amount; write for example 64k, 1.5M or 20000")
+    return int(float(match[1]) * units[match[2].lower()])
+
+
+@contextmanager
+def failing_as_json(wanted: bool, schema: int) -> Iterator[None]:
+    """With --json an error is the one object on stdout, too; words and exit code stay as they are."""
+    try:
+        yield
+    except OfaMcuError as error:
+        if wanted:
+            details = getattr(error, "details", None) or {"code": type(error).__name__.removesuffix("Error").lower()}
+            emit({"schema": schema, "error": {**details, "message": str(error)}})
+        raise
+
+
+@contextmanager
+def status() -> Iterator[Any]:
+    """A line that tells what is going on; on a terminal it is overwritten, elsewhere it does not appear."""
+    from rich.console import Console
+
+    with Console(stderr=True).status("starting") as line:
+        yield line.update

@@ -1,0 +1,165 @@
+"""`ofa-mcu search`: the best subnet for a board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ofa_mcu.cli.common import JSON, DataDir, emit, failing_as_json, quantity, say, status
+
+if TYPE_CHECKING:
+    from ofa_mcu.search.budget import Budget
+
+SCHEMA = 1
+_ROWS = 12
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(search)
+
+
+def search(
+    board: Annotated[str, typer.Option(help="Board id (see ofa-mcu boards) or a profile's .toml file.")],
+    task: Annotated[str, typer.Option(help="Task whose supernet is searched.")] = "fashion-mnist",
+    supernet: Annotated[Path | None, typer.Option(help="Folder of another supernet than the shipped one.")] = None,
+    max_sram: Annotated[str | None, typer.Option(help="SRAM in bytes: arena, buffers, data and stack (20k).")] = None,
+    max_flash: Annotated[str | None, typer.Option(help="Flash in bytes: code and weights (64k).")] = None,
+    max_instructions: Annotated[str | None, typer.Option(help="Instructions per inference (4M).")] = None,
+    max_ms: Annotated[float | None, typer.Option(min=0, help="Milliseconds per inference, estimated.")] = None,
+    max_mj: Annotated[float | None, typer.Option(min=0, help="Millijoules per inference, estimated.")] = None,
+    cycles_per_instruction: Annotated[
+        float | None, typer.Option(min=0.01, help="Basis of --max-ms where the profile has none.")
+    ] = None,
+    power_mw: Annotated[
+        float | None, typer.Option(min=0.01, help="Active power; basis of --max-mj where the profile has none.")
+    ] = None,
+    objective: Annotated[str, typer.Option(help="accuracy, instructions, sram or flash.")] = "accuracy",
+    give_up: Annotated[
+        float, typer.Option(min=0, max=100, help="Points of accuracy to give up for another objective.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same answer.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run (default: runs/TASK-BOARD-NUMBER).")] = None,
+    data_dir: DataDir = None,
+    as_json: JSON = False,
+) -> None:
+    """Find the most accurate subnet that fits a board, quantize it, and measure its int8 accuracy.
+
+    The pick is the most accurate that fits; among those within 0.2 point, the one with the fewest instructions.
+    """
+    with failing_as_json(as_json, SCHEMA):
+        from ofa_mcu.search.budget import budget_for
+        from ofa_mcu.profiles import load_profile
+
+        budget = budget_for(
+            load_profile(board),
+            quantity("--max-sram", max_sram, memory=True),
+            quantity("--max-flash", max_flash, memory=True),
+            quantity("--max-instructions", max_instructions),
+            max_ms,
+            max_mj,
+            cycles_per_instruction,
+            power_mw,
+        )
+        report = _search(budget, task, supernet, objective, give_up / 100, seed, out, data_dir)
+    if as_json:
+        emit(report)
+    else:
+        _print(report)
+
+
+def _search(
+    budget: Budget,
+    task_name: str,
+    supernet: Path | None,
+    objective_name: str,
+    give: float,
+    seed: int,
+    out: Path | None,
+    data_dir: Path | None,
+) -> dict[str, Any]:
+    from ofa_mcu.errors import UsageError
+    from ofa_mcu.runs import new_run
+    from ofa_mcu.search.pick import Objective
+    from ofa_mcu.search.predictor import load_predictor
+    from ofa_mcu.search.run import SearchOptions, check_feasible, write_run
+    from ofa_mcu.search.candidates import CandidatePool
+    from ofa_mcu.shipped import PREDICTOR_FILE, SUPERNET_FILE, supernet_folder
+    from ofa_mcu.tasks.registry import task_named
+
+    try:
+        objective = Objective(objective_name)
+    except ValueError as error:
+        known = ", ".join(o.value for o in Objective)
+        raise UsageError(f"there is no objective '{objective_name}'; known: {known}") from error
+    task = task_named(task_name)
+    folder = supernet_folder(task_name, supernet)
+    predictor = load_predictor(folder / PREDICTOR_FILE)
+    run = new_run(f"{task_name}-{budget.profile.id}", out)
+    check_feasible(CandidatePool(predictor, budget))  # before anything slow is loaded
+
+    from ofa_mcu.search.evaluate import Evaluator
+    from ofa_mcu.search.run import search as run_search
+    from ofa_mcu.supernet.store import load_supernet
+
+    say(f"searching {predictor.space.size} subnets of {task_name} for {budget.profile.name}")
+    net, _ = load_supernet(folder / SUPERNET_FILE)
+    options = SearchOptions(budget, objective, give, seed)
+    with status() as show:
+        result = run_search(Evaluator(net, task.load(data_dir)), predictor, options, show)
+    configuration = {
+        "task": task_name,
+        "board": budget.profile.id,
+        "supernet": str(supernet) if supernet else "shipped",
+        "bounds": dict(budget.bounds),
+        "cycles_per_instruction": budget.cycles_per_instruction,
+        "power_mw": budget.power_mw,
+        "objective": objective.value,
+        "give": give,
+        "seed": seed,
+    }
+    return write_run(run, result, configuration)
+
+
+def _print(report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Pareto front for {report['board']} (accuracy on validation images)")
+    for heading in ("subnet", "MMACs", "predicted %", "int8 %", "SRAM B", "flash B", "M instructions"):
+        table.add_column(heading, justify="left" if heading == "subnet" else "right")
+    front = report["front"]
+    shown = front if len(front) <= _ROWS else [front[round(i * (len(front) - 1) / (_ROWS - 1))] for i in range(_ROWS)]
+    picked = [row for row in front if row["subnet"] == report["pick"]["subnet"]]
+    rows = {row["subnet"]: row for row in (*picked, *(r for r in front if r["accuracy_int8_validation"]), *shown)}
+    for row in sorted(rows.values(), key=lambda r: -r["accuracy_predicted"]):
+        measured = row["accuracy_int8_validation"]
+        mark = "[bold]* " if row["subnet"] == report["pick"]["subnet"] else ""
+        table.add_row(
+            f"{mark}{row['subnet']}",
+            f"{row['macs'] / 1e6:.2f}",
+            f"{100 * row['accuracy_predicted']:.2f}",
+            f"{100 * measured:.2f}" if measured is not None else "",
+            str(row["sram_bytes"]),
+            str(row["flash_bytes"]),
+            f"{row['instructions'] / 1e6:.2f}",
+        )
+    console = Console(width=None if Console().is_terminal else 130)
+    console.print(table)
+    pick = report["pick"]
+    console.print(
+        f"pick {pick['subnet']}: {100 * pick['accuracy_int8']:.2f} % int8 and {100 * pick['accuracy_fp32']:.2f} % fp32 "
+        f"on {report['test_images']} test images, {pick['sram_bytes']} B SRAM, {pick['flash_bytes']} B flash, "
+        f"{pick['instructions'] / 1e6:.2f} M instructions",
+        highlight=False,
+    )
+    bound = pick["arena_lower_bound"]
+    console.print(
+        f"SRAM counts arena, protocol buffers, HAL data and stack reserve; arena {pick['arena_bytes']} B "
+        f"(lower bound {bound} B, {100 * (pick['arena_bytes'] / bound - 1):.1f} % above; TFLite Micro's planner "
+        f"{pick['tflm_head_bytes']} B and its own structures). Instructions are estimated for the twin's core.",
+        highlight=False,
+    )
+    console.print(f"run {report['run']} ({report['evaluations']} subnets, {report['seconds']} s)", highlight=False)

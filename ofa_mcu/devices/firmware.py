@@ -1,0 +1,102 @@
+"""From the model of a run to a linked image, and whether the image keeps what the planner promised."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ofa_mcu.codegen import emit_c
+from ofa_mcu.devices.build import Build, build_project
+from ofa_mcu.devices.elf import Image, read_image
+from ofa_mcu.devices.project import DEFAULT_STACK_BYTES, Project, write_project
+from ofa_mcu.errors import MismatchError, UsageError
+from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.graph.tflite_reader import read_tflite
+from ofa_mcu.planning.cost import Cost, estimate
+from ofa_mcu.planning.memory import plan_memory
+from ofa_mcu.profiles import BoardProfile
+from ofa_mcu.runs import Run
+
+__all__ = ["SCHEMA", "FirmwareBuild", "build_run", "project_of", "run_graph"]
+
+SCHEMA = 1
+FLASH_SHARE, FLASH_BYTES = 0.02, 512
+"""How far the linked flash may be from the promise: the larger of this share and these bytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class FirmwareBuild:
+    """A project, its linked image, and the planner's promise for it."""
+
+    project: Project
+    build: Build
+    image: Image
+    promise: Cost
+
+    def check(self) -> None:
+        """Raise MismatchError where the image breaks the promise."""
+        if self.image.sram_bytes != self.promise.sram_bytes:
+            raise MismatchError(
+                f"{self.build.elf} takes {self.image.sram_bytes} B of SRAM where {self.promise.sram_bytes} B were "
+                "promised; run benchmarks/calibrate_cost.py if the compiler or the firmware changed"
+            )
+        allowed = max(FLASH_SHARE * self.image.flash_bytes, FLASH_BYTES)
+        if abs(self.image.flash_bytes - self.promise.flash_bytes) > allowed:
+            raise MismatchError(
+                f"{self.build.elf} takes {self.image.flash_bytes} B of flash where {self.promise.flash_bytes} B were "
+                "promised; run benchmarks/calibrate_cost.py if the compiler or the firmware changed"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """What `build --json` prints."""
+        return {
+            "schema": SCHEMA,
+            "project": str(self.project.folder),
+            "elf": str(self.build.elf),
+            "board": self.project.board,
+            "environment": self.build.environment,
+            "sram_promised": self.promise.sram_bytes,
+            "sram_linked": self.image.sram_bytes,
+            "flash_promised": self.promise.flash_bytes,
+            "flash_linked": self.image.flash_bytes,
+            "arena_bytes": self.promise.arena_bytes,
+            "stack_reserved": self.promise.stack_bytes,
+            "instructions_promised": round(self.promise.instructions),
+        }
+
+
+def run_graph(run: Run) -> tuple[Int8Graph, int]:
+    """The run's int8 graph and the CRC-32 of its TFLite file."""
+    data = run.model()
+    return read_tflite(data, run.name), zlib.crc32(data)
+
+
+def project_of(run: Run, profile: BoardProfile) -> tuple[Project, Cost]:
+    """Write the run's PlatformIO project for a board; the project and the planner's promise for it."""
+    graph, crc = run_graph(run)
+    plan = plan_memory(graph.structure)
+    subnet = run.report()["pick"]["subnet"]
+    files = emit_c(graph, plan.offsets, plan.arena_bytes, name=subnet, model_crc32=crc)
+    project = write_project(run.project_path, profile, files, DEFAULT_STACK_BYTES)
+    return project, estimate(graph.structure, plan.arena_bytes, profile)
+
+
+def build_run(run: Run, profile: BoardProfile, say: Callable[[str], None] = lambda text: None) -> FirmwareBuild:
+    """Write the project, build the emulated twin, and hold the image against the promise.
+
+    Raises:
+        UsageError: the board has no twin to build.
+        InfeasibleError: the image does not fit the board.
+        MismatchError: it is not as large as promised.
+    """
+    if profile.emulator is None:
+        raise UsageError(f"board {profile.id} has no emulator twin to build for; flash it with: ofa-mcu flash")
+    project, promise = project_of(run, profile)
+    say(f"building {project.emulated_environment} in {project.folder}")
+    build = build_project(project)
+    result = FirmwareBuild(project, build, read_image(build.elf), promise)
+    result.check()
+    run.write("build.json", result.to_json())
+    return result

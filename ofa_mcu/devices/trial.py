@@ -1,0 +1,116 @@
+"""A run on a device with real test images: right bytes, accuracy, instructions, stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ofa_mcu.devices.bench import Measurement, measure
+from ofa_mcu.devices.emulator import RunningEmulator
+from ofa_mcu.devices.firmware import build_run, run_graph
+from ofa_mcu.devices.link import Link
+from ofa_mcu.errors import MismatchError
+from ofa_mcu.graph.reference import run as run_reference
+from ofa_mcu.profiles import BoardProfile
+from ofa_mcu.runs import Run
+from ofa_mcu.tasks.registry import task_named
+from ofa_mcu.tasks.resample import resample, to_codes
+
+__all__ = ["SCHEMA", "Trial", "try_run"]
+
+SCHEMA = 1
+_REFERENCE_BATCH = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A measurement on test images and the share of them (0..1) that the device got right."""
+
+    board: str
+    measurement: Measurement
+    accuracy: float
+
+    def check(self) -> None:
+        """Raise MismatchError where a byte differs from the reference or the stack left its reserve."""
+        m = self.measurement
+        if m.differing_bytes:
+            raise MismatchError(
+                f"{m.differing_bytes} of {m.bytes_compared} output bytes of {self.board} differ from the reference; "
+                "build again, and run the test suite if it stays so"
+            )
+        if m.stack.used > m.stack.reserved:
+            raise MismatchError(
+                f"{self.board} used {m.stack.used} B of stack and {m.stack.reserved} B are reserved; "
+                "raise the reserve in firmware/src/config.h"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """What `bench --json` prints."""
+        m = self.measurement
+        counts, cycles = m.instructions, m.cycles
+        return {
+            "schema": SCHEMA,
+            "board": self.board,
+            "transport": m.transport,
+            "runs": m.images,
+            "warmup": m.warmup,
+            "bytes_compared": m.bytes_compared,
+            "differing_bytes": m.differing_bytes,
+            "instructions": counts.median if counts else None,
+            "instructions_min": counts.minimum if counts else None,
+            "instructions_max": counts.maximum if counts else None,
+            "instructions_repeated": list(m.repeated.values) if counts else None,
+            "cycles": cycles.median if cycles else None,
+            "milliseconds": m.milliseconds,
+            "counter": m.hello.counter,
+            "images": m.images,
+            "accuracy": round(self.accuracy, 5),
+            "stack_used": m.stack.used,
+            "stack_reserved": m.stack.reserved,
+            "resent": m.resent,
+        }
+
+
+def try_run(
+    run: Run,
+    profile: BoardProfile,
+    port: str | None,
+    images: int,
+    data_dir: Path | None,
+    progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Trial:
+    """Measure `images` test images on the board at `port`, or, without one, on the emulated twin (built first).
+
+    Raises:
+        DeviceError: the device is missing, silent, garbling, gone, or runs another model.
+    """
+    graph, crc = run_graph(run)
+    task = task_named(run.read("config.json")["task"])
+    test = task.load(data_dir).test
+    count = min(images, len(test))
+    resolution = graph.structure.shapes[graph.structure.inputs[0]][1]
+    codes = to_codes(resample(test.images[:count], resolution))
+    name, output = graph.structure.inputs[0], graph.structure.outputs[0]
+    parts = [
+        run_reference(graph, {name: codes[i : i + _REFERENCE_BATCH]})[output] for i in range(0, count, _REFERENCE_BATCH)
+    ]
+    expected = np.concatenate(parts).reshape(count, -1)
+    flat = codes.reshape(count, -1)
+
+    if port is not None:
+        with Link(port) as link:
+            measured = measure(link, flat, expected, model_crc32=crc, progress=progress)
+    else:
+        built = build_run(run, profile, say)
+        assert profile.emulator is not None  # build_run says so otherwise
+        with RunningEmulator(profile.emulator, built.build.elf) as emulator, Link(emulator.url) as link:
+            measured = measure(link, flat, expected, twin=profile.emulator, model_crc32=crc, progress=progress)
+    accuracy = float((measured.outputs.argmax(1) == test.labels[:count]).mean())
+    trial = Trial(profile.id, measured, accuracy)
+    run.write("bench.json", trial.to_json())
+    return trial

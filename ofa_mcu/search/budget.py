@@ -1,0 +1,79 @@
+"""What a board and a user allow, and what a subnet needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ofa_mcu.errors import UsageError
+from ofa_mcu.planning.cost import Cost, milliseconds, millijoules
+from ofa_mcu.profiles.profile import BoardProfile
+
+__all__ = ["Budget", "Violation", "budget_for"]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A constraint that is not met: how much is needed and how much is allowed, in the constraint's unit."""
+
+    constraint: str
+    needed: float
+    budget: float
+
+    @property
+    def excess(self) -> float:
+        """Needed over allowed, less one."""
+        return self.needed / self.budget - 1 if self.budget else float("inf")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Upper bounds by constraint name: sram and flash in bytes, instructions, ms and mj (estimates)."""
+
+    profile: BoardProfile
+    bounds: Mapping[str, float]
+    cycles_per_instruction: float | None = None
+    power_mw: float | None = None
+
+    def needs(self, cost: Cost) -> dict[str, float]:
+        """What the subnet needs of every bounded quantity."""
+        result: dict[str, float] = {
+            "sram": cost.sram_bytes,
+            "flash": cost.flash_bytes,
+            "instructions": round(cost.instructions),
+        }
+        if "ms" in self.bounds:
+            result["ms"] = milliseconds(cost, self.profile, self.cycles_per_instruction).value
+        if "mj" in self.bounds:
+            result["mj"] = millijoules(cost, self.profile, self.power_mw, self.cycles_per_instruction).value
+        return {name: value for name, value in result.items() if name in self.bounds}
+
+    def violations(self, cost: Cost) -> list[Violation]:
+        """Constraints the subnet does not meet, the worst first."""
+        found = [Violation(n, v, self.bounds[n]) for n, v in self.needs(cost).items() if v > self.bounds[n]]
+        return sorted(found, key=lambda v: -v.excess)
+
+
+def budget_for(
+    profile: BoardProfile,
+    max_sram: int | None = None,
+    max_flash: int | None = None,
+    max_instructions: int | None = None,
+    max_ms: float | None = None,
+    max_mj: float | None = None,
+    cycles_per_instruction: float | None = None,
+    power_mw: float | None = None,
+) -> Budget:
+    """The board's own memory, tightened by the user's options.
+
+    Raises:
+        UsageError: an option allows more than the board has.
+    """
+    for name, asked, there in (("--max-sram", max_sram, profile.ram_bytes), ("--max-flash", max_flash, profile.flash_bytes)):
+        if asked is not None and asked > there:
+            raise UsageError(f"{name} {asked} is more than board {profile.id} has ({there} B); give less or leave it out")
+    bounds: dict[str, float] = {"sram": max_sram or profile.ram_bytes, "flash": max_flash or profile.flash_bytes}
+    for name, value in (("instructions", max_instructions), ("ms", max_ms), ("mj", max_mj)):
+        if value is not None:
+            bounds[name] = value
+    return Budget(profile, bounds, cycles_per_instruction, power_mw)

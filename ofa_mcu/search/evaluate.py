@@ -1,0 +1,76 @@
+"""What a subnet really achieves: cut out, recalibrated, quantized, run over real images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.quantization.fast import int8_accuracy
+from ofa_mcu.quantization.ptq import quantize
+from ofa_mcu.space.subnet import Subnet
+from ofa_mcu.supernet.network import PlainNetwork, Supernet, extract
+from ofa_mcu.tasks.resample import resample, to_codes
+from ofa_mcu.tasks.task import Dataset, Split
+from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, accuracy, recalibrate
+from ofa_mcu.training.data import ImageSet
+
+__all__ = ["Evaluator", "Specialised"]
+
+
+@dataclass(frozen=True, eq=False)
+class Specialised:
+    """A subnet ready for use: float network with its own statistics, and its int8 graph."""
+
+    subnet: Subnet
+    network: PlainNetwork
+    graph: Int8Graph
+
+
+class Evaluator:
+    """Specialises and scores subnets of one supernet on one data set; resampled images are kept."""
+
+    def __init__(self, supernet: Supernet, data: Dataset) -> None:
+        self.supernet, self.data = supernet, data
+        first = data.train.images[:CALIBRATION_IMAGES], data.train.labels[:CALIBRATION_IMAGES]
+        self._calibration = ImageSet(Split(*first), supernet.space.resolutions)
+        self._images: dict[tuple[str, int], ImageSet] = {}
+        self._codes: dict[tuple[str, int], NDArray[np.int8]] = {}
+
+    def _part(self, part: str) -> Split:
+        split: Split = getattr(self.data, part)
+        return split
+
+    def float_network(self, subnet: Subnet) -> PlainNetwork:
+        """The subnet's own network, batch norm recalibrated on training images."""
+        network = extract(self.supernet, subnet)
+        recalibrate(network, self._calibration.floats_at(subnet.resolution))
+        return network
+
+    def specialise(self, subnet: Subnet) -> Specialised:
+        """The subnet's float network and its int8 graph."""
+        network = self.float_network(subnet)
+        graph = quantize(network, self._calibration.floats_at(subnet.resolution), self.supernet)
+        return Specialised(subnet, network, graph)
+
+    def codes(self, part: str, resolution: int) -> NDArray[np.int8]:
+        """Input codes (N, r, r, C) of a part of the data ("validation" or "test")."""
+        key = (part, resolution)
+        if key not in self._codes:
+            self._codes[key] = to_codes(resample(self._part(part).images, resolution))
+        return self._codes[key]
+
+    def float_accuracy(self, network: PlainNetwork, part: str) -> float:
+        """Float accuracy (0..1) on a part of the data."""
+        resolution = network.graph.shapes[network.graph.inputs[0]][1]
+        key = (part, resolution)
+        if key not in self._images:
+            self._images[key] = ImageSet(self._part(part), (resolution,))
+        return accuracy(network, self._images[key])
+
+    def int8_accuracy(self, graph: Int8Graph, part: str) -> float:
+        """Int8 accuracy (0..1) on a part of the data, exact."""
+        resolution = graph.structure.shapes[graph.structure.inputs[0]][1]
+        return int8_accuracy(graph, self.codes(part, resolution), self._part(part).labels)

@@ -1,0 +1,150 @@
+"""Accuracy predictor: ridge regression on a subnet's choices and size, with its held-out quality stored beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kendalltau, spearmanr
+
+from ofa_mcu.errors import OfaMcuError
+from ofa_mcu.files import write_json
+from ofa_mcu.search.evaluate import Evaluator
+from ofa_mcu.search.features import features
+from ofa_mcu.space.lowering import shape_graph
+from ofa_mcu.space.shapes import ShapeGraph
+from ofa_mcu.space.space import SearchSpace
+from ofa_mcu.space.subnet import Subnet
+
+__all__ = ["Label", "Predictor", "Quality", "fit_predictor", "label_subnets", "load_predictor", "save_predictor"]
+
+_PENALTIES = (0.01, 0.1, 1.0, 10.0)
+_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Label:
+    """A subnet and its measured accuracy (0..1) on validation images."""
+
+    subnet: Subnet
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Agreement of predicted with measured accuracy on subnets the model did not see (5-fold cross-validation).
+
+    `kendall_macs` is what ranking by MACs alone reaches; `rmse_points` in percentage points.
+    """
+
+    subnets: int
+    kendall: float
+    spearman: float
+    rmse_points: float
+    kendall_macs: float
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """accuracy = intercept + weights . (features - centre)."""
+
+    space: SearchSpace
+    weights: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    intercept: float
+    quality: Quality
+
+    def predict(self, subnet: Subnet, graph: ShapeGraph | None = None) -> float:
+        """Predicted validation accuracy (0..1)."""
+        return float(self.intercept + (features(self.space, subnet, graph) - self.centre) @ self.weights)
+
+
+def label_subnets(
+    evaluator: Evaluator, count: int, seed: int, report: Callable[[int, int], None] = lambda done, total: None
+) -> list[Label]:
+    """Measured validation accuracy of `count` distinct subnets: the corners and a balanced random sample."""
+    space = evaluator.supernet.space
+    sample = dict.fromkeys([space.largest, space.smallest])
+    sample |= dict.fromkeys(space.sample_balanced(np.random.default_rng(seed), 2 * count))
+    labels = []
+    for index, subnet in enumerate(list(sample)[:count]):
+        labels.append(Label(subnet, evaluator.float_accuracy(evaluator.float_network(subnet), "validation")))
+        report(index + 1, count)
+    return labels
+
+
+def _ridge(x: NDArray[np.float64], y: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+    return np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ y)
+
+
+def _cross_validated(x: NDArray[np.float64], y: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+    """Prediction of every sample by a model that was fitted without its fold."""
+    out = np.empty_like(y)
+    fold = np.arange(len(y)) % _FOLDS
+    for f in range(_FOLDS):
+        seen = fold != f
+        centre, mean = x[seen].mean(0), y[seen].mean()
+        out[~seen] = mean + (x[~seen] - centre) @ _ridge(x[seen] - centre, y[seen] - mean, penalty)
+    return out
+
+
+def fit_predictor(space: SearchSpace, labels: Sequence[Label]) -> Predictor:
+    """Ridge regression; the penalty and the stored quality come from cross-validation."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    labels = [labels[i] for i in order]
+    graphs = [shape_graph(space, label.subnet) for label in labels]
+    x = np.array([features(space, label.subnet, graph) for label, graph in zip(labels, graphs, strict=True)])
+    y = np.array([label.accuracy for label in labels])
+    held_out = {penalty: _cross_validated(x, y, penalty) for penalty in _PENALTIES}
+    penalty = min(_PENALTIES, key=lambda p: float(np.square(held_out[p] - y).mean()))
+    predicted = held_out[penalty]
+    quality = Quality(
+        subnets=len(labels),
+        kendall=float(kendalltau(predicted, y).statistic),
+        spearman=float(spearmanr(predicted, y).statistic),
+        rmse_points=100 * float(np.sqrt(np.square(predicted - y).mean())),
+        kendall_macs=float(kendalltau([graph.macs for graph in graphs], y).statistic),
+    )
+    centre = x.mean(0)
+    return Predictor(space, _ridge(x - centre, y - y.mean(), penalty), centre, float(y.mean()), quality)
+
+
+def save_predictor(path: Path, predictor: Predictor, labels: Sequence[Label]) -> None:
+    """Write the model, its quality and the labels it came from, atomically."""
+    write_json(
+        path,
+        {
+            "format": 1,
+            "space": predictor.space.to_json(),
+            "weights": predictor.weights.tolist(),
+            "centre": predictor.centre.tolist(),
+            "intercept": predictor.intercept,
+            "quality": asdict(predictor.quality),
+            "labels": {str(label.subnet): round(label.accuracy, 6) for label in labels},
+        },
+    )
+
+
+def load_predictor(path: Path) -> Predictor:
+    """The predictor in `path`.
+
+    Raises:
+        OfaMcuError: there is none, or it is damaged.
+    """
+    try:
+        value = json.loads(path.read_text())
+        return Predictor(
+            SearchSpace.from_json(value["space"]),
+            np.array(value["weights"]),
+            np.array(value["centre"]),
+            float(value["intercept"]),
+            Quality(**value["quality"]),
+        )
+    except FileNotFoundError as error:
+        raise OfaMcuError(f"there is no predictor {path}; ofa-mcu train writes it beside the supernet") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise OfaMcuError(f"{path} is no predictor, or is damaged; ofa-mcu train writes a new one") from error

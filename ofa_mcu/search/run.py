@@ -1,0 +1,175 @@
+"""One search from supernet to recommended subnet: what `ofa-mcu search` does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ofa_mcu import __version__
+from ofa_mcu.errors import InfeasibleError
+from ofa_mcu.graph.tflite_writer import write_tflite
+from ofa_mcu.graph.verify import probe_inputs, verify
+from ofa_mcu.planning.memory import plan_memory
+from ofa_mcu.planning.tflm import tflm_head_bytes
+from ofa_mcu.runs import Run
+from ofa_mcu.search.budget import Budget
+from ofa_mcu.search.candidates import Candidate, CandidatePool, pareto_front
+from ofa_mcu.search.evaluate import Evaluator, Specialised
+from ofa_mcu.search.features import Genome
+from ofa_mcu.search.nsga import evolve
+from ofa_mcu.search.pick import Measured, Objective, choose, shortlist
+from ofa_mcu.search.predictor import Predictor
+from ofa_mcu.space.lowering import shape_graph
+
+__all__ = ["SCHEMA", "SearchOptions", "SearchResult", "check_feasible", "search", "write_run"]
+
+SCHEMA = 1
+_VERIFIED_IMAGES = 4
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What is asked of a search; `give` is the accuracy (0..1) given up for an objective other than accuracy."""
+
+    budget: Budget
+    objective: Objective = Objective.ACCURACY
+    give: float = 0.01
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult:
+    """The recommendation, everything it was chosen from, and the report that goes to disk."""
+
+    pick: Specialised
+    model: bytes
+    report: dict[str, Any]
+    evaluated: list[Candidate]
+
+
+def check_feasible(pool: CandidatePool) -> None:
+    """Raise InfeasibleError, with the nearest subnet, where nothing can fit.
+
+    Every cost grows with every choice, so where the smallest subnet breaks a bound all do, and it is the nearest.
+    """
+    nearest = pool(pool.space.smallest)
+    if nearest.fits:
+        return
+    worst = nearest.violations[0]
+    unit = {"sram": " B", "flash": " B", "ms": " ms", "mj": " mJ"}.get(worst.constraint, "")
+    raise InfeasibleError(
+        f"nothing fits: the smallest subnet {nearest.subnet} needs {worst.needed:g}{unit} of {worst.constraint} "
+        f"and {worst.budget:g}{unit} are allowed; allow more or take a larger board",
+        {
+            "code": "infeasible",
+            "constraint": worst.constraint,
+            "needed": worst.needed,
+            "budget": worst.budget,
+            "nearest": candidate_json(nearest),
+        },
+    )
+
+
+def candidate_json(candidate: Candidate) -> dict[str, Any]:
+    """A candidate as the reports hold it."""
+    return {
+        "subnet": str(candidate.subnet),
+        "macs": candidate.cost.macs,
+        "accuracy_predicted": round(candidate.accuracy, 5),
+        "sram_bytes": candidate.cost.sram_bytes,
+        "flash_bytes": candidate.cost.flash_bytes,
+        "instructions": round(candidate.cost.instructions),
+    }
+
+
+def _measure(evaluator: Evaluator, candidates: list[Candidate], report: Callable[[str], None]) -> list[Measured]:
+    measured = []
+    for candidate in candidates:
+        report(f"measuring {candidate.subnet}")
+        graph = evaluator.specialise(candidate.subnet).graph
+        measured.append(Measured(candidate, evaluator.int8_accuracy(graph, "validation")))
+    return measured
+
+
+def search(
+    evaluator: Evaluator,
+    predictor: Predictor,
+    options: SearchOptions,
+    report: Callable[[str], None] = lambda text: None,
+) -> SearchResult:
+    """The best fitting subnet: evolved by predicted accuracy and exact cost, chosen by measured int8 accuracy.
+
+    Raises:
+        InfeasibleError: no subnet meets the constraints.
+        MismatchError: the exported network differs from TFLite Micro in any byte.
+    """
+    began = time.monotonic()
+    space = evaluator.supernet.space
+    pool = CandidatePool(predictor, options.budget)
+    check_feasible(pool)
+
+    def generation(done: int, total: int) -> None:
+        report(f"generation {done}/{total}: {len(pool.all)} subnets evaluated")
+
+    evaluated = evolve(pool, Genome.of(space), options.seed, report=generation)
+    searched = time.monotonic() - began
+    front = pareto_front([c for c in evaluated if c.fits])
+    measured = _measure(evaluator, shortlist(front, options.objective, options.give), report)
+    best = choose(measured, options.objective, options.give)
+
+    report("testing the pick")
+    pick = evaluator.specialise(best.candidate.subnet)
+    model = write_tflite(pick.graph)
+    probes = probe_inputs(pick.graph, seed=options.seed)
+    name = pick.graph.structure.inputs[0]
+    images = evaluator.codes("test", pick.subnet.resolution)[:_VERIFIED_IMAGES]
+    verify(pick.graph, model, {name: np.concatenate([probes[name], images])})
+    accuracy_fp32 = evaluator.float_accuracy(pick.network, "test")
+    accuracy_int8 = evaluator.int8_accuracy(pick.graph, "test")
+    plan = plan_memory(shape_graph(space, pick.subnet))
+    by_measure = {m.candidate.subnet: m.accuracy for m in measured}
+    body = {
+        "schema": SCHEMA,
+        "board": options.budget.profile.id,
+        "seconds": round(time.monotonic() - began, 2),
+        "pick": {
+            "subnet": str(pick.subnet),
+            "macs": best.candidate.cost.macs,
+            "parameters": pick.graph.structure.parameters,
+            "accuracy_fp32": round(accuracy_fp32, 5),
+            "accuracy_int8": round(accuracy_int8, 5),
+            "accuracy_int8_validation": round(best.accuracy, 5),
+            "sram_bytes": best.candidate.cost.sram_bytes,
+            "flash_bytes": best.candidate.cost.flash_bytes,
+            "instructions": round(best.candidate.cost.instructions),
+            "arena_bytes": plan.arena_bytes,
+            "arena_lower_bound": plan.lower_bound,
+            "tflm_head_bytes": tflm_head_bytes(pick.graph.structure),
+        },
+        "front": [
+            candidate_json(c) | {"accuracy_int8_validation": round(by_measure[c.subnet], 5) if c.subnet in by_measure else None}
+            for c in front
+        ],
+        "evaluations": len(evaluated),
+        "evaluations_per_second": round(len(evaluated) / max(searched, 1e-9), 1),
+        "bounds": dict(options.budget.bounds),
+        "test_images": len(evaluator.data.test),
+    }
+    return SearchResult(pick, model, body, evaluated)
+
+
+def write_run(run: Run, result: SearchResult, configuration: dict[str, Any]) -> dict[str, Any]:
+    """Fill the run's folder; `report.json`, which makes it a run, comes last. The report, with the run's path."""
+    run.write("config.json", {"version": __version__, **configuration})
+    run.write(
+        "evaluated.json",
+        [candidate_json(c) | {"violates": [v.constraint for v in c.violations]} for c in result.evaluated],
+    )
+    run.write_model(result.model)
+    report = {"schema": result.report["schema"], "run": str(run.folder), **result.report}
+    run.write("report.json", report)
+    return report
