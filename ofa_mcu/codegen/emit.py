@@ -107,7 +107,7 @@ def _model_source(structure: ShapeGraph, layers: Sequence[Layer], offsets: Mappi
         '#include "ofa_weights.h"',
         "",
         comment("All activations, input and output; every layer below reads and writes at literal offsets."),
-        'int8_t ofa_arena[OFA_MODEL_ARENA_BYTES] __attribute__((section(".ofa_arena"), aligned(16)));',
+        'int8_t ofa_arena[OFA_MODEL_ARENA_BYTES] __attribute__((section(".bss.ofa_arena"), aligned(16)));',
         "",
     ]
     for layer in layers:

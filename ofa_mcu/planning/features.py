@@ -29,9 +29,9 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "ofa_pointwise": (*_FILTER, *_DOT),
     "ofa_conv2d": (*_FILTER, *_DOT, *_WINDOW, "window_rows", *_PADDING),
     "ofa_depthwise": (
-        *_FILTER,
+        *("calls", "pixels", "full_blocks", "window_rows", "taps"),
+        *("last_blocks", "last_channels", "last_window_rows", "last_taps"),
         *_WINDOW,
-        *("window_rows", "taps", "last_blocks", "last_channels", "last_window_rows", "last_taps"),
         *_PADDING,
     ),
     "ofa_fully_connected": (*_FILTER, *_DOT),
@@ -92,15 +92,15 @@ def _convolution(structure: ShapeGraph, operator: Conv2D | DepthwiseConv2D) -> t
     )
     pixels = out_height * out_width
     blocks = -(-channels // CHANNEL_BLOCK)
-    head = (1, pixels, pixels * blocks, pixels * channels)
     window = (out_height, clipped_rows, clipped_pixels)
     padded = [blocks * value for value in padding]
     if deep:
         dot = (quads * blocks, singles * blocks, some_quads * blocks, some_singles * blocks)
-        return (*head, *dot, *window, window_rows * blocks, *padded)
+        return (1, pixels, pixels * blocks, pixels * channels, *dot, *window, window_rows * blocks, *padded)
     full, rest = divmod(channels, CHANNEL_BLOCK)
+    whole = (pixels * full, window_rows * full, taps * full)
     last = ((blocks - full) * pixels, rest * pixels, rest * window_rows, rest * taps)
-    return (*head, *window, window_rows * full, taps * full, *last, *padded)
+    return (1, pixels, *whole, *last, *window, *padded)
 
 
 def _product(pixels: int, taps: int, channels: int) -> tuple[float, ...]:

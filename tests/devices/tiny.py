@@ -39,7 +39,7 @@ void ofa_model_run(void);
 SOURCE = """\
 #include "ofa_model.h"
 
-static int8_t ofa_arena[OFA_MODEL_ARENA_BYTES] __attribute__((section(".ofa_arena"), aligned(16)));
+static int8_t ofa_arena[OFA_MODEL_ARENA_BYTES] __attribute__((section(".bss.ofa_arena"), aligned(16)));
 %(constants)s
 int8_t *ofa_model_input(void)
 {
