@@ -33,6 +33,9 @@ from ofa_mcu.training.loop import fit
 from ofa_mcu.training.recipe import Recipe
 
 
+RESULTS = Path(__file__).parent / "results" / "supernet_vs_scratch.json"
+
+
 def spread(space: SearchSpace, count: int = 4, seed: int = 0) -> list[Subnet]:
     """`count` subnets at equal steps of log(MACs), the corners included; the inner ones from a seeded sample."""
     sample = space.sample_balanced(np.random.default_rng(seed), 400)
@@ -83,7 +86,7 @@ def main() -> None:
         print(f"{row['subnet']:<40} {row['macs']:>9} {100 * row['alone']:8.2f} {100 * row['supernet']:10.2f} {gap:6.2f}")
     mean_gap = 100 * sum(row["alone"] - row["supernet"] for row in rows) / len(rows)
     print(f"mean gap {mean_gap:.2f} points; both trained {options.epochs} epochs")
-    write_json(options.out / "table.json", {"epochs": options.epochs, "rows": rows, "mean_gap_points": mean_gap})
+    write_json(RESULTS, {"epochs": options.epochs, "rows": rows, "mean_gap_points": mean_gap})
 
 
 if __name__ == "__main__":

@@ -79,6 +79,8 @@ class Run:
 def new_run(stem: str, out: Path | None = None) -> Run:
     """The run in `out`, or a fresh folder `runs/<stem>-<number>`; it is created when something is written."""
     if out is not None:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out} is no folder; choose another --out")
         if out.exists() and any(out.iterdir()) and not (out / _REPORT).exists():
             raise UsageError(f"{out} exists and holds no run; choose another --out or empty it")
         return Run(out)

@@ -27,9 +27,9 @@ def _root() -> None:
 
 
 def _register_verbs() -> None:
-    from ofa_mcu.cli import bench, boards, build, doctor, flash, search, train
+    from ofa_mcu.cli import bench, boards, build, crosscheck, demo, doctor, flash, search, train
 
-    for verb in (search, build, bench, flash, train, boards, doctor):
+    for verb in (demo, search, build, bench, flash, crosscheck, train, boards, doctor):
         verb.register(app)
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
-from ofa_mcu.cli.common import JSON, DataDir, Run, emit, failing_as_json, say
+from ofa_mcu.cli.common import JSON, DataDir, Run, counting, emit, failing_as_json, say
 
 SCHEMA = 1
 
@@ -16,17 +14,6 @@ SCHEMA = 1
 def register(app: typer.Typer) -> None:
     """Add the verb."""
     app.command()(bench)
-
-
-@contextmanager
-def counting(label: str) -> Iterator[Any]:
-    """A progress bar on stderr; yields the callback (done, total)."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(label, total=None)
-        yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
 def bench(

@@ -14,7 +14,7 @@ import typer
 
 from ofa_mcu.errors import OfaMcuError, UsageError
 
-__all__ = ["JSON", "Run", "emit", "failing_as_json", "quantity", "say", "status"]
+__all__ = ["JSON", "DataDir", "Run", "counting", "emit", "failing_as_json", "quantity", "say", "status"]
 
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; words go to stderr.")]
 Run = Annotated[Path | None, typer.Option("--run", help="Folder of the run (default: the newest under runs/).")]
@@ -68,3 +68,14 @@ def status() -> Iterator[Any]:
 
     with Console(stderr=True).status("starting") as line:
         yield line.update
+
+
+@contextmanager
+def counting(label: str) -> Iterator[Any]:
+    """A progress bar on stderr; yields the callback (done, total)."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(bar, completed=done, total=total)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ofa_mcu.cli.common import JSON, DataDir, emit, failing_as_json, quantity, say, status
-
-if TYPE_CHECKING:
-    from ofa_mcu.search.budget import Budget
 
 SCHEMA = 1
 _ROWS = 12
@@ -50,8 +47,9 @@ def search(
     The pick is the most accurate that fits; among those within 0.2 point, the one with the fewest instructions.
     """
     with failing_as_json(as_json, SCHEMA):
-        from ofa_mcu.search.budget import budget_for
         from ofa_mcu.profiles import load_profile
+        from ofa_mcu.search.budget import budget_for
+        from ofa_mcu.search.recommend import Request, recommend
 
         budget = budget_for(
             load_profile(board),
@@ -63,67 +61,17 @@ def search(
             cycles_per_instruction,
             power_mw,
         )
-        report = _search(budget, task, supernet, objective, give_up / 100, seed, out, data_dir)
+        request = Request(budget, task, supernet, objective, give_up / 100, seed, data_dir)
+        with status() as show:
+            report = recommend(request, out, say, show)
     if as_json:
         emit(report)
     else:
-        _print(report)
+        print_report(report)
 
 
-def _search(
-    budget: Budget,
-    task_name: str,
-    supernet: Path | None,
-    objective_name: str,
-    give: float,
-    seed: int,
-    out: Path | None,
-    data_dir: Path | None,
-) -> dict[str, Any]:
-    from ofa_mcu.errors import UsageError
-    from ofa_mcu.runs import new_run
-    from ofa_mcu.search.pick import Objective
-    from ofa_mcu.search.predictor import load_predictor
-    from ofa_mcu.search.run import SearchOptions, check_feasible, write_run
-    from ofa_mcu.search.candidates import CandidatePool
-    from ofa_mcu.shipped import PREDICTOR_FILE, SUPERNET_FILE, supernet_folder
-    from ofa_mcu.tasks.registry import task_named
-
-    try:
-        objective = Objective(objective_name)
-    except ValueError as error:
-        known = ", ".join(o.value for o in Objective)
-        raise UsageError(f"there is no objective '{objective_name}'; known: {known}") from error
-    task = task_named(task_name)
-    folder = supernet_folder(task_name, supernet)
-    predictor = load_predictor(folder / PREDICTOR_FILE)
-    run = new_run(f"{task_name}-{budget.profile.id}", out)
-    check_feasible(CandidatePool(predictor, budget))  # before anything slow is loaded
-
-    from ofa_mcu.search.evaluate import Evaluator
-    from ofa_mcu.search.run import search as run_search
-    from ofa_mcu.supernet.store import load_supernet
-
-    say(f"searching {predictor.space.size} subnets of {task_name} for {budget.profile.name}")
-    net, _ = load_supernet(folder / SUPERNET_FILE)
-    options = SearchOptions(budget, objective, give, seed)
-    with status() as show:
-        result = run_search(Evaluator(net, task.load(data_dir)), predictor, options, show)
-    configuration = {
-        "task": task_name,
-        "board": budget.profile.id,
-        "supernet": str(supernet) if supernet else "shipped",
-        "bounds": dict(budget.bounds),
-        "cycles_per_instruction": budget.cycles_per_instruction,
-        "power_mw": budget.power_mw,
-        "objective": objective.value,
-        "give": give,
-        "seed": seed,
-    }
-    return write_run(run, result, configuration)
-
-
-def _print(report: dict[str, Any]) -> None:
+def print_report(report: dict[str, Any]) -> None:
+    """The front and the pick, for a person."""
     from rich.console import Console
     from rich.table import Table
 

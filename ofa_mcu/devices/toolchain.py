@@ -21,7 +21,6 @@ __all__ = ["Finding", "examine"]
 PACKAGES = {
     "numpy": "arithmetic",
     "torch": "training, search and quantization",
-    "flatbuffers": "writing .tflite files",
     "tflite-micro": "checking .tflite files",
     "pyserial": "talking to boards and emulators",
     "pyelftools": "sizes of linked images",

@@ -14,6 +14,8 @@ from ofa_mcu.supernet.network import PlainNetwork
 
 __all__ = ["activation_ranges", "quantization_of"]
 
+_LEAST_SCALE = float(np.finfo(np.float32).tiny)
+
 
 @torch.no_grad()
 def activation_ranges(network: PlainNetwork, inputs: Tensor) -> dict[str, tuple[float, float]]:
@@ -30,11 +32,14 @@ def activation_ranges(network: PlainNetwork, inputs: Tensor) -> dict[str, tuple[
 
 
 def quantization_of(low: float, high: float) -> Quantization:
-    """Scale and zero point covering [low, high] and zero; zero is a code exactly."""
+    """Scale and zero point covering [low, high] and zero; zero is a code exactly.
+
+    A range that float32 can hardly tell from zero gets scale 1: its tensor is dead.
+    """
     low, high = min(low, 0.0), max(high, 0.0)
-    if high == low:
-        return Quantization(1.0, 0)
     scale = float(np.float32((high - low) / 255.0))
+    if scale < _LEAST_SCALE:
+        return Quantization(1.0, 0)
     return Quantization(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
 
 

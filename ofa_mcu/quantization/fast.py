@@ -1,8 +1,8 @@
 """Exact int8 inference at float speed: the same integers as the reference, over thousands of images.
 
-A sum of K products of int8 codes is exact in float32 while K * 128 * 127 < 2**24, that is K <= 1032; longer sums
-run in float64. Requantization is exact in float64 while |accumulator| * multiplier < 2**53, which is checked; where
-it does not hold, 64-bit integers take over.
+A layer's sums are exact in float32 while no input can push them to 2**24, which its accumulator bound tells; beyond,
+they run in float64. Requantization is exact in float64 while |accumulator| * multiplier < 2**52, which is checked;
+where it does not hold, 64-bit integers take over.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected, Operat
 
 __all__ = ["Int8Network", "int8_accuracy"]
 
-_EXACT_PRODUCTS = 1032
+_EXACT_SINGLE, _EXACT_DOUBLE = 2**24, 2**52  # with a bit to spare for the half that rounds
 
 
 class _Requantizer:
@@ -40,7 +40,8 @@ class _Requantizer:
         self._factor = self._multiplier.double() * torch.exp2(self._left.double() - 31)
         self._divisor = torch.exp2(-self._right.double())
         self._rounds = (self._right > 0).double()
-        self._bound = float(2**53 / (self._multiplier.double() * torch.exp2(self._left.double())).max().clamp(min=1))
+        largest = (self._multiplier.double() * torch.exp2(self._left.double())).max().clamp(min=1)
+        self._bound = _EXACT_DOUBLE / float(largest)
 
     def __call__(self, acc: Tensor, negative_matters: bool = True) -> Tensor:
         """Scaled integers as float64; `acc` holds integers as float64 and is overwritten.
@@ -80,8 +81,7 @@ class _Layer:
             weights = weights.transpose(3, 0, 1, 2)
         elif isinstance(operator, Conv2D):
             weights = weights.transpose(0, 3, 1, 2)
-        products = weights[0].size
-        self.dtype = torch.float32 if products <= _EXACT_PRODUCTS else torch.float64
+        self.dtype = torch.float32 if self.constants.accumulator_bound < _EXACT_SINGLE else torch.float64
         self.weights = torch.from_numpy(np.ascontiguousarray(weights)).to(self.dtype)
         self.bias = torch.from_numpy(parameters.bias.astype(np.float64)).reshape(
             (1, -1, 1, 1) if weights.ndim == 4 else (1, -1)
@@ -110,7 +110,7 @@ class _Layer:
     def _accumulate(self, x: Tensor) -> Tensor:
         x = x.to(self.dtype)
         if isinstance(self.operator, FullyConnected):
-            return F.linear(x.flatten(1), self.weights)
+            return F.linear(_channels_last(x).flatten(1), self.weights)
         assert isinstance(self.operator, Conv2D | DepthwiseConv2D)
         pad = self.operator.padding
         if pad.top == pad.bottom and pad.left == pad.right:
@@ -120,6 +120,11 @@ class _Layer:
         groups = x.shape[1] if isinstance(self.operator, DepthwiseConv2D) else 1
         out = F.conv2d(x, self.weights, None, self.operator.stride, padding, 1, groups)
         return out.contiguous(memory_format=torch.channels_last)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, H, W, C), the order of TFLite's tensors; flat tensors as they are."""
+    return x.permute(0, 2, 3, 1) if x.ndim == 4 else x
 
 
 def _finish(value: Tensor, zero_point: int, low: int, high: int) -> Tensor:
@@ -146,7 +151,7 @@ class Int8Network:
                 if last[name] == op.name:
                     values.pop(name, None)
             values[op.output] = result
-        return values[structure.outputs[0]].numpy().astype(np.int8)
+        return _channels_last(values[structure.outputs[0]]).numpy().astype(np.int8)
 
 
 def int8_accuracy(

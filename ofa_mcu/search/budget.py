@@ -69,10 +69,16 @@ def budget_for(
     Raises:
         UsageError: an option allows more than the board has.
     """
-    for name, asked, there in (("--max-sram", max_sram, profile.ram_bytes), ("--max-flash", max_flash, profile.flash_bytes)):
+    memories = (("--max-sram", max_sram, profile.ram_bytes), ("--max-flash", max_flash, profile.flash_bytes))
+    for name, asked, there in memories:
         if asked is not None and asked > there:
-            raise UsageError(f"{name} {asked} is more than board {profile.id} has ({there} B); give less or leave it out")
-    bounds: dict[str, float] = {"sram": max_sram or profile.ram_bytes, "flash": max_flash or profile.flash_bytes}
+            raise UsageError(
+                f"{name} {asked} is more than board {profile.id} has ({there} B); give less or leave it out"
+            )
+    bounds: dict[str, float] = {
+        "sram": profile.ram_bytes if max_sram is None else max_sram,
+        "flash": profile.flash_bytes if max_flash is None else max_flash,
+    }
     for name, value in (("instructions", max_instructions), ("ms", max_ms), ("mj", max_mj)):
         if value is not None:
             bounds[name] = value

@@ -68,7 +68,7 @@ class CandidatePool:
 
 
 def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Those that no other equals or beats in every objective and beats in one; by falling accuracy."""
+    """Those that no other equals or beats in every objective, by falling accuracy; of equals the first by text."""
     if not candidates:
         return []
     ordered = sorted(candidates, key=lambda c: (*c.objectives, str(c.subnet)))

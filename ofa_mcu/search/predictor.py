@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, spearmanr
 
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.files import write_json
-from ofa_mcu.search.evaluate import Evaluator
 from ofa_mcu.search.features import features
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.shapes import ShapeGraph
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.space.subnet import Subnet
 
-__all__ = ["Label", "Predictor", "Quality", "fit_predictor", "label_subnets", "load_predictor", "save_predictor"]
+__all__ = ["Label", "Predictor", "Quality", "fit_predictor", "load_predictor", "save_predictor"]
 
 _PENALTIES = (0.01, 0.1, 1.0, 10.0)
 _FOLDS = 5
@@ -63,20 +61,6 @@ class Predictor:
         return float(self.intercept + (features(self.space, subnet, graph) - self.centre) @ self.weights)
 
 
-def label_subnets(
-    evaluator: Evaluator, count: int, seed: int, report: Callable[[int, int], None] = lambda done, total: None
-) -> list[Label]:
-    """Measured validation accuracy of `count` distinct subnets: the corners and a balanced random sample."""
-    space = evaluator.supernet.space
-    sample = dict.fromkeys([space.largest, space.smallest])
-    sample |= dict.fromkeys(space.sample_balanced(np.random.default_rng(seed), 2 * count))
-    labels = []
-    for index, subnet in enumerate(list(sample)[:count]):
-        labels.append(Label(subnet, evaluator.float_accuracy(evaluator.float_network(subnet), "validation")))
-        report(index + 1, count)
-    return labels
-
-
 def _ridge(x: NDArray[np.float64], y: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     return np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ y)
 
@@ -94,6 +78,8 @@ def _cross_validated(x: NDArray[np.float64], y: NDArray[np.float64], penalty: fl
 
 def fit_predictor(space: SearchSpace, labels: Sequence[Label]) -> Predictor:
     """Ridge regression; the penalty and the stored quality come from cross-validation."""
+    from scipy.stats import kendalltau, spearmanr  # slow to load, and only fitting needs it
+
     order = np.random.default_rng(0).permutation(len(labels))
     labels = [labels[i] for i in order]
     graphs = [shape_graph(space, label.subnet) for label in labels]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ofa_mcu import __version__
-from ofa_mcu.errors import InfeasibleError
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.graph.verify import probe_inputs, verify
 from ofa_mcu.planning.memory import plan_memory
@@ -19,13 +18,14 @@ from ofa_mcu.runs import Run
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.candidates import Candidate, CandidatePool, pareto_front
 from ofa_mcu.search.evaluate import Evaluator, Specialised
+from ofa_mcu.search.feasibility import candidate_json, check_feasible
 from ofa_mcu.search.features import Genome
 from ofa_mcu.search.nsga import evolve
 from ofa_mcu.search.pick import Measured, Objective, choose, shortlist
 from ofa_mcu.search.predictor import Predictor
 from ofa_mcu.space.lowering import shape_graph
 
-__all__ = ["SCHEMA", "SearchOptions", "SearchResult", "check_feasible", "search", "write_run"]
+__all__ = ["SCHEMA", "SearchOptions", "SearchResult", "search", "write_run"]
 
 SCHEMA = 1
 _VERIFIED_IMAGES = 4
@@ -49,41 +49,6 @@ class SearchResult:
     model: bytes
     report: dict[str, Any]
     evaluated: list[Candidate]
-
-
-def check_feasible(pool: CandidatePool) -> None:
-    """Raise InfeasibleError, with the nearest subnet, where nothing can fit.
-
-    Every cost grows with every choice, so where the smallest subnet breaks a bound all do, and it is the nearest.
-    """
-    nearest = pool(pool.space.smallest)
-    if nearest.fits:
-        return
-    worst = nearest.violations[0]
-    unit = {"sram": " B", "flash": " B", "ms": " ms", "mj": " mJ"}.get(worst.constraint, "")
-    raise InfeasibleError(
-        f"nothing fits: the smallest subnet {nearest.subnet} needs {worst.needed:g}{unit} of {worst.constraint} "
-        f"and {worst.budget:g}{unit} are allowed; allow more or take a larger board",
-        {
-            "code": "infeasible",
-            "constraint": worst.constraint,
-            "needed": worst.needed,
-            "budget": worst.budget,
-            "nearest": candidate_json(nearest),
-        },
-    )
-
-
-def candidate_json(candidate: Candidate) -> dict[str, Any]:
-    """A candidate as the reports hold it."""
-    return {
-        "subnet": str(candidate.subnet),
-        "macs": candidate.cost.macs,
-        "accuracy_predicted": round(candidate.accuracy, 5),
-        "sram_bytes": candidate.cost.sram_bytes,
-        "flash_bytes": candidate.cost.flash_bytes,
-        "instructions": round(candidate.cost.instructions),
-    }
 
 
 def _measure(evaluator: Evaluator, candidates: list[Candidate], report: Callable[[str], None]) -> list[Measured]:

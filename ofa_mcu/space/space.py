@@ -61,7 +61,7 @@ class SearchSpace:
     @cached_property
     def size(self) -> int:
         """Exact number of subnets."""
-        per_stage = [sum(s.choices_per_block**d for d in s.depths) for s in self.stages]
+        per_stage: list[int] = [sum(s.choices_per_block**d for d in s.depths) for s in self.stages]
         return len(self.resolutions) * len(self.widths) * prod(per_stage)
 
     @cached_property

@@ -37,7 +37,8 @@ class Subnet:
 
     def __str__(self) -> str:
         stages = "-".join(".".join(map(str, blocks)) for blocks in self.stages)
-        return f"r{self.resolution}-w{self.width:g}-{stages}"
+        width = repr(float(self.width)).removesuffix(".0")
+        return f"r{self.resolution}-w{width}-{stages}"
 
     @classmethod
     def parse(cls, text: str) -> Subnet:

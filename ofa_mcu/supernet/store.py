@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -35,22 +36,33 @@ def save_supernet(path: Path, supernet: Supernet, meta: dict[str, Any]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        # not by the path: what is no zip file would come back as something else than an archive
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            return {
+                name.removesuffix(".npy"): np.lib.format.read_array(archive.open(name), allow_pickle=False)
+                for name in archive.namelist()
+            }
     except FileNotFoundError as error:
         raise OfaMcuError(f"there is no supernet file {path}; train one with: ofa-mcu train --out FOLDER") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise OfaMcuError(f"{path} is no supernet file, or is damaged ({error}); train or copy it again") from error
 
 
 def read_meta(path: Path) -> dict[str, Any]:
     """The header of a supernet file: format, space, task and what else was stored."""
-    arrays = _read(path)
+    return _header(path, _read(path))
+
+
+def _header(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
     if _META not in arrays:
         raise OfaMcuError(f"{path} is no supernet file; train one with: ofa-mcu train --out FOLDER")
-    header: dict[str, Any] = json.loads(arrays[_META].tobytes())
-    if header["format"] != _FORMAT:
-        raise OfaMcuError(f"{path} has format {header['format']}, this version reads {_FORMAT}; train it again")
+    try:
+        header: dict[str, Any] = json.loads(arrays[_META].tobytes())
+        version = header["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise OfaMcuError(f"{path} has a damaged header ({error}); train or copy it again") from error
+    if version != _FORMAT:
+        raise OfaMcuError(f"{path} has format {version}, this version reads {_FORMAT}; train it again")
     return header
 
 
@@ -60,9 +72,13 @@ def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
     Raises:
         OfaMcuError: there is no such file, or it is not a supernet of this format.
     """
-    header = read_meta(path)
     arrays = _read(path)
-    supernet = Supernet(SearchSpace.from_json(header["space"]))
-    state = {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in supernet.state_dict()}
-    supernet.load_state_dict(state)
+    header = _header(path, arrays)
+    try:
+        supernet = Supernet(SearchSpace.from_json(header["space"]))
+        state = {name: torch.from_numpy(arrays[name].astype(np.float32)) for name in supernet.state_dict()}
+        supernet.load_state_dict(state)
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise OfaMcuError(f"{path} does not hold the weights of its space ({reason}); train or copy it again") from error
     return supernet, header

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import os
 import sys
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 
 from ofa_mcu.errors import OfaMcuError
@@ -41,9 +43,10 @@ def download(url: str, target: Path, sha256: str, size: int) -> None:
         if hashlib.sha256(gzip.decompress(partial.read_bytes())).hexdigest() != sha256:
             raise OfaMcuError(f"{url} has another checksum than expected; get the file elsewhere and use --data-dir")
         partial.replace(target)
-    except (urllib.error.URLError, OSError, EOFError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError, EOFError, zlib.error) as error:
+        reason = " ".join(str(error).split())  # what a server said may hold line ends
         raise OfaMcuError(
-            f"cannot fetch {url} ({error}); put {target.name} into a folder yourself and name it with --data-dir"
+            f"cannot fetch {url} ({reason}); put {target.name} into a folder yourself and name it with --data-dir"
         ) from error
     finally:
         partial.unlink(missing_ok=True)

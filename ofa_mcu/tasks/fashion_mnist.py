@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def _folder(data_dir: Path | None) -> Path:
     if data_dir is not None:
         missing = [file.name for file in _FILES if not (data_dir / file.name).is_file()]
         if missing:
-            raise OfaMcuError(f"{data_dir} has no {missing[0]}; --data-dir names the folder of Fashion-MNIST's .gz files")
+            raise OfaMcuError(
+                f"{data_dir} has no {missing[0]}; --data-dir names the folder of Fashion-MNIST's .gz files"
+            )
         return data_dir
     if all((_PACKAGED / file.name).is_file() for file in _FILES):
         return _PACKAGED
@@ -70,7 +73,7 @@ def _idx(path: Path) -> NDArray[np.uint8]:
     try:
         with gzip.open(path, "rb") as stream:
             data = stream.read()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise OfaMcuError(f"{path} is no readable gzip file ({error}); fetch it again") from error
     dimensions = data[3] if len(data) > 3 else 0
     header = 4 + 4 * dimensions
@@ -80,12 +83,22 @@ def _idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
+def _split(folder: Path, images_file: _File, labels_file: _File) -> Split:
+    images, labels = _idx(folder / images_file.name), _idx(folder / labels_file.name)
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise OfaMcuError(
+            f"{images_file.name} and {labels_file.name} in {folder} do not belong together; fetch them again"
+        )
+    return Split(images[..., None], labels.astype(np.int64))
+
+
 def _load(data_dir: Path | None) -> Dataset:
     folder = _folder(data_dir)
-    images, labels = _idx(folder / _TRAIN_IMAGES.name)[..., None], _idx(folder / _TRAIN_LABELS.name).astype(np.int64)
+    known = _split(folder, _TRAIN_IMAGES, _TRAIN_LABELS)
+    images, labels = known.images, known.labels
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(labels))
     held, kept = np.sort(order[:_VALIDATION]), np.sort(order[_VALIDATION:])
-    test = Split(_idx(folder / _TEST_IMAGES.name)[..., None], _idx(folder / _TEST_LABELS.name).astype(np.int64))
+    test = _split(folder, _TEST_IMAGES, _TEST_LABELS)
     return Dataset(Split(images[kept], labels[kept]), Split(images[held], labels[held]), test)
 
 

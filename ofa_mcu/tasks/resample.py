@@ -20,13 +20,13 @@ def area_matrix(source: int, target: int) -> NDArray[np.int64]:
 
     Every row sums to 2**10 exactly, so a constant image stays constant.
     """
-    edges = np.arange(target + 1) * (source / target)
-    starts = np.arange(source)
-    overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
-    weights = np.clip(overlap, 0, None) * (target / source)
-    fixed = np.floor(weights * 2**_FRACTION_BITS).astype(np.int64)
-    missing = 2**_FRACTION_BITS - fixed.sum(axis=1)
-    fixed[np.arange(target), weights.argmax(axis=1)] += missing
+    # lengths in units of 1/target of a source pixel, so that all of them are integers
+    edges = np.arange(target + 1, dtype=np.int64) * source
+    starts = np.arange(source, dtype=np.int64) * target
+    overlap = np.minimum(edges[1:, None], starts + target) - np.maximum(edges[:-1, None], starts)
+    overlap = np.maximum(overlap, 0)
+    fixed: NDArray[np.int64] = (overlap << _FRACTION_BITS) // source
+    fixed[np.arange(target), overlap.argmax(axis=1)] += 2**_FRACTION_BITS - fixed.sum(axis=1)
     return fixed
 
 

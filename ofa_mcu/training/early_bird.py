@@ -44,7 +44,7 @@ def _distance(first: list[Tensor], second: list[Tensor]) -> float:
     for a, b in zip(first, second, strict=True):
         density = float(a.float().mean())
         total += float((a != b).float().mean()) / (2 * density * (1 - density))
-    return total / len(first)
+    return total / len(first) if first else 0.0
 
 
 @dataclass

@@ -22,11 +22,12 @@ class EnergyMeter:
 
     def __init__(self, kwh: float = 0.0) -> None:
         self._done, self._since = kwh, 0.0
-        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from codecarbon import OfflineEmissionsTracker
 
+            # its import sets a level of its own, and its constructor talks before it minds log_level
+            logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
             # the country only turns kWh into CO2e, which is not used here
             self._tracker = OfflineEmissionsTracker(
                 country_iso_code="USA", save_to_file=False, log_level="critical", allow_multiple_runs=True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ofa_mcu.errors import OfaMcuError, UsageError
-from ofa_mcu.files import write_bytes, write_json
+from ofa_mcu.files import write_bytes, write_json, write_text
 from ofa_mcu.tasks.task import Dataset, Task
 from ofa_mcu.training.data import ImageSet, TrainingStream
 from ofa_mcu.training.learners import Learner
@@ -84,6 +85,19 @@ def _save(path: Path, learner: Learner, optimizer: torch.optim.Optimizer, fields
     write_bytes(path, buffer.getvalue())
 
 
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        saved: dict[str, Any] = torch.load(path, weights_only=True)
+        return saved
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise OfaMcuError(f"{path} is no checkpoint, or is damaged ({reason}); use another --out") from error
+
+
+def _write_log(folder: Path, log: list[dict[str, Any]]) -> None:
+    write_text(folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in log))
+
+
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Keeps two runs out of one folder; the lock goes with the process."""
@@ -93,7 +107,9 @@ def _locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise OfaMcuError(f"another training run is writing to {folder}; wait for it or use another --out") from error
+            raise OfaMcuError(
+                f"another training run is writing to {folder}; wait for it or use another --out"
+            ) from error
         yield
 
 
@@ -101,7 +117,10 @@ def _check_configuration(folder: Path, configuration: dict[str, Any]) -> None:
     """Write the resolved configuration, or make sure that the folder's run was started with the same one."""
     path = folder / "config.json"
     if path.exists():
-        known = json.loads(path.read_text())
+        try:
+            known = dict(json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise OfaMcuError(f"{path} is damaged ({error}); use another --out") from error
         differing = [key for key in configuration if known.get(key) != configuration[key]]
         if differing:
             raise UsageError(
@@ -145,11 +164,12 @@ def _fit(
     checkpoint = folder / "checkpoint.pt"
     start, seconds, kwh, log = 0, 0.0, 0.0, list[dict[str, Any]]()
     if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=False)
+        saved = _load(checkpoint)
         learner.module.load_state_dict(saved["module"])
         optimizer.load_state_dict(saved["optimizer"])
         learner.restore(saved["learner"])
         start, seconds, kwh, log = saved["step"], saved["seconds"], saved["kwh"], saved["log"]
+        _write_log(folder, log)  # a kill may have come between checkpoint and log
 
     began = saved_at = time.monotonic()
     with EnergyMeter(kwh) as meter, _Display(label, steps, start) as display:
@@ -160,7 +180,7 @@ def _fit(
             # the log is part of the checkpoint, so that the two never disagree after a kill
             fields = {"step": step, "seconds": seconds + time.monotonic() - began, "kwh": meter.kwh(), "log": log}
             _save(checkpoint, learner, optimizer, fields)
-            write_bytes(folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in log).encode())
+            _write_log(folder, log)
 
         for step in range(start, steps):
             message = learner.before_step(step, steps, optimizer)

@@ -87,12 +87,13 @@ class Emulator:
         return self._records(done.stdout, len(graph.structure.operators), len(images))
 
     def _records(self, data: bytes, layers: int, images: int) -> list[list[Observation]]:
-        records = []
+        found: list[tuple[int, int, NDArray[np.int8]]] = []
         position = 0
         while position < len(data):
-            index, size, count = (int(value) for value in np.frombuffer(data, np.uint32, 3, position))
-            instructions = round(count / self._instruction)
-            records.append(Observation(index, instructions, np.frombuffer(data, np.int8, size, position + 12)))
+            index, size, time = (int(value) for value in np.frombuffer(data, np.int32, 3, position))
+            found.append((index, time & 0xFFFFFFFF, np.frombuffer(data, np.int8, size, position + 12)))
             position += 12 + size
-        assert [record.index for record in records] == [*range(layers)] * images
+        observing = found[1][1]
+        records = [Observation(i, round((time - observing) / self._instruction), data) for i, time, data in found[2:]]
+        assert [index for index, _, _ in found] == [-1, -1, *[*range(layers)] * images]
         return [records[start : start + layers] for start in range(0, len(records), layers)]

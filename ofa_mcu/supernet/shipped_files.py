@@ -26,7 +26,7 @@ def supernet_folder(task: str, chosen: Path | None = None) -> Path:
         if not (folder / SUPERNET_FILE).is_file():
             raise UsageError(f"{chosen} holds no {SUPERNET_FILE}; train one with: ofa-mcu train --task {task} --out {chosen}")
         return folder
-    folder = Path(__file__).parent / task
+    folder = Path(__file__).parent / "shipped" / task
     if not (folder / SUPERNET_FILE).is_file():
         raise UsageError(f"no supernet for task '{task}' comes with this package; name one with --supernet FOLDER")
     return folder

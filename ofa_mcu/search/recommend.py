@@ -1,0 +1,87 @@
+"""From a request to a run's folder: the search with everything it needs, loaded as late as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ofa_mcu.errors import UsageError
+from ofa_mcu.runs import new_run
+from ofa_mcu.search.budget import Budget
+from ofa_mcu.search.candidates import CandidatePool
+from ofa_mcu.search.feasibility import check_feasible
+from ofa_mcu.search.pick import Objective
+from ofa_mcu.search.predictor import load_predictor
+from ofa_mcu.supernet.shipped_files import PREDICTOR_FILE, SUPERNET_FILE, supernet_folder
+from ofa_mcu.tasks.registry import task_named
+
+__all__ = ["Request", "recommend"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks: the budget, whose supernet, what matters, and `give`, the accuracy (0..1) given up for it."""
+
+    budget: Budget
+    task: str = "fashion-mnist"
+    supernet: Path | None = None
+    objective: str = "accuracy"
+    give: float = 0.01
+    seed: int = 0
+    data_dir: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What the run's `config.json` holds; enough to repeat the search."""
+        return {
+            "task": self.task,
+            "board": self.budget.profile.id,
+            "supernet": str(self.supernet) if self.supernet else "shipped",
+            "bounds": dict(self.budget.bounds),
+            "cycles_per_instruction": self.budget.cycles_per_instruction,
+            "power_mw": self.budget.power_mw,
+            "objective": self.objective,
+            "give": self.give,
+            "seed": self.seed,
+        }
+
+
+def recommend(
+    request: Request,
+    out: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    show: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Search, and write the run's folder (`out`, else a fresh one under runs/); the report.
+
+    Args:
+        request: what is asked.
+        out: the run's folder.
+        say: told a line that stays.
+        show: told what is going on at the moment.
+
+    Raises:
+        UsageError: an unknown task or objective, or no supernet.
+        InfeasibleError: nothing fits; said before weights or data are loaded.
+    """
+    try:
+        objective = Objective(request.objective)
+    except ValueError as error:
+        known = ", ".join(o.value for o in Objective)
+        raise UsageError(f"there is no objective '{request.objective}'; known: {known}") from error
+    task = task_named(request.task)
+    folder = supernet_folder(request.task, request.supernet)
+    predictor = load_predictor(folder / PREDICTOR_FILE)
+    run = new_run(f"{request.task}-{request.budget.profile.id}", out)
+    check_feasible(CandidatePool(predictor, request.budget))
+
+    from ofa_mcu.search.evaluate import Evaluator
+    from ofa_mcu.search.run import SearchOptions, search, write_run
+    from ofa_mcu.supernet.store import load_supernet
+
+    say(f"searching {predictor.space.size} subnets of {request.task} for {request.budget.profile.name}")
+    supernet, _ = load_supernet(folder / SUPERNET_FILE)
+    options = SearchOptions(request.budget, objective, request.give, request.seed)
+    result = search(Evaluator(supernet, task.load(request.data_dir)), predictor, options, show)
+    return write_run(run, result, request.to_json())

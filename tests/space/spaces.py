@@ -1,0 +1,61 @@
+"""Spaces small enough to enumerate, with every kind of choice in them."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from ofa_mcu.space.space import SearchSpace, StageSpace
+from ofa_mcu.space.subnet import Subnet
+
+__all__ = ["TINY", "spaces", "subnets_of"]
+
+TINY = SearchSpace(
+    name="tiny",
+    resolutions=(8, 12),
+    widths=(0.5, 1.0),
+    input_channels=1,
+    stem_channels=8,
+    stem_kernel=3,
+    stem_stride=2,
+    stages=(
+        StageSpace(channels=8, stride=1, depths=(1, 2), kernels=(3, 5), expands=(2, 3)),
+        StageSpace(channels=16, stride=2, depths=(1, 2), kernels=(3,), expands=(2, 4)),
+    ),
+    head_channels=24,
+    classes=4,
+)
+
+
+def _options(values: st.SearchStrategy, most: int) -> st.SearchStrategy:
+    return st.lists(values, min_size=1, max_size=most, unique=True).map(lambda found: tuple(sorted(found)))
+
+
+@st.composite
+def spaces(draw: st.DrawFn) -> SearchSpace:
+    """A small random space."""
+    stage = st.builds(
+        StageSpace,
+        channels=st.integers(1, 24),
+        stride=st.integers(1, 2),
+        depths=_options(st.integers(1, 3), 2),
+        kernels=_options(st.sampled_from((1, 3, 5, 7)), 2),
+        expands=_options(st.integers(1, 6), 2),
+    )
+    return SearchSpace(
+        name="drawn",
+        resolutions=draw(_options(st.integers(1, 40), 2)),
+        widths=draw(_options(st.floats(0.01, 4.0), 2)),
+        input_channels=draw(st.integers(1, 3)),
+        stem_channels=draw(st.integers(1, 24)),
+        stem_kernel=draw(st.sampled_from((1, 3, 5))),
+        stem_stride=draw(st.integers(1, 3)),
+        stages=tuple(draw(st.lists(stage, min_size=1, max_size=2))),
+        head_channels=draw(st.integers(1, 40)),
+        classes=draw(st.integers(2, 10)),
+    )
+
+
+@st.composite
+def subnets_of(draw: st.DrawFn, space: SearchSpace) -> Subnet:
+    """Any subnet of a space that can be enumerated."""
+    return draw(st.sampled_from(list(space)))

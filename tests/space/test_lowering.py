@@ -1,0 +1,138 @@
+"""The shape graph of a subnet: TensorFlow's output sizes, residuals, costs counted another way."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from ofa_mcu.errors import UsageError
+from ofa_mcu.space.lowering import shape_graph
+from ofa_mcu.space.presets import FASHION_MNIST
+from ofa_mcu.space.shapes import Activation, Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, same_padding
+from ofa_mcu.space.space import SearchSpace, scaled_channels
+from ofa_mcu.space.subnet import Subnet
+from tests.space.spaces import TINY, spaces
+
+
+@given(st.integers(1, 64), st.integers(1, 11), st.integers(1, 4))
+def test_same_padding_is_tensorflows(size: int, kernel: int, stride: int) -> None:
+    """The rule as its documentation writes it, by the remainder of the size."""
+    total = max(kernel - stride, 0) if size % stride == 0 else max(kernel - size % stride, 0)
+    before, after = same_padding(size, kernel, stride)
+    assert (before, after) == (total // 2, total - total // 2)
+    padded = size + before + after
+    if padded >= kernel:
+        assert (padded - kernel) // stride + 1 == math.ceil(size / stride)
+
+
+def independent_macs(space: SearchSpace, subnet: Subnet) -> tuple[int, int]:
+    """(MACs, weights and biases) by walking the blocks with ceil sizes, as on paper."""
+    size = math.ceil(subnet.resolution / space.stem_stride)
+    channels = scaled_channels(space.stem_channels, subnet.width)
+    weights = space.stem_kernel**2 * space.input_channels * channels
+    macs, parameters = size * size * weights, weights + channels
+    for stage, blocks in zip(space.stages, subnet.stages, strict=True):
+        out = scaled_channels(stage.channels, subnet.width)
+        for index, block in enumerate(blocks):
+            hidden = channels * block.expand
+            after = math.ceil(size / (stage.stride if index == 0 else 1))
+            macs += size * size * channels * hidden + after * after * hidden * (block.kernel**2 + out)
+            parameters += channels * hidden + hidden * block.kernel**2 + hidden * out + 2 * hidden + out
+            size, channels = after, out
+    head = scaled_channels(space.head_channels, subnet.width)
+    macs += size * size * channels * head + head * space.classes
+    parameters += channels * head + head + head * space.classes + space.classes
+    return macs, parameters
+
+
+@given(spaces(), st.randoms(use_true_random=False))
+@settings(max_examples=60)
+def test_macs_and_parameters_equal_an_independent_count(space: SearchSpace, random: object) -> None:
+    assume(space.size < 5000)
+    every = list(space)
+    for subnet in (every[0], every[-1], random.choice(every)):  # type: ignore[attr-defined]
+        graph = shape_graph(space, subnet)
+        assert (graph.macs, graph.parameters) == independent_macs(space, subnet)
+
+
+def test_the_largest_preset_net_by_hand() -> None:
+    graph = shape_graph(FASHION_MNIST, FASHION_MNIST.largest)
+    stem = 14 * 14 * 9 * 16
+    block = 14 * 14 * (16 * 48 + 25 * 48 + 48 * 16)
+    first = 14 * 14 * 16 * 64 + 7 * 7 * (25 * 64 + 64 * 32)
+    rest = 2 * 7 * 7 * (32 * 128 + 25 * 128 + 128 * 32)
+    last = 7 * 7 * 32 * 128 + 4 * 4 * (9 * 128 + 128 * 80) + 4 * 4 * (80 * 320 + 9 * 320 + 320 * 80)
+    assert graph.macs == stem + block + first + rest + last + 4 * 4 * 80 * 128 + 1280
+
+
+@given(spaces(), st.randoms(use_true_random=False))
+@settings(max_examples=40)
+def test_shapes_and_names_hang_together(space: SearchSpace, random: object) -> None:
+    assume(space.size < 5000)
+    subnet = random.choice(list(space))  # type: ignore[attr-defined]
+    graph = shape_graph(space, subnet)
+    known = set(graph.inputs)
+    for op in graph.operators:
+        assert set(op.inputs) <= known and op.output not in known
+        known.add(op.output)
+        source, out = graph.shapes[op.inputs[0]], graph.shapes[op.output]
+        match op:
+            case Conv2D() | DepthwiseConv2D():
+                pad = op.padding
+                for axis, before, after in ((1, pad.top, pad.bottom), (2, pad.left, pad.right)):
+                    assert out[axis] == math.ceil(source[axis] / op.stride[axis - 1])
+                    assert (before, after) == same_padding(source[axis], op.kernel[axis - 1], op.stride[axis - 1])
+            case Add():
+                assert graph.shapes[op.inputs[0]] == graph.shapes[op.inputs[1]] == out
+            case Mean():
+                assert out == (1, source[3])
+            case FullyConnected():
+                assert out == (1, space.classes)
+    assert known == set(graph.shapes) and graph.name == str(subnet)
+    assert graph.shapes["input"] == (1, subnet.resolution, subnet.resolution, space.input_channels)
+    assert graph.outputs == ("logits",)
+
+
+def test_residuals_are_exactly_where_block_shapes_agree() -> None:
+    for subnet in TINY:
+        graph = shape_graph(TINY, subnet)
+        sums = {op.name: op for op in graph.operators if isinstance(op, Add)}
+        for s, blocks in enumerate(subnet.stages):
+            for b in range(len(blocks)):
+                expand = next(op for op in graph.operators if op.name == f"s{s}b{b}.expand")
+                project = next(op for op in graph.operators if op.name == f"s{s}b{b}.project")
+                same = graph.shapes[expand.inputs[0]] == graph.shapes[project.output]
+                assert same == (f"s{s}b{b}.add" in sums)
+                if same:
+                    assert sums[f"s{s}b{b}.add"].inputs == (expand.inputs[0], project.output)
+        assert all(op.activation is Activation.NONE for op in sums.values())
+
+
+def test_activations_are_those_of_inverted_residuals() -> None:
+    for op in shape_graph(FASHION_MNIST, FASHION_MNIST.largest).operators:
+        if isinstance(op, Conv2D | DepthwiseConv2D):
+            linear = op.name.endswith(".project")
+            assert op.activation is (Activation.NONE if linear else Activation.RELU6)
+
+
+def test_sizes_equal_those_torch_computes() -> None:
+    """A real convolution with the graph's padding gives the graph's output size."""
+    for resolution in FASHION_MNIST.resolutions:
+        subnet = Subnet(resolution, 1.0, FASHION_MNIST.largest.stages)
+        graph = shape_graph(FASHION_MNIST, subnet)
+        for op in graph.operators:
+            if isinstance(op, Conv2D | DepthwiseConv2D):
+                _, height, width, _ = graph.shapes[op.inputs[0]]
+                pad = (op.padding.left, op.padding.right, op.padding.top, op.padding.bottom)
+                found = F.conv2d(F.pad(torch.zeros(1, 1, height, width), pad), torch.zeros(1, 1, *op.kernel), None, op.stride)
+                assert tuple(found.shape[2:]) == graph.shapes[op.output][1:3]
+
+
+def test_a_subnet_of_another_space_is_refused() -> None:
+    with pytest.raises(UsageError, match="resolution 12 is none of"):
+        shape_graph(FASHION_MNIST, TINY.largest)

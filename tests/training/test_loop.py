@@ -1,0 +1,222 @@
+"""Runs: killed and resumed, refused where they would clash, atomic on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.space.lowering import shape_graph
+from ofa_mcu.supernet.store import load_supernet
+from ofa_mcu.training import supernet_run
+from ofa_mcu.training.learners import Learner, PlainLearner, SupernetLearner
+from ofa_mcu.training.loop import fit, use_threads
+from ofa_mcu.training.recipe import Recipe
+from tests.space.spaces import TINY
+from tests.training.made_up import DATA, QUARTERS, RECIPE
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(folder: Path, learner: Learner | None = None, recipe: Recipe = RECIPE, label: str = "supernet") -> dict[str, Any]:
+    learner = learner or SupernetLearner(TINY, recipe)
+    return fit(learner, QUARTERS, DATA, TINY.resolutions, recipe, folder, label)
+
+
+def saved(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(folder / "checkpoint.pt", weights_only=True)
+    return found
+
+
+def equal(first: Any, second: Any) -> bool:
+    """Bit for bit, through dictionaries and lists."""
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(equal(value, second[key]) for key, value in first.items())
+    if isinstance(first, list):
+        return len(first) == len(second) and all(map(equal, first, second))
+    return bool(first == second)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    run(folder)
+    return folder
+
+
+def start(folder: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tests.training.train_quarters", str(folder)]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+
+
+def wait_for_steps(process: subprocess.Popen, folder: Path, steps: int) -> None:
+    """Until the run's checkpoint is `steps` steps further than now."""
+    path, deadline = folder / "checkpoint.pt", time.monotonic() + 120
+    first = saved(folder)["step"] if path.exists() else 0
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before it could be killed"
+        if path.exists() and saved(folder)["step"] >= first + steps:
+            return
+        time.sleep(0.002)
+    raise AssertionError("no checkpoint within two minutes")
+
+
+def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, whole: Path) -> None:
+    """kill -9 in the warm-up and again after it; while it runs nobody else may use its folder."""
+    folder = tmp_path / "run"
+    for steps in (3, 12):
+        process = start(folder)
+        try:
+            wait_for_steps(process, folder, steps)
+            with pytest.raises(OfaMcuError, match="another training run is writing to .*; wait for it or use another"):
+                run(folder)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        state = saved(folder)
+        assert 0 < state["step"] < 40  # killed in the middle, with a checkpoint that reads
+        if steps == 3:
+            assert state["step"] < 8
+    assert saved(folder)["learner"]["warm"]
+    assert run(folder)["epoch"] == RECIPE.epochs
+    killed, undisturbed = saved(folder), saved(whole)
+    for part in ("module", "optimizer", "learner", "step"):
+        assert equal(killed[part], undisturbed[part]), part
+    for ours, theirs in zip(killed["log"], undisturbed["log"], strict=True):
+        assert {k: v for k, v in ours.items() if k not in ("seconds", "kwh")} == {
+            k: v for k, v in theirs.items() if k not in ("seconds", "kwh")
+        }
+
+
+def test_the_folder_holds_configuration_log_and_checkpoint(whole: Path) -> None:
+    assert {path.name for path in whole.iterdir()} == {".lock", "checkpoint.pt", "config.json", "log.jsonl"}
+    configuration = json.loads((whole / "config.json").read_text())
+    assert configuration == {"label": "supernet", "task": "quarters", "recipe": RECIPE.to_json()}
+    log = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in log] == [1, 2, 3, 4, 5]
+    assert saved(whole)["log"] == log
+    assert all(first["seconds"] <= second["seconds"] for first, second in zip(log, log[1:], strict=False))
+    assert log[-1]["accuracy_max"] > 0.6 and log[-1]["loss"] < log[0]["loss"]  # it does learn
+
+
+def test_a_finished_run_is_not_run_again(whole: Path) -> None:
+    before = (whole / "checkpoint.pt").read_bytes()
+    (whole / "log.jsonl").unlink()  # as where a kill came between checkpoint and log
+    result = run(whole)
+    assert (whole / "checkpoint.pt").read_bytes() == before
+    assert json.loads((whole / "log.jsonl").read_text().splitlines()[-1]) == result
+
+
+@pytest.mark.parametrize("change", [{"seed": 4}, {"epochs": 6}, {"peak_rate": 0.1}])
+def test_another_recipe_is_refused(whole: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="holds a run with another recipe .*; use the same options to resume it") as caught:
+        run(whole, recipe=dataclasses.replace(RECIPE, **change))
+    assert "\n" not in str(caught.value)
+
+
+def test_another_label_is_refused(whole: Path) -> None:
+    with pytest.raises(UsageError, match=r'holds a run with another label \("supernet"\)'):
+        run(whole, label="alone")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4garbage", "cut"])
+def test_a_damaged_checkpoint_is_told_in_one_sentence(tmp_path: Path, whole: Path, content: bytes | str) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    data = (whole / "checkpoint.pt").read_bytes()
+    (folder / "checkpoint.pt").write_bytes(content if isinstance(content, bytes) else data[: len(data) // 2])
+    with pytest.raises(OfaMcuError, match="is no checkpoint, or is damaged") as caught:
+        run(folder)
+    assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_checkpoints_run_no_code(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.mkdir, (str(tmp_path / "sprung"),)
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    torch.save({"step": Trap()}, folder / "checkpoint.pt")
+    with pytest.raises(OfaMcuError):
+        run(folder)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_damaged_configuration_is_told(tmp_path: Path) -> None:
+    for content in ("{", "3"):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(OfaMcuError, match=r"config\.json is damaged"):
+            run(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk gives out in the middle of a checkpoint; simulated at fsync, after the bytes were written."""
+    recipe = dataclasses.replace(RECIPE, epochs=2)
+    graph = shape_graph(TINY, TINY.smallest)
+    calls = 0
+    fsync = os.fsync
+
+    def failing(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 3:  # configuration, first epoch's checkpoint and log
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(OSError, match="No space left"):
+        run(tmp_path, PlainLearner(graph, recipe), recipe)
+    monkeypatch.undo()
+    assert saved(tmp_path)["step"] == 8
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".part"]
+    assert run(tmp_path, PlainLearner(graph, recipe), recipe)["epoch"] == 2
+
+
+def test_a_plain_network_learns_and_keeps_its_own_statistics(tmp_path: Path) -> None:
+    learner = PlainLearner(shape_graph(TINY, TINY.largest), RECIPE)
+    result = run(tmp_path, learner, label="alone")
+    assert result["accuracy_net"] > 0.6
+    assert equal(saved(tmp_path)["module"], dict(learner.module.state_dict()))
+    assert float(learner.module.get_buffer("mean_stem").abs().sum()) > 0
+
+
+def test_nothing_but_progress_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path, recipe=dataclasses.replace(RECIPE, epochs=1))
+    said = capfd.readouterr()
+    assert said.out == ""
+    lines = said.err.splitlines()
+    assert lines[-1].startswith("supernet 8/8 loss ") and " img/s " in lines[-1]
+    assert not [line for line in lines if not line.startswith(("supernet ", "warm-up ended"))]
+
+
+def test_training_ends_in_a_supernet_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supernet_run, "task_named", {"quarters": QUARTERS}.__getitem__)
+    monkeypatch.setattr(supernet_run, "space_named", {"quarters": TINY}.__getitem__)
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    path = supernet_run.train_supernet("quarters", recipe, tmp_path, None, 1)
+    supernet, header = load_supernet(path)
+    module = saved(tmp_path)["module"]
+    assert all(torch.equal(value, module[name].half().float()) for name, value in supernet.state_dict().items())
+    assert header["task"] == "quarters" and header["threads"] == 1
+    assert Recipe.from_json(header["recipe"]) == recipe
+
+
+def test_threads_default_to_the_cores_of_the_process() -> None:
+    before = torch.get_num_threads()
+    assert use_threads(None) == len(os.sched_getaffinity(0)) == torch.get_num_threads()
+    assert use_threads(1) == 1 == torch.get_num_threads()
+    torch.set_num_threads(before)
