@@ -7,6 +7,8 @@ where it does not hold, 64-bit integers take over.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from ofa_mcu.graph.constants import (
 )
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected, Operator
+from ofa_mcu.training.calibrate import one_thread_each
 
 __all__ = ["Int8Network", "int8_accuracy"]
 
@@ -30,32 +33,41 @@ _EXACT_SINGLE, _EXACT_DOUBLE = 2**24, 2**52  # with a bit to spare for the half 
 
 
 class _Requantizer:
-    """TFLite's double rounding: doubling high multiply rounded half up, then a shift rounded half away from zero."""
+    """TFLite's double rounding in one floor: doubling high multiply rounded half up, then a shift rounded half away.
 
-    def __init__(self, multiplier: NDArray[np.int32] | int, shift: NDArray[np.int8] | int, spatial: bool) -> None:
+    With z = acc * multiplier * 2**(left - 31) and e = right shift, TFLite computes h = floor(z + 1/2), then
+    floor((h - [h < 0] + 2**(e - 1)) / 2**e). Since floor((floor(x) + n) / d) = floor((x + n) / d) for whole n and d,
+    that is floor((z + 1/2 - [z < -1/2] + 2**(e - 1)) / 2**e).
+    """
+
+    def __init__(
+        self, multiplier: NDArray[np.int32] | int, shift: NDArray[np.int8] | int, spatial: bool, bound: int
+    ) -> None:
         form = (1, -1, 1, 1) if spatial else (1, -1)
         whole = torch.as_tensor(np.asarray(shift, np.int64)).reshape(form)
         self._multiplier = torch.as_tensor(np.asarray(multiplier, np.int64)).reshape(form)
         self._left, self._right = whole.clamp(min=0), (-whole).clamp(min=0)
-        self._factor = self._multiplier.double() * torch.exp2(self._left.double() - 31)
-        self._divisor = torch.exp2(-self._right.double())
-        self._rounds = (self._right > 0).double()
-        largest = (self._multiplier.double() * torch.exp2(self._left.double())).max().clamp(min=1)
-        self._bound = _EXACT_DOUBLE / float(largest)
+        unit = torch.exp2(-self._right.double())
+        self._factor = self._multiplier.double() * torch.exp2(self._left.double() - 31) * unit
+        self._offset = torch.where(self._right > 0, 0.5 + 0.5 * unit, 0.5)
+        self._step = torch.where(self._right > 0, unit, 0.0)
+        largest = int((self._multiplier << self._left).max())
+        self._exact = bound * largest < _EXACT_DOUBLE
 
     def __call__(self, acc: Tensor, negative_matters: bool = True) -> Tensor:
-        """Scaled integers as float64; `acc` holds integers as float64 and is overwritten.
+        """Scaled integers as float64 of integers `acc` (N, C, ...), at most `bound` in size.
 
         Args:
-            acc: (N, C, ...) accumulators.
+            acc: accumulators, as floats.
             negative_matters: false where every negative result is clamped to zero anyway.
         """
-        if float(acc.abs().max()) >= self._bound:
+        if not self._exact:
             return self._by_integers(acc)
-        high = acc.mul_(self._factor).add_(0.5).floor_()
+        scaled = acc.double().mul_(self._factor)
         if negative_matters:
-            high.sub_((high < 0).double().mul_(self._rounds))
-        return high.mul_(self._divisor).add_(0.5).floor_()
+            below = (scaled < -0.5 * self._step).double()  # where there is no right shift nothing is subtracted
+            return scaled.add_(self._offset).addcmul_(below, self._step, value=-1).floor_()
+        return scaled.add_(self._offset).floor_()
 
     def _by_integers(self, acc: Tensor) -> Tensor:
         high = ((acc.to(torch.int64) << self._left) * self._multiplier + (1 << 30)) >> 31
@@ -63,54 +75,64 @@ class _Requantizer:
         return ((high + torch.where(self._right > 0, high >> 63, 0) + half) >> self._right).double()
 
 
-def _scaler(scaling: Scaling, spatial: bool) -> _Requantizer:
-    return _Requantizer(scaling.multiplier, scaling.shift, spatial)
+def _scaler(scaling: Scaling, spatial: bool, bound: int) -> _Requantizer:
+    return _Requantizer(scaling.multiplier, scaling.shift, spatial, bound)
 
 
 class _Layer:
-    """One operator, its constants as tensors ready for NCHW."""
+    """One operator, its constants as tensors ready for NCHW. Activations are codes less their zero point."""
 
     def __init__(self, graph: Int8Graph, operator: Operator) -> None:
         self.operator = operator
         self.constants: OperatorConstants = operator_constants(graph, operator)
-        parameters = graph.parameters.get(operator.name)
-        if parameters is None or not isinstance(self.constants, ChannelRequantization):
-            return
+        match self.constants:
+            case ChannelRequantization() as constants:
+                self._prepare(graph, operator, constants)
+            case AddConstants() as constants:
+                spatial = len(graph.structure.shapes[operator.output]) == 4
+                bound = 255 << constants.left_shift
+                self.first = _scaler(constants.first, spatial, bound)
+                self.second = _scaler(constants.second, spatial, bound)
+                self.sum = _scaler(constants.output, spatial, 2 * bound)
+            case MeanConstants() as constants:
+                self.mean = _scaler(constants.scaling, False, 255 * constants.count)
+
+    def _prepare(self, graph: Int8Graph, operator: Operator, constants: ChannelRequantization) -> None:
+        parameters = graph.parameters[operator.name]
         weights = parameters.weights.astype(np.float64)
         if isinstance(operator, DepthwiseConv2D):
             weights = weights.transpose(3, 0, 1, 2)
         elif isinstance(operator, Conv2D):
             weights = weights.transpose(0, 3, 1, 2)
-        self.dtype = torch.float32 if self.constants.accumulator_bound < _EXACT_SINGLE else torch.float64
+        self.dtype = torch.float32 if constants.accumulator_bound < _EXACT_SINGLE else torch.float64
         self.weights = torch.from_numpy(np.ascontiguousarray(weights)).to(self.dtype)
-        self.bias = torch.from_numpy(parameters.bias.astype(np.float64)).reshape(
-            (1, -1, 1, 1) if weights.ndim == 4 else (1, -1)
+        self.bias = torch.from_numpy(parameters.bias.astype(np.float64)).to(self.dtype)
+        self.requantize = _Requantizer(
+            constants.multiplier, constants.shift, weights.ndim == 4, constants.accumulator_bound
         )
-        self.requantize = _Requantizer(self.constants.multiplier, self.constants.shift, weights.ndim == 4)
 
     def run(self, sources: list[Tensor]) -> Tensor:
-        """Output codes as float32 of input codes as float32."""
-        constants = self.constants
-        match constants:
-            case ChannelRequantization():
-                acc = self._accumulate(sources[0] - constants.input_zero_point)
-                clamps_negative = constants.clamp_min == constants.output_zero_point
-                out = self.requantize(acc.double().add_(self.bias), not clamps_negative)
-                return _finish(out, constants.output_zero_point, constants.clamp_min, constants.clamp_max)
-            case AddConstants():
-                spatial, shift = sources[0].ndim == 4, float(1 << constants.left_shift)
-                a = _scaler(constants.first, spatial)((sources[0].double() - constants.first_zero_point).mul_(shift))
-                b = _scaler(constants.second, spatial)((sources[1].double() - constants.second_zero_point).mul_(shift))
-                out = _scaler(constants.output, spatial)(a.add_(b))
-                return _finish(out, constants.output_zero_point, constants.clamp_min, constants.clamp_max)
-            case MeanConstants():
-                total = sources[0].double().sum((2, 3)) - constants.count * constants.input_zero_point
-                return _finish(_scaler(constants.scaling, False)(total), constants.output_zero_point, -128, 127)
+        """Output of the operator for inputs, all as float32 codes less their zero points."""
+        match self.constants:
+            case ChannelRequantization() as c:
+                clamps_negative = c.clamp_min == c.output_zero_point
+                out = self.requantize(self._accumulate(sources[0]), not clamps_negative)
+                low, high = c.clamp_min - c.output_zero_point, c.clamp_max - c.output_zero_point
+            case AddConstants() as c:
+                shift = float(1 << c.left_shift)
+                out = self.sum(self.first(sources[0] * shift).add_(self.second(sources[1] * shift)))
+                low, high = c.clamp_min - c.output_zero_point, c.clamp_max - c.output_zero_point
+            case MeanConstants() as c:
+                out = self.mean(sources[0].double().sum((2, 3)))
+                low, high = -128 - c.output_zero_point, 127 - c.output_zero_point
+        return out.clamp_(low, high).float()
 
     def _accumulate(self, x: Tensor) -> Tensor:
         x = x.to(self.dtype)
         if isinstance(self.operator, FullyConnected):
-            return F.linear(_channels_last(x).flatten(1), self.weights)
+            # weights are in TFLite's order: channels last
+            flat = x.permute(0, 2, 3, 1).flatten(1) if x.ndim == 4 else x
+            return F.linear(flat, self.weights, self.bias)
         assert isinstance(self.operator, Conv2D | DepthwiseConv2D)
         pad = self.operator.padding
         if pad.top == pad.bottom and pad.left == pad.right:
@@ -118,17 +140,8 @@ class _Layer:
         else:
             x, padding = F.pad(x, (pad.left, pad.right, pad.top, pad.bottom)), (0, 0)
         groups = x.shape[1] if isinstance(self.operator, DepthwiseConv2D) else 1
-        out = F.conv2d(x, self.weights, None, self.operator.stride, padding, 1, groups)
+        out = F.conv2d(x, self.weights, self.bias, self.operator.stride, padding, 1, groups)
         return out.contiguous(memory_format=torch.channels_last)
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, H, W, C), the order of TFLite's tensors; flat tensors as they are."""
-    return x.permute(0, 2, 3, 1) if x.ndim == 4 else x
-
-
-def _finish(value: Tensor, zero_point: int, low: int, high: int) -> Tensor:
-    return value.add_(zero_point).clamp_(low, high).float()
 
 
 class Int8Network:
@@ -142,8 +155,10 @@ class Int8Network:
     def __call__(self, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
         """Output codes (N, ...) for input codes (N, H, W, C); equal to the reference, byte for byte."""
         structure = self.graph.structure
+        source, target = structure.inputs[0], structure.outputs[0]
         last = {name: op.name for op in structure.operators for name in op.inputs}
-        values = {structure.inputs[0]: torch.from_numpy(inputs.transpose(0, 3, 1, 2).astype(np.float32))}
+        codes = torch.from_numpy(inputs.transpose(0, 3, 1, 2).astype(np.float32))
+        values = {source: codes - self.graph.quantization[source].zero_point}
         for layer in self._layers:
             op = layer.operator
             result = layer.run([values[name] for name in op.inputs])
@@ -151,16 +166,19 @@ class Int8Network:
                 if last[name] == op.name:
                     values.pop(name, None)
             values[op.output] = result
-        return _channels_last(values[structure.outputs[0]]).numpy().astype(np.int8)
+        output = values[target] + self.graph.quantization[target].zero_point
+        if output.ndim == 4:
+            output = output.permute(0, 2, 3, 1)
+        return np.ascontiguousarray(output.numpy()).astype(np.int8)
 
 
-def int8_accuracy(
-    graph: Int8Graph, inputs: NDArray[np.int8], labels: NDArray[np.int64], batch: int = 32
-) -> float:
+def int8_accuracy(graph: Int8Graph, inputs: NDArray[np.int8], labels: NDArray[np.int64], batch: int = 50) -> float:
     """Share of right answers (0..1) of the int8 graph; the first of equal largest outputs counts, as on a device."""
     network = Int8Network(graph)
-    right = 0
-    for begin in range(0, len(labels), batch):
+
+    def right(begin: int) -> int:
         outputs = network(inputs[begin : begin + batch])
-        right += int((outputs.reshape(len(outputs), -1).argmax(1) == labels[begin : begin + batch]).sum())
-    return right / len(labels)
+        return int((outputs.reshape(len(outputs), -1).argmax(1) == labels[begin : begin + batch]).sum())
+
+    with one_thread_each() as workers, ThreadPoolExecutor(workers) as pool:
+        return sum(pool.map(right, range(0, len(labels), batch))) / len(labels)

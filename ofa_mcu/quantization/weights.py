@@ -61,8 +61,9 @@ def quantize_operator(
     weight = layer.weight.detach().numpy().astype(np.float64)
     scales = full_scales[: len(weight)]
     if isinstance(layer, DenseParameters):
-        scales = np.full(1, full_scales.max())  # per tensor, as TFLite's fully connected kernels expect it
         bias = layer.bias.detach().numpy().astype(np.float64)
+        # per tensor, as TFLite's fully connected kernels expect it, and never too small to hold the bias
+        scales = np.full(1, max(full_scales.max(), np.abs(bias).max() / (input_scale * _BIAS_LIMIT)))
         return _finish(operator, _codes(weight, np.broadcast_to(scales, len(weight))), scales, bias, input_scale)
     assert layer.mean is not None and layer.variance is not None
     gamma, beta, mean, variance = (

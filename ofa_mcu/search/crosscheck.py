@@ -56,7 +56,10 @@ def crosscheck_run(
     pick = Evaluator(supernet, data).specialise(Subnet.parse(run.report()["pick"]["subnet"]))
     rebuilt = write_tflite(pick.graph) == model
     if not rebuilt:
-        say(f"{run.model_path} is not what the {named} supernet gives today; it is compared with today's network")
+        say(
+            f"{run.model_path} is not byte for byte what the supernet gives here (another supernet, version or "
+            "number of threads); it is compared with the network of here"
+        )
     resolution = pick.subnet.resolution
     checked = crosscheck(
         pick.network,

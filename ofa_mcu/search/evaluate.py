@@ -1,4 +1,7 @@
-"""What a subnet really achieves: cut out, recalibrated, quantized, run over real images."""
+"""What a subnet really achieves: cut out, recalibrated, quantized, run over real images.
+
+Nothing here depends on the number of cores: the same supernet and subnet give the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import PlainNetwork, Supernet, extract
 from ofa_mcu.tasks.resample import resample, to_codes
 from ofa_mcu.tasks.task import Dataset, Split
-from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, accuracy, recalibrate
+from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, accuracy, one_thread_each, recalibrate
 from ofa_mcu.training.data import ImageSet
 
 __all__ = ["Evaluator", "Specialised"]
@@ -46,13 +49,15 @@ class Evaluator:
     def float_network(self, subnet: Subnet) -> PlainNetwork:
         """The subnet's own network, batch norm recalibrated on training images."""
         network = extract(self.supernet, subnet)
-        recalibrate(network, self._calibration.floats_at(subnet.resolution))
+        with one_thread_each():
+            recalibrate(network, self._calibration.floats_at(subnet.resolution))
         return network
 
     def specialise(self, subnet: Subnet) -> Specialised:
         """The subnet's float network and its int8 graph."""
         network = self.float_network(subnet)
-        graph = quantize(network, self._calibration.floats_at(subnet.resolution), self.supernet)
+        with one_thread_each():
+            graph = quantize(network, self._calibration.floats_at(subnet.resolution), self.supernet)
         return Specialised(subnet, network, graph)
 
     def codes(self, part: str, resolution: int) -> NDArray[np.int8]:

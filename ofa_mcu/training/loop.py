@@ -68,7 +68,7 @@ class _Display:
 
     def say(self, message: str) -> None:
         """A line that stays."""
-        self._progress.console.print(message, highlight=False)
+        self._progress.console.print(message, highlight=False, soft_wrap=True)
 
 
 def _save(path: Path, learner: Learner, optimizer: torch.optim.Optimizer, fields: dict[str, Any]) -> None:

@@ -1,0 +1,157 @@
+"""Int8 inference at float speed: every byte of the reference, whatever path an operator takes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+
+from ofa_mcu.graph import reference
+from ofa_mcu.graph.arithmetic import multiply_by_quantized_multiplier
+from ofa_mcu.graph.ir import Int8Graph, Parameters, Quantization
+from ofa_mcu.graph.verify import probe_inputs
+from ofa_mcu.quantization.fast import Int8Network, _Requantizer, int8_accuracy
+from ofa_mcu.space.shapes import Activation
+from tests.graph.strategies import GraphBuilder, graphs, random_graph, random_inputs
+
+
+def check(graph: Int8Graph, inputs: np.ndarray) -> np.ndarray:
+    (name,), (output,) = graph.structure.inputs, graph.structure.outputs
+    wanted = reference.run(graph, {name: inputs})[output]
+    found = Int8Network(graph)(inputs)
+    assert found.dtype == np.int8 and found.shape == wanted.shape
+    assert np.array_equal(found, wanted), graph.structure.name
+    return found
+
+
+@given(graphs(max_ops=10))
+@settings(max_examples=150)
+def test_equals_the_reference_on_drawn_graphs(graph: Int8Graph) -> None:
+    check(graph, probe_inputs(graph)["input"])
+
+
+def test_equals_the_reference_on_hundreds_of_graphs() -> None:
+    for seed in range(300):
+        rng = np.random.default_rng([seed, 7])
+        graph = random_graph(rng, max_ops=10)
+        check(graph, random_inputs(graph, rng, 3)["input"])
+
+
+def loud(channels: int, depth: int, weight: int, activation: Activation = Activation.NONE) -> Int8Graph:
+    """One pointwise convolution whose accumulators reach as far as `depth` products allow."""
+    rng = np.random.default_rng(depth)
+    build = GraphBuilder(rng)
+    source = build.tensor("input", (1, 3, 3, depth), Quantization(float(np.float32(0.02)), -128))
+    output = build.conv(source, channels, (1, 1), (1, 1), True, activation)
+    weights = rng.integers(weight - 2, weight + 1, (channels, 1, 1, depth)).astype(np.int8)
+    # the largest sums land near the ends of the int8 range, where a unit of the accumulator tips a code
+    scale = build.quantization[output].scale / 0.02 * 200 / (255 * weight * depth)
+    build.parameters["conv0"] = Parameters(
+        weights, rng.integers(-99, 99, channels, dtype=np.int32), np.full(channels, scale, np.float32)
+    )
+    return build.finish("loud", (output,))
+
+
+@pytest.mark.parametrize("depth", [513, 515, 600, 1031, 1032, 1033, 1500, 2500])
+@pytest.mark.parametrize("weight", [127, -126])
+def test_deep_sums_are_exact(depth: int, weight: int) -> None:
+    """Centred codes reach 255: 518 products of 255 * 127 pass 2**24, where float32 loses the odd numbers."""
+    graph = loud(8, depth, weight)
+    rng = np.random.default_rng(1)
+    extreme = np.full((1, 3, 3, depth), 127, np.int8)
+    nearly = rng.integers(120, 128, (20, 3, 3, depth)).astype(np.int8)
+    check(graph, np.concatenate([extreme, nearly, rng.integers(-128, 128, (2, 3, 3, depth)).astype(np.int8)]))
+
+
+def test_the_sums_of_deep_layers_themselves_are_exact() -> None:
+    """Before rounding to int8 hides it: accumulators against integers, odd ones beyond 2**24 included."""
+    graph = loud(4, 600, 127)
+    layer = Int8Network(graph)._layers[0]
+    x = np.random.default_rng(2).integers(110, 128, (5, 3, 3, 600)).astype(np.int8)
+    weights = graph.parameters["conv0"].weights.reshape(4, 600).astype(np.int64)
+    wanted = (x.astype(np.int64) + 128) @ weights.T + graph.parameters["conv0"].bias
+    assert (wanted > 1 << 24).any() and (wanted[wanted > 1 << 24] % 2 == 1).any()
+    found = layer._accumulate(torch.from_numpy(x.astype(np.float32).transpose(0, 3, 1, 2)) + 128).double().numpy()
+    assert np.array_equal(found.transpose(0, 2, 3, 1), wanted.astype(float))
+
+
+def test_a_fully_connected_layer_reads_pixels_in_tflites_order() -> None:
+    build = GraphBuilder(np.random.default_rng(4))
+    source = build.tensor("input", (1, 3, 4, 5))
+    graph = build.finish("flat", (build.fully_connected(source, 7, Activation.NONE),))
+    check(graph, probe_inputs(graph, random=20)["input"])
+
+
+def test_spatial_outputs_come_back_with_channels_last() -> None:
+    build = GraphBuilder(np.random.default_rng(5))
+    source = build.tensor("input", (1, 6, 4, 3))
+    graph = build.finish("spatial", (build.conv(source, 5, (3, 3), (1, 2), True, Activation.RELU),))
+    assert check(graph, probe_inputs(graph)["input"]).shape == (5, 6, 2, 5)
+
+
+def requantized(multiplier: np.ndarray, shift: np.ndarray, acc: np.ndarray) -> tuple[np.ndarray, _Requantizer]:
+    scaler = _Requantizer(multiplier, shift, False, int(np.abs(acc).max()))
+    return scaler(torch.from_numpy(acc.astype(np.float64))).numpy().astype(np.int64), scaler
+
+
+def test_requantization_equals_integers_up_to_the_largest_accumulators() -> None:
+    """Over the whole int32 range and every shift, so on both sides of the float64 bound."""
+    rng = np.random.default_rng(0)
+    by_floats = by_integers = 0
+    for shift in range(-31, 8):
+        reach = 2 ** (31 - max(shift, 0)) - 1
+        multiplier = rng.integers(2**30, 2**31, 16).astype(np.int32)
+        for limit in (2**8, 2**16, 2**21, 2**22, 2**24, 2**31 - 1):
+            limit = min(limit, reach)
+            acc = rng.integers(-limit, limit + 1, (200, 16))
+            acc[0], acc[1], acc[2] = limit, -limit, 0
+            found, scaler = requantized(multiplier, np.full(16, shift, np.int8), acc)
+            wanted = multiply_by_quantized_multiplier(acc, multiplier, np.full(16, shift))
+            assert np.array_equal(found, wanted), (shift, limit)
+            by_floats += scaler._exact
+            by_integers += not scaler._exact
+    assert by_integers > 50 and by_floats > 50
+
+
+def test_ties_round_as_in_tflite() -> None:
+    """A multiplier of 2**30 and a shift of 0 halve: ties of both signs, then shifts that tie again."""
+    acc = np.arange(-64, 65)[:, None]
+    for shift in (0, -1, -2, -3):
+        found, _ = requantized(np.array([2**30], np.int32), np.array([shift], np.int8), acc)
+        assert np.array_equal(found, multiply_by_quantized_multiplier(acc, np.array([2**30]), np.array([shift])))
+
+
+@pytest.mark.parametrize("activation", [Activation.NONE, Activation.RELU])
+def test_layers_beyond_the_float64_bound_take_integers(activation: Activation) -> None:
+    build = GraphBuilder(np.random.default_rng(6))
+    source = build.tensor("input", (1, 2, 2, 40), Quantization(float(np.float32(0.05)), 0))
+    output = build.conv(source, 6, (1, 1), (1, 1), True, activation)
+    old = build.parameters["conv0"]
+    scales = np.full(6, build.quantization[output].scale / 0.05 / 2**22, np.float32)
+    bias = np.random.default_rng(7).integers(-(2**29), 2**29, 6, dtype=np.int32)
+    build.parameters["conv0"] = dataclasses.replace(old, bias=bias, weight_scales=scales)
+    graph = build.finish("far", (output,))
+    layer = Int8Network(graph)._layers[0]
+    assert not layer.requantize._exact  # the integer path it is
+    check(graph, probe_inputs(graph, random=50)["input"])
+
+
+def test_accuracy_counts_the_first_of_equal_outputs() -> None:
+    build = GraphBuilder(np.random.default_rng(8))
+    source = build.tensor("input", (1, 4, 4, 2))
+    current = build.fully_connected(source, 3, Activation.NONE)
+    graph = build.finish("classes", (current,))
+    inputs = np.random.default_rng(9).integers(-128, 128, (70, 4, 4, 2), dtype=np.int8)
+    outputs = reference.run(graph, {"input": inputs})[current]
+    labels = np.array([int(np.flatnonzero(row == row.max())[0]) for row in outputs])
+    assert int8_accuracy(graph, inputs, labels) == 1.0
+    labels[:7] = (labels[:7] + 1) % 3
+    assert int8_accuracy(graph, inputs, labels) == 63 / 70
+    assert int8_accuracy(graph, inputs, labels, batch=1) == 63 / 70
+    # every output equal: the first class it is
+    flat = dataclasses.replace(graph.parameters["fc0"], weights=np.zeros((3, 32), np.int8), bias=np.zeros(3, np.int32))
+    even = dataclasses.replace(graph, parameters={"fc0": flat})
+    assert int8_accuracy(even, inputs, np.zeros(70, np.int64)) == 1.0

@@ -1,0 +1,101 @@
+"""Run folders: fresh ones, found ones, and what is said about missing or damaged ones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.runs import RUNS, Run, find_run, new_run
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def finished(name: str, seconds: int) -> Run:
+    """A run whose report was written at a given time."""
+    run = Run(RUNS / name)
+    run.write("report.json", {"run": name})
+    os.utime(run.folder / "report.json", (seconds, seconds))
+    return run
+
+
+def test_new_runs_are_numbered_and_made_when_written() -> None:
+    run = new_run("task-board")
+    assert run.folder == RUNS / "task-board-1" and run.name == "task-board-1" and not RUNS.exists()
+    run.write("config.json", {})
+    assert new_run("task-board").folder == RUNS / "task-board-2"
+    assert new_run("other").folder == RUNS / "other-1"
+    finished("task-board-3", 0)
+    assert new_run("task-board").folder == RUNS / "task-board-2"
+
+
+def test_a_named_folder_is_taken_when_it_is_free_or_a_run(tmp_path: Path) -> None:
+    empty, run = tmp_path / "empty", tmp_path / "run"
+    empty.mkdir()
+    Run(run).write("report.json", {})
+    for folder in (tmp_path / "absent", empty, run):
+        assert new_run("any", folder).folder == folder
+
+
+def test_a_named_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("do not lose")
+    with pytest.raises(UsageError, match="mine exists and holds no run; choose another --out or empty it"):
+        new_run("any", tmp_path / "mine")
+    with pytest.raises(UsageError, match="thesis.txt is no folder; choose another --out"):
+        new_run("any", tmp_path / "mine" / "thesis.txt")
+
+
+def test_the_newest_finished_run_is_found() -> None:
+    finished("b", 100)
+    finished("a", 300)
+    finished("c", 200)
+    Run(RUNS / "unfinished").write("config.json", {})
+    assert find_run(None).name == "a"
+    assert find_run(RUNS / "c").folder == RUNS / "c"
+
+
+def test_runs_of_the_same_moment_are_told_apart_by_name() -> None:
+    for name in ("b", "c", "a"):
+        finished(name, 100)
+    assert find_run(None).name == "c"
+
+
+def test_no_run_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no run under runs/; make one with: ofa-mcu search --board ID"):
+        find_run(None)
+    with pytest.raises(UsageError, match=r"holds no run \(no report.json\)"):
+        find_run(tmp_path)
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.write("report.json", {"pick": [1, 2]})
+    run.write_model(b"\0TFL3")
+    assert run.report() == {"pick": [1, 2]} and run.model() == b"\0TFL3"
+    assert run.model_path == run.folder / "model.tflite" and run.project_path.parent == run.folder
+    assert sorted(path.name for path in run.folder.iterdir()) == ["model.tflite", "report.json"]
+
+
+@pytest.mark.parametrize(("name", "verb"), [("report.json", "search"), ("build.json", "build"), ("bench.json", "bench")])
+def test_what_is_missing_says_which_verb_makes_it(tmp_path: Path, name: str, verb: str) -> None:
+    with pytest.raises(OfaMcuError, match=rf"{name} is missing; run first: ofa-mcu {verb} --run {tmp_path}"):
+        Run(tmp_path).read(name)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_what_is_damaged_is_told_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "report.json").write_bytes(content)
+    with pytest.raises(OfaMcuError, match=r"report.json is damaged \(.*\); run the verb that wrote it again") as caught:
+        Run(tmp_path).report()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_model_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(OfaMcuError, match="model.tflite is missing; run first: ofa-mcu search"):
+        Run(tmp_path).model()
