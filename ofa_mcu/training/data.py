@@ -25,9 +25,9 @@ class ImageSet:
     """A split, resampled once per resolution and kept as bytes (N, C, r, r)."""
 
     def __init__(self, split: Split, resolutions: Sequence[int]) -> None:
-        self.labels = torch.from_numpy(np.ascontiguousarray(split.labels))
+        self.labels = torch.from_numpy(split.labels.copy())
         self._images = {
-            r: torch.from_numpy(np.ascontiguousarray(resample(split.images, r).transpose(0, 3, 1, 2)))
+            r: torch.from_numpy(resample(split.images, r).transpose(0, 3, 1, 2).copy())
             for r in resolutions
         }
 

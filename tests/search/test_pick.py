@@ -1,0 +1,146 @@
+"""Budgets, Pareto fronts, shortlists, and the final choice."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ofa_mcu.errors import UsageError
+from ofa_mcu.planning.cost import Cost
+from ofa_mcu.profiles import all_profiles, load_profile
+from ofa_mcu.search.budget import Violation, budget_for
+from ofa_mcu.search.candidates import Candidate, CandidatePool, pareto_front
+from ofa_mcu.search.pick import Measured, Objective, choose, shortlist
+from ofa_mcu.space.presets import FASHION_MNIST
+from tests.search.made_up import predictor_of
+from tests.space.spaces import TINY
+
+BOARD = load_profile("stm32f746")
+SUBNETS = list(TINY)
+
+
+def candidate(number: int, accuracy: float, sram: int = 0, flash: int = 0, instructions: int = 0) -> Candidate:
+    cost = Cost("cortex-m7", sram, 0, 0, sram, 0, flash, flash, instructions, 0, ())
+    return Candidate(SUBNETS[number], accuracy, cost, ())
+
+
+drawn = st.lists(
+    st.tuples(*(st.integers(0, 4) for _ in range(4))).map(lambda t: (t[0] / 10, *t[1:])), max_size=40
+).map(lambda rows: [candidate(i, *row) for i, row in enumerate(rows)])
+
+
+@given(drawn)
+def test_the_front_is_what_its_definition_says(candidates: list[Candidate]) -> None:
+    def beats(a: Candidate, b: Candidate) -> bool:
+        pairs = list(zip(a.objectives, b.objectives, strict=True))
+        return all(x <= y for x, y in pairs) and any(x < y for x, y in pairs)
+
+    front = pareto_front(candidates)
+    wanted = {c.objectives for c in candidates if not any(beats(other, c) for other in candidates)}
+    assert {c.objectives for c in front} == wanted
+    assert len(front) == len(wanted)  # equals appear once
+    assert all(c in candidates for c in front)
+    assert [c.accuracy for c in front] == sorted((c.accuracy for c in front), reverse=True)
+
+
+@given(drawn, st.randoms(use_true_random=False))
+def test_the_front_does_not_depend_on_the_order(candidates: list[Candidate], random: object) -> None:
+    mixed = list(candidates)
+    random.shuffle(mixed)  # type: ignore[attr-defined]
+    assert pareto_front(mixed) == pareto_front(candidates)
+
+
+FRONT = [
+    candidate(0, 0.910, sram=90, flash=10, instructions=900),
+    candidate(1, 0.909, sram=80, flash=90, instructions=300),
+    candidate(2, 0.905, sram=70, flash=70, instructions=200),
+    candidate(3, 0.895, sram=10, flash=80, instructions=100),
+    candidate(4, 0.800, sram=5, flash=5, instructions=50),
+]
+
+
+def numbers(candidates: list[Candidate]) -> list[int]:
+    return [SUBNETS.index(c.subnet) for c in candidates]
+
+
+@pytest.mark.parametrize(
+    ("objective", "give", "wanted"),
+    [
+        (Objective.ACCURACY, 0.5, [0, 1]),  # `give` is for other objectives; 0.2 point is within reach
+        (Objective.INSTRUCTIONS, 0.006, [0, 2, 1]),
+        (Objective.INSTRUCTIONS, 0.02, [0, 3, 1, 2]),
+        (Objective.SRAM, 0.2, [0, 4, 1, 3]),
+        (Objective.FLASH, 0.0, [0]),
+        (Objective.FLASH, 0.02, [0, 1, 2, 3]),
+    ],
+)
+def test_the_shortlist_alternates_good_and_cheap(objective: Objective, give: float, wanted: list[int]) -> None:
+    found = numbers(shortlist(FRONT, objective, give))
+    assert found[: len(wanted)] == wanted
+    assert len(found) == 4 == len(set(found))  # the rest is filled up by accuracy
+    assert numbers(shortlist(FRONT, objective, give, count=1)) == [0]
+
+
+def test_a_short_front_is_all_on_the_shortlist() -> None:
+    assert sorted(numbers(shortlist(FRONT[:2], Objective.ACCURACY, 0.0))) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "objective", "give", "wanted"),
+    [
+        ([0.90, 0.88, 0.87, 0.86, 0.80], Objective.ACCURACY, 0.01, 0),
+        ([0.90, 0.8981, 0.87, 0.86, 0.80], Objective.ACCURACY, 0.01, 1),  # within 0.2 point: fewest instructions
+        ([0.90, 0.8979, 0.87, 0.86, 0.80], Objective.ACCURACY, 0.01, 0),
+        ([0.86, 0.88, 0.87, 0.91, 0.80], Objective.ACCURACY, 0.01, 3),  # as measured, not as predicted
+        ([0.90, 0.895, 0.892, 0.86, 0.80], Objective.INSTRUCTIONS, 0.01, 2),
+        ([0.90, 0.895, 0.892, 0.86, 0.80], Objective.SRAM, 0.05, 3),
+        ([0.90, 0.895, 0.892, 0.86, 0.80], Objective.FLASH, 0.05, 0),
+        ([0.90, 0.895, 0.892, 0.86, 0.80], Objective.FLASH, 0.11, 4),
+    ],
+)
+def test_the_choice(accuracies: list[float], objective: Objective, give: float, wanted: int) -> None:
+    measured = [Measured(c, a) for c, a in zip(FRONT, accuracies, strict=True)]
+    assert numbers([choose(measured, objective, give).candidate]) == [wanted]
+    assert choose(measured[::-1], objective, give) == choose(measured, objective, give)
+
+
+def test_a_budget_is_the_board_tightened_by_options() -> None:
+    assert dict(budget_for(BOARD).bounds) == {"sram": BOARD.ram_bytes, "flash": BOARD.flash_bytes}
+    bounds = budget_for(BOARD, 20_000, 60_000, 10**6, max_ms=5.0, max_mj=1.0).bounds
+    assert dict(bounds) == {"sram": 20_000, "flash": 60_000, "instructions": 10**6, "ms": 5.0, "mj": 1.0}
+    assert budget_for(BOARD, max_sram=0).bounds["sram"] == 0  # nothing is asked for, not everything
+    for option, values in (("--max-sram", (BOARD.ram_bytes + 1, None)), ("--max-flash", (None, BOARD.flash_bytes + 1))):
+        with pytest.raises(UsageError, match=f"{option} .* is more than board stm32f746 has"):
+            budget_for(BOARD, *values)
+
+
+def test_violations_come_the_worst_first() -> None:
+    cost = dataclasses.replace(FRONT[0].cost, sram_bytes=1000, flash_bytes=1000, instructions=1000)
+    budget = budget_for(BOARD, 900, 500, 999)
+    assert budget.violations(cost) == [
+        Violation("flash", 1000, 500),
+        Violation("sram", 1000, 900),
+        Violation("instructions", 1000, 999),
+    ]
+    assert [round(v.excess, 3) for v in budget.violations(cost)] == [1.0, 0.111, 0.001]
+    assert budget_for(BOARD, 1000, 1000, 1000).violations(cost) == []  # as much as is allowed is allowed
+    assert Violation("sram", 1, 0).excess == float("inf")
+
+
+@pytest.mark.parametrize("board", [profile.id for profile in all_profiles()])
+def test_no_subnet_is_cheaper_than_the_smallest(board: str) -> None:
+    """What makes the smallest subnet the answer to whether anything fits."""
+    for space, subnets in (
+        (TINY, SUBNETS[::11]),
+        (FASHION_MNIST, FASHION_MNIST.sample_balanced(np.random.default_rng(0), 30)),
+    ):
+        pool = CandidatePool(predictor_of(space), budget_for(load_profile(board)))
+        least = pool(space.smallest).cost
+        for subnet in subnets:
+            cost = pool(subnet).cost
+            assert cost.sram_bytes >= least.sram_bytes and cost.flash_bytes >= least.flash_bytes
+            assert cost.instructions >= least.instructions and cost.macs >= least.macs
