@@ -82,7 +82,9 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert sorted(path.name for path in run.folder.iterdir()) == ["model.tflite", "report.json"]
 
 
-@pytest.mark.parametrize(("name", "verb"), [("report.json", "search"), ("build.json", "build"), ("bench.json", "bench")])
+@pytest.mark.parametrize(
+    ("name", "verb"), [("report.json", "search"), ("build.json", "build"), ("bench.json", "bench")]
+)
 def test_what_is_missing_says_which_verb_makes_it(tmp_path: Path, name: str, verb: str) -> None:
     with pytest.raises(OfaMcuError, match=rf"{name} is missing; run first: ofa-mcu {verb} --run {tmp_path}"):
         Run(tmp_path).read(name)

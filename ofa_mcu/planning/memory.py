@@ -67,7 +67,7 @@ def _last_use(graph: ShapeGraph) -> dict[str, int]:
 
 def buffers_of(graph: ShapeGraph, shared: Mapping[str, str]) -> tuple[Buffer, ...]:
     """Buffers of the graph when each tensor in `shared` lies where the tensor it maps to lies."""
-    born = {name: -1 for name in graph.inputs} | {op.output: index for index, op in enumerate(graph.operators)}
+    born = dict.fromkeys(graph.inputs, -1) | {op.output: index for index, op in enumerate(graph.operators)}
     last = _last_use(graph)
     members: dict[str, list[str]] = {}
     for name in born:

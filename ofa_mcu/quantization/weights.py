@@ -75,9 +75,7 @@ def quantize_operator(
     return _finish(operator, codes, scales * np.abs(factor), bias, input_scale)
 
 
-def _finish(
-    operator: Operator, codes: NDArray[np.int8], scales: Float, bias: Float, input_scale: float
-) -> Parameters:
+def _finish(operator: Operator, codes: NDArray[np.int8], scales: Float, bias: Float, input_scale: float) -> Parameters:
     """Attach the bias; a channel whose scale is too small to hold its bias becomes a constant one.
 
     That happens where batch norm's gamma is (nearly) zero: nothing but the bias is left of such a channel.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ofa_mcu.errors import UsageError
-from ofa_mcu.planning.cost import Cost, milliseconds, millijoules
+from ofa_mcu.planning.cost import Cost, millijoules, milliseconds
 from ofa_mcu.profiles.profile import BoardProfile
 
 __all__ = ["Budget", "Violation", "budget_for"]

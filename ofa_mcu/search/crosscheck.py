@@ -40,7 +40,7 @@ def crosscheck_run(
     require_onnx()  # before anything slow is loaded
     from ofa_mcu.graph.tflite_writer import write_tflite
     from ofa_mcu.quantization.crosscheck import crosscheck
-    from ofa_mcu.search.evaluate import Evaluator
+    from ofa_mcu.quantization.evaluate import Evaluator
     from ofa_mcu.space.subnet import Subnet
     from ofa_mcu.supernet.store import load_supernet
     from ofa_mcu.tasks.resample import resample, to_codes

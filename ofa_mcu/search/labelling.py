@@ -10,10 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from ofa_mcu.files import write_json
-from ofa_mcu.search.evaluate import Evaluator
 from ofa_mcu.search.predictor import Label, Predictor, fit_predictor, save_predictor
 from ofa_mcu.space.subnet import Subnet
-from ofa_mcu.supernet.store import load_supernet
 from ofa_mcu.tasks.task import Dataset
 
 __all__ = ["train_predictor"]
@@ -41,6 +39,9 @@ def train_predictor(
 
     Killed at any time, it goes on where it was: labels are kept beside `path` until the predictor is written.
     """
+    from ofa_mcu.quantization.evaluate import Evaluator
+    from ofa_mcu.supernet.store import load_supernet
+
     supernet, _ = load_supernet(supernet_path)
     space = supernet.space
     fingerprint = hashlib.sha256(supernet_path.read_bytes()).hexdigest()

@@ -76,7 +76,7 @@ def recommend(
     run = new_run(f"{request.task}-{request.budget.profile.id}", out)
     check_feasible(CandidatePool(predictor, request.budget))
 
-    from ofa_mcu.search.evaluate import Evaluator
+    from ofa_mcu.quantization.evaluate import Evaluator
     from ofa_mcu.search.run import SearchOptions, search, write_run
     from ofa_mcu.supernet.store import load_supernet
 

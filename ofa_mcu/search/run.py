@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,13 +17,15 @@ from ofa_mcu.planning.tflm import tflm_head_bytes
 from ofa_mcu.runs import Run
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.candidates import Candidate, CandidatePool, pareto_front
-from ofa_mcu.search.evaluate import Evaluator, Specialised
 from ofa_mcu.search.feasibility import candidate_json, check_feasible
 from ofa_mcu.search.features import Genome
 from ofa_mcu.search.nsga import evolve
 from ofa_mcu.search.pick import Measured, Objective, choose, shortlist
 from ofa_mcu.search.predictor import Predictor
 from ofa_mcu.space.lowering import shape_graph
+
+if TYPE_CHECKING:
+    from ofa_mcu.quantization.evaluate import Evaluator, Specialised
 
 __all__ = ["SCHEMA", "SearchOptions", "SearchResult", "search", "write_run"]
 
@@ -116,7 +118,8 @@ def search(
             "tflm_head_bytes": tflm_head_bytes(pick.graph.structure),
         },
         "front": [
-            candidate_json(c) | {"accuracy_int8_validation": round(by_measure[c.subnet], 5) if c.subnet in by_measure else None}
+            candidate_json(c)
+            | {"accuracy_int8_validation": round(by_measure[c.subnet], 5) if c.subnet in by_measure else None}
             for c in front
         ],
         "evaluations": len(evaluated),

@@ -114,9 +114,7 @@ class SearchSpace:
         for stage in self.stages:
             depths = draw(stage.depths)
             slots = [(draw(stage.kernels), draw(stage.expands)) for _ in range(max(stage.depths))]
-            stages.append(
-                [tuple(BlockChoice(k[i], e[i]) for k, e in slots[: depths[i]]) for i in range(count)]
-            )
+            stages.append([tuple(BlockChoice(k[i], e[i]) for k, e in slots[: depths[i]]) for i in range(count)])
         return [Subnet(resolutions[i], widths[i], tuple(stage[i] for stage in stages)) for i in range(count)]
 
     def __iter__(self) -> Iterator[Subnet]:
@@ -125,8 +123,9 @@ class SearchSpace:
         for stage in self.stages:
             blocks = [BlockChoice(k, e) for k, e in product(stage.kernels, stage.expands)]
             per_stage.append([choice for depth in stage.depths for choice in product(blocks, repeat=depth)])
-        for resolution, width, *stages in product(self.resolutions, self.widths, *per_stage):
-            yield Subnet(resolution, width, tuple(stages))
+        for resolution, width in product(self.resolutions, self.widths):
+            for stages in product(*per_stage):
+                yield Subnet(resolution, width, stages)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready object; `from_json` is its inverse."""
@@ -139,9 +138,7 @@ class SearchSpace:
         fields["resolutions"] = tuple(value["resolutions"])
         fields["widths"] = tuple(value["widths"])
         fields["stages"] = tuple(
-            StageSpace(
-                s["channels"], s["stride"], tuple(s["depths"]), tuple(s["kernels"]), tuple(s["expands"])
-            )
+            StageSpace(s["channels"], s["stride"], tuple(s["depths"]), tuple(s["kernels"]), tuple(s["expands"]))
             for s in value["stages"]
         )
         return cls(**fields)

@@ -24,7 +24,9 @@ def supernet_folder(task: str, chosen: Path | None = None) -> Path:
     if chosen is not None:
         folder = chosen if chosen.is_dir() else chosen.parent
         if not (folder / SUPERNET_FILE).is_file():
-            raise UsageError(f"{chosen} holds no {SUPERNET_FILE}; train one with: ofa-mcu train --task {task} --out {chosen}")
+            raise UsageError(
+                f"{chosen} holds no {SUPERNET_FILE}; train one with: ofa-mcu train --task {task} --out {chosen}"
+            )
         return folder
     folder = Path(__file__).parent / "shipped" / task
     if not (folder / SUPERNET_FILE).is_file():

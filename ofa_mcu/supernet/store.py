@@ -80,5 +80,7 @@ def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
         supernet.load_state_dict(state)
     except (KeyError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise OfaMcuError(f"{path} does not hold the weights of its space ({reason}); train or copy it again") from error
+        raise OfaMcuError(
+            f"{path} does not hold the weights of its space ({reason}); train or copy it again"
+        ) from error
     return supernet, header

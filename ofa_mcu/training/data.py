@@ -27,8 +27,7 @@ class ImageSet:
     def __init__(self, split: Split, resolutions: Sequence[int]) -> None:
         self.labels = torch.from_numpy(split.labels.copy())
         self._images = {
-            r: torch.from_numpy(resample(split.images, r).transpose(0, 3, 1, 2).copy())
-            for r in resolutions
+            r: torch.from_numpy(resample(split.images, r).transpose(0, 3, 1, 2).copy()) for r in resolutions
         }
 
     def __len__(self) -> int:

@@ -44,7 +44,7 @@ def branching(draw: st.DrawFn, most: int = 10) -> ShapeGraph:
 def live_sets(graph: ShapeGraph) -> list[set[str]]:
     """Tensors whose content matters before the first operator, while each one runs, and after the last."""
     count = len(graph.operators)
-    written = {name: -1 for name in graph.inputs} | {op.output: i for i, op in enumerate(graph.operators)}
+    written = dict.fromkeys(graph.inputs, -1) | {op.output: i for i, op in enumerate(graph.operators)}
     needed = {name: {written[name]} for name in written}
     for index, op in enumerate(graph.operators):
         for name in op.inputs:
@@ -189,7 +189,9 @@ def test_a_residual_sum_writes_over_an_input_that_dies_there(kept: bool) -> None
 
 def test_a_sum_of_a_tensor_with_itself_may_overwrite_it() -> None:
     shapes = {"input": (1, 40), "twice": (1, 40)}
-    graph = ShapeGraph("twice", shapes, (Add(name="add", inputs=("input", "input"), output="twice"),), ("input",), ("twice",))
+    graph = ShapeGraph(
+        "twice", shapes, (Add(name="add", inputs=("input", "input"), output="twice"),), ("input",), ("twice",)
+    )
     assert plan_memory(graph).arena_bytes == 40
 
 

@@ -269,7 +269,7 @@ def test_a_failing_conversion_names_its_reason_and_its_log(
 @pytest.mark.slow
 def test_the_verb_on_the_shipped_supernet(tmp_path: Path) -> None:
     """All of the road: a run's folder, as a search leaves it, is rebuilt to the byte and checked on real images."""
-    from ofa_mcu.search.evaluate import Evaluator
+    from ofa_mcu.quantization.evaluate import Evaluator
     from ofa_mcu.supernet.shipped_files import SUPERNET_FILE, supernet_folder
     from ofa_mcu.supernet.store import load_supernet
     from ofa_mcu.tasks.registry import task_named

@@ -163,7 +163,7 @@ def test_a_dead_filter_is_exported_too() -> None:
     with torch.no_grad():
         supernet.weights.weight["s1b0_expand"][0].zero_()
         supernet.weights.weight["logits"].zero_()
-    network, graph = quantized(supernet, TINY.largest)
+    _network, graph = quantized(supernet, TINY.largest)
     assert not graph.parameters["s1b0.expand"].weights[0].any()
     verify(graph)
 
@@ -195,6 +195,6 @@ def test_ranges_are_those_of_the_tensors() -> None:
     assert ranges["input"] == (float(x.min()), float(x.max()))
     logits = network(x).detach()
     assert ranges["logits"] == (float(logits.min()), float(logits.max()))
-    assert all(0 <= ranges[name][0] and ranges[name][1] <= 6 for name in ("stem", "s0b0.expand", "head"))
+    assert all(ranges[name][0] >= 0 and ranges[name][1] <= 6 for name in ("stem", "s0b0.expand", "head"))
     fixed = quantization_of(0.0, 1.0)
     assert quantizations(ranges, "input", fixed)["input"] is fixed

@@ -19,7 +19,9 @@ def test_decoding_undoes_encoding(space: SearchSpace) -> None:
     genome = Genome.of(space)
     for subnet in [*space.sample_balanced(np.random.default_rng(0), 300), space.largest, space.smallest]:
         genes = genome.encode(subnet)
-        assert len(genes) == len(genome.options) and all(0 <= g < len(o) for g, o in zip(genes, genome.options, strict=True))
+        assert len(genes) == len(genome.options) and all(
+            0 <= g < len(o) for g, o in zip(genes, genome.options, strict=True)
+        )
         assert genome.decode(genes) == subnet
 
 

@@ -28,9 +28,9 @@ def candidate(number: int, accuracy: float, sram: int = 0, flash: int = 0, instr
     return Candidate(SUBNETS[number], accuracy, cost, ())
 
 
-drawn = st.lists(
-    st.tuples(*(st.integers(0, 4) for _ in range(4))).map(lambda t: (t[0] / 10, *t[1:])), max_size=40
-).map(lambda rows: [candidate(i, *row) for i, row in enumerate(rows)])
+drawn = st.lists(st.tuples(*(st.integers(0, 4) for _ in range(4))).map(lambda t: (t[0] / 10, *t[1:])), max_size=40).map(
+    lambda rows: [candidate(i, *row) for i, row in enumerate(rows)]
+)
 
 
 @given(drawn)

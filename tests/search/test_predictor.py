@@ -26,7 +26,7 @@ def test_it_predicts_subnets_it_has_not_seen() -> None:
     assert predictor.quality.kendall > 0.9 and predictor.quality.spearman > 0.97
     assert predictor.quality.rmse_points < 0.3
     assert predictor.quality.kendall > predictor.quality.kendall_macs > 0.3
-    others = [subnet for subnet in FASHION_MNIST.sample_balanced(np.random.default_rng(9), 60)]
+    others = list(FASHION_MNIST.sample_balanced(np.random.default_rng(9), 60))
     errors = [predictor.predict(subnet) - true_accuracy(FASHION_MNIST, subnet) for subnet in others]
     measured = 100 * float(np.sqrt(np.mean(np.square(errors))))
     assert measured < 0.3

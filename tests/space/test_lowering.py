@@ -129,7 +129,9 @@ def test_sizes_equal_those_torch_computes() -> None:
             if isinstance(op, Conv2D | DepthwiseConv2D):
                 _, height, width, _ = graph.shapes[op.inputs[0]]
                 pad = (op.padding.left, op.padding.right, op.padding.top, op.padding.bottom)
-                found = F.conv2d(F.pad(torch.zeros(1, 1, height, width), pad), torch.zeros(1, 1, *op.kernel), None, op.stride)
+                found = F.conv2d(
+                    F.pad(torch.zeros(1, 1, height, width), pad), torch.zeros(1, 1, *op.kernel), None, op.stride
+                )
                 assert tuple(found.shape[2:]) == graph.shapes[op.output][1:3]
 
 

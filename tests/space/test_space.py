@@ -74,7 +74,7 @@ def test_validate_names_the_wrong_choice(change: dict[str, Any], complaint: str)
 
 def counts_of(subnets: list[Subnet], space: SearchSpace) -> list[Counter]:
     """How often each value of each choice appears that every subnet makes: the first block is always there."""
-    found = [Counter(s.resolution for s in subnets), Counter(s.width for s in subnets)]
+    found: list[Counter] = [Counter(s.resolution for s in subnets), Counter(s.width for s in subnets)]
     for index in range(len(space.stages)):
         found.append(Counter(len(s.stages[index]) for s in subnets))
         found.append(Counter(s.stages[index][0].kernel for s in subnets))

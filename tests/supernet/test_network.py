@@ -97,7 +97,11 @@ class _ByHand(nn.Module):
         conv("stem", space.input_channels, channels, space.stem_kernel, space.stem_stride, 1, True)
         for s, (stage, blocks) in enumerate(zip(space.stages, subnet.stages, strict=True)):
             for b, block in enumerate(blocks):
-                stride, out, hidden = stage.stride if b == 0 else 1, int(stage.channels * scale), channels * block.expand
+                stride, out, hidden = (
+                    stage.stride if b == 0 else 1,
+                    int(stage.channels * scale),
+                    channels * block.expand,
+                )
                 conv(f"s{s}b{b}_expand", channels, hidden, 1, 1, 1, True)
                 conv(f"s{s}b{b}_depthwise", hidden, hidden, block.kernel, stride, hidden, True)
                 conv(f"s{s}b{b}_project", hidden, out, 1, 1, 1, False)
@@ -181,7 +185,11 @@ def test_every_tensor_is_observed_with_its_shape() -> None:
     network = PlainNetwork(graph)
     seen: dict[str, tuple[int, ...]] = {}
     execute(
-        graph, images(TINY.largest, 3), network.parameters_of, False, lambda name, value: seen.update({name: value.shape})
+        graph,
+        images(TINY.largest, 3),
+        network.parameters_of,
+        False,
+        lambda name, value: seen.update({name: value.shape}),
     )
     for name, shape in graph.shapes.items():
         wanted = (3, shape[3], shape[1], shape[2]) if len(shape) == 4 else (3, shape[1])

@@ -53,7 +53,10 @@ def test_sorting_leaves_the_largest_network_as_it_was(space: SearchSpace) -> Non
     supernet = lively_supernet(1, space).double()
     resolution = space.largest.resolution
     x = torch.rand((4, 1, resolution, resolution), dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    before, smaller = supernet(x, space.largest), supernet(x[..., : min(space.resolutions), : min(space.resolutions)], space.smallest)
+    before, smaller = (
+        supernet(x, space.largest),
+        supernet(x[..., : min(space.resolutions), : min(space.resolutions)], space.smallest),
+    )
     weights = {name: value.clone() for name, value in supernet.state_dict().items()}
     sort_channels(supernet)
     assert torch.allclose(supernet(x, space.largest), before, rtol=1e-9, atol=1e-9)

@@ -113,6 +113,8 @@ def test_nobody_there_is_said_in_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(OfaMcuError, match=f"cannot fetch http://127.0.0.1:{port}/x .*refused.*; put file.gz into a folder"):
+    with pytest.raises(
+        OfaMcuError, match=f"cannot fetch http://127.0.0.1:{port}/x .*refused.*; put file.gz into a folder"
+    ):
         download(f"http://127.0.0.1:{port}/x", tmp_path / "file.gz", SHA256, 1)
     assert list(tmp_path.iterdir()) == []

@@ -173,9 +173,7 @@ def test_without_data_the_files_are_fetched_once_into_the_cache(
     files = []
     for name in NAMES:
         content = (server.folder / name).read_bytes()
-        files.append(
-            fashion_mnist._File(name, len(content), hashlib.sha256(gzip.decompress(content)).hexdigest())
-        )
+        files.append(fashion_mnist._File(name, len(content), hashlib.sha256(gzip.decompress(content)).hexdigest()))
     monkeypatch.setattr(fashion_mnist, "_FILES", tuple(files))
     monkeypatch.setattr(fashion_mnist, "_PACKAGED", tmp_path / "nowhere")
     monkeypatch.setattr(fashion_mnist, "_ADDRESS", f"http://127.0.0.1:{server.server_port}")

@@ -20,7 +20,8 @@ def slow_weights(source: int, target: int) -> list[list[int]]:
     rows = []
     for i in range(target):
         low, high = Fraction(i * source, target), Fraction((i + 1) * source, target)
-        shares = [max(Fraction(0), min(high, j + 1) - max(low, j)) / (high - low) for j in range(source)]
+        pixels = [(Fraction(j), Fraction(j + 1)) for j in range(source)]
+        shares = [max(Fraction(0), min(high, end) - max(low, begin)) / (high - low) for begin, end in pixels]
         assert sum(shares) == 1
         fixed = [int(share * 1024) for share in shares]
         fixed[shares.index(max(shares))] += 1024 - sum(fixed)

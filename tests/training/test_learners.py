@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -39,7 +41,7 @@ def test_the_rate_rises_in_a_line_and_falls_as_a_cosine() -> None:
     assert rates[100] == pytest.approx(0.1) == max(rates)
     assert rates[550] == pytest.approx(0.001 + 0.099 / 2)  # half way down
     assert rates[325] == pytest.approx(0.001 + 0.099 * (0.5 + 0.5**0.5 / 2))  # a quarter of the way: cos 45 degrees
-    assert all(first > second for first, second in zip(rates[100:], rates[101:], strict=False))
+    assert all(first > second for first, second in itertools.pairwise(rates))
     assert 0.001 < rates[-1] < 0.0011
     assert [recipe.rate(0, 1), recipe.rate(0, 5)] == [0.1, 0.1]  # a run too short to rise
 
@@ -174,8 +176,12 @@ def test_students_are_the_smallest_and_a_balanced_sample() -> None:
         learner.backward(STREAM.batch(step), step)
         assert recorder.ran[:2] == [TINY.largest, TINY.smallest] and len(recorder.ran) == 6
         random = recorder.ran[2:]
-        for values in ([s.resolution for s in random], [s.width for s in random], [len(s.stages[0]) for s in random]):
-            assert sorted(values.count(value) for value in set(values)) == [2, 2]
+        for counts in (
+            Counter(s.resolution for s in random),
+            Counter(s.width for s in random),
+            Counter(len(s.stages[0]) for s in random),
+        ):
+            assert list(counts.values()) == [2, 2]
     first = list(recorder.ran)
     recorder.ran.clear()
     learner.backward(STREAM.batch(2), 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -28,7 +29,9 @@ from tests.training.made_up import DATA, QUARTERS, RECIPE
 ROOT = Path(__file__).parents[2]
 
 
-def run(folder: Path, learner: Learner | None = None, recipe: Recipe = RECIPE, label: str = "supernet") -> dict[str, Any]:
+def run(
+    folder: Path, learner: Learner | None = None, recipe: Recipe = RECIPE, label: str = "supernet"
+) -> dict[str, Any]:
     learner = learner or SupernetLearner(TINY, recipe)
     return fit(learner, QUARTERS, DATA, TINY.resolutions, recipe, folder, label)
 
@@ -111,7 +114,7 @@ def test_the_folder_holds_configuration_log_and_checkpoint(whole: Path) -> None:
     log = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in log] == [1, 2, 3, 4, 5]
     assert saved(whole)["log"] == log
-    assert all(first["seconds"] <= second["seconds"] for first, second in zip(log, log[1:], strict=False))
+    assert all(first["seconds"] <= second["seconds"] for first, second in itertools.pairwise(log))
     assert log[-1]["accuracy_max"] > 0.6 and log[-1]["loss"] < log[0]["loss"]  # it does learn
 
 
@@ -125,7 +128,9 @@ def test_a_finished_run_is_not_run_again(whole: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"seed": 4}, {"epochs": 6}, {"peak_rate": 0.1}])
 def test_another_recipe_is_refused(whole: Path, change: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="holds a run with another recipe .*; use the same options to resume it") as caught:
+    with pytest.raises(
+        UsageError, match="holds a run with another recipe .*; use the same options to resume it"
+    ) as caught:
         run(whole, recipe=dataclasses.replace(RECIPE, **change))
     assert "\n" not in str(caught.value)
 

@@ -48,7 +48,7 @@ class Evaluator:
 
     def float_network(self, subnet: Subnet) -> PlainNetwork:
         """The subnet's own network, batch norm recalibrated on training images."""
-        network = extract(self.supernet, subnet)
+        network: PlainNetwork = extract(self.supernet, subnet)
         with one_thread_each():
             recalibrate(network, self._calibration.floats_at(subnet.resolution))
         return network

@@ -1,0 +1,115 @@
+"""One small search from weights to a run's folder; what it promises is counted again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ofa_mcu.errors import InfeasibleError
+from ofa_mcu.graph import reference
+from ofa_mcu.graph.tflite_reader import read_tflite
+from ofa_mcu.planning.cost import estimate
+from ofa_mcu.planning.memory import plan_memory
+from ofa_mcu.profiles import load_profile
+from ofa_mcu.runs import Run, find_run
+from ofa_mcu.search.budget import budget_for
+from ofa_mcu.quantization.evaluate import Evaluator
+from ofa_mcu.search.pick import Objective
+from ofa_mcu.search.run import SearchOptions, SearchResult, search, write_run
+from ofa_mcu.space.lowering import shape_graph
+from ofa_mcu.space.subnet import Subnet
+from ofa_mcu.tasks.resample import resample, to_codes
+from tests.search.made_up import predictor_of
+from tests.space.spaces import TINY
+from tests.supernet.networks import lively_supernet
+from tests.training.made_up import DATA
+
+BOARD = load_profile("stm32f746")
+PREDICTOR = predictor_of(TINY)
+EVALUATOR = Evaluator(lively_supernet(0), DATA)
+OPTIONS = SearchOptions(budget_for(BOARD, max_instructions=800_000), seed=3)
+
+
+@pytest.fixture(scope="module")
+def result() -> SearchResult:
+    return search(EVALUATOR, PREDICTOR, OPTIONS)
+
+
+def test_the_report_holds_what_counting_again_gives(result: SearchResult) -> None:
+    pick = result.report["pick"]
+    subnet = Subnet.parse(pick["subnet"])
+    structure = shape_graph(TINY, subnet)
+    plan = plan_memory(structure)
+    cost = estimate(structure, plan.arena_bytes, BOARD)
+    assert (pick["sram_bytes"], pick["flash_bytes"]) == (cost.sram_bytes, cost.flash_bytes)
+    assert pick["instructions"] == cost.instructions <= 800_000
+    assert (pick["macs"], pick["parameters"]) == (structure.macs, structure.parameters)
+    assert (pick["arena_bytes"], pick["arena_lower_bound"]) == (plan.arena_bytes, plan.lower_bound)
+
+    graph = read_tflite(result.model)
+    for part, key in ((DATA.test, "accuracy_int8"), (DATA.validation, "accuracy_int8_validation")):
+        codes = to_codes(resample(part.images, subnet.resolution))
+        (outputs,) = (
+            reference.run(graph, {name: codes})[graph.structure.outputs[0]] for name in graph.structure.inputs
+        )
+        assert pick[key] == round(float((outputs.argmax(1) == part.labels).mean()), 5)
+
+
+def test_the_pick_is_the_best_of_what_was_measured(result: SearchResult) -> None:
+    front = result.report["front"]
+    measured = {row["subnet"]: row for row in front if row["accuracy_int8_validation"] is not None}
+    assert 1 <= len(measured) <= 4 and result.report["pick"]["subnet"] in measured
+    best = max(row["accuracy_int8_validation"] for row in measured.values())
+    reach = [row for row in measured.values() if row["accuracy_int8_validation"] >= best - 0.002]
+    assert measured[result.report["pick"]["subnet"]]["instructions"] == min(row["instructions"] for row in reach)
+    assert all(row["instructions"] <= 800_000 for row in front)
+    assert result.report["evaluations"] == len(result.evaluated) == len({c.subnet for c in result.evaluated})
+
+
+def test_the_same_seed_gives_the_same_bytes(result: SearchResult) -> None:
+    again = search(Evaluator(lively_supernet(0), DATA), PREDICTOR, OPTIONS)
+    assert again.model == result.model and again.evaluated == result.evaluated
+    clock = ("seconds", "evaluations_per_second")
+    assert {k: v for k, v in again.report.items() if k not in clock} == {
+        k: v for k, v in result.report.items() if k not in clock
+    }
+
+
+def test_another_objective_gives_up_accuracy_for_it(result: SearchResult) -> None:
+    options = SearchOptions(OPTIONS.budget, Objective.INSTRUCTIONS, give=1.0, seed=3)
+    cheap = search(EVALUATOR, PREDICTOR, options).report["pick"]
+    assert cheap["subnet"] == str(TINY.smallest)
+    assert cheap["instructions"] < result.report["pick"]["instructions"]
+
+
+def test_nothing_is_measured_where_nothing_fits() -> None:
+    told: list[str] = []
+    with pytest.raises(InfeasibleError):
+        search(EVALUATOR, PREDICTOR, SearchOptions(budget_for(BOARD, max_flash=100)), told.append)
+    assert told == []
+
+
+def test_a_run_is_complete_when_its_report_is_there(tmp_path: Path, result: SearchResult) -> None:
+    run = Run(tmp_path / "run")
+    report = write_run(run, result, {"seed": 3})
+    assert find_run(run.folder).report() == json.loads(json.dumps(report))
+    assert report["run"] == str(run.folder) and run.model() == result.model
+    assert run.read("config.json")["seed"] == 3
+    rows = json.loads((run.folder / "evaluated.json").read_text())
+    assert len(rows) == len(result.evaluated)
+    too_slow = [row for row in rows if row["instructions"] > 800_000]
+    assert too_slow and all(("instructions" in row["violates"]) == (row in too_slow) for row in rows)
+    written = sorted(run.folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    assert written[-1].name == "report.json"
+
+
+def test_specialised_networks_leave_the_supernet_alone() -> None:
+    before = [value.clone() for value in EVALUATOR.supernet.state_dict().values()]
+    for subnet in TINY.sample_balanced(np.random.default_rng(0), 4):
+        made = EVALUATOR.specialise(subnet)
+        assert made.subnet == subnet and made.graph.structure.name == str(subnet)
+        assert 0 <= EVALUATOR.int8_accuracy(made.graph, "validation") <= 1
+    assert all(a.equal(b) for a, b in zip(before, EVALUATOR.supernet.state_dict().values(), strict=True))
