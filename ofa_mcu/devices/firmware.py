@@ -10,7 +10,7 @@ from typing import Any
 from ofa_mcu.codegen import emit_c
 from ofa_mcu.devices.build import Build, build_project
 from ofa_mcu.devices.elf import Image, read_image
-from ofa_mcu.devices.project import DEFAULT_STACK_BYTES, Project, write_project
+from ofa_mcu.devices.project import Project, write_project
 from ofa_mcu.errors import MismatchError, UsageError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_reader import read_tflite
@@ -79,7 +79,7 @@ def project_of(run: Run, profile: BoardProfile) -> tuple[Project, Cost]:
     plan = plan_memory(graph.structure)
     subnet = run.report()["pick"]["subnet"]
     files = emit_c(graph, plan.offsets, plan.arena_bytes, name=subnet, model_crc32=crc)
-    project = write_project(run.project_path, profile, files, DEFAULT_STACK_BYTES)
+    project = write_project(run.project_path, profile, files)
     return project, estimate(graph.structure, plan.arena_bytes, profile)
 
 

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ofa_mcu.errors import UsageError
+from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES
 from ofa_mcu.profiles import BoardProfile
 from ofa_mcu.profiles.profile import Emulator
 from ofa_mcu.resources import resource
 
-__all__ = ["DEFAULT_STACK_BYTES", "Project", "write_project"]
-
-DEFAULT_STACK_BYTES = 2048
-"""Stack reserve where the caller gives none; `firmware/src/config.h` holds the same figure."""
+__all__ = ["Project", "write_project"]
 
 MODEL_FOLDER = Path("src", "model")
 MANIFEST_URL = "https://www.qemu.org/docs/master/system/arm/mps2.html"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
@@ -13,12 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa_mcu.devices import project
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.planning import core_model as core_models
 from ofa_mcu.planning.core_model import core_model, core_of, known_cores
 from ofa_mcu.planning.cost import (
-    DEFAULT_STACK_BYTES,
     Cost,
     estimate,
     layer_instructions,
@@ -28,7 +25,6 @@ from ofa_mcu.planning.cost import (
 from ofa_mcu.planning.features import FEATURES, layer_features
 from ofa_mcu.planning.layout import weight_bytes
 from ofa_mcu.profiles import all_profiles, load_profile
-from ofa_mcu.resources import resource
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
 from ofa_mcu.space.shapes import (
@@ -98,13 +94,6 @@ def test_figures_of_a_core(core: str) -> None:
     assert set(figures.errors) == set(FEATURES)
     for kernel, error in figures.errors.items():
         assert error.layers >= 8 and error.mean <= error.largest < 0.02, kernel
-    footprint = tomllib.loads((resource("firmware") / "footprint.toml").read_text())
-    assert figures.static_bytes == footprint["sram_bytes"]
-    assert abs(figures.base_flash_bytes - footprint["flash_bytes"][core]) <= 128
-
-
-def test_one_default_of_the_stack_reserve() -> None:
-    assert DEFAULT_STACK_BYTES == project.DEFAULT_STACK_BYTES
 
 
 def test_unknown_core() -> None:
