@@ -32,7 +32,6 @@ from ofa_mcu.training.learners import PlainLearner
 from ofa_mcu.training.loop import fit
 from ofa_mcu.training.recipe import Recipe
 
-
 RESULTS = Path(__file__).parent / "results" / "supernet_vs_scratch.json"
 
 
@@ -49,7 +48,9 @@ def spread(space: SearchSpace, count: int = 4, seed: int = 0) -> list[Subnet]:
 def test_accuracy(network: PlainNetwork, train: Split, test: Split) -> float:
     """Accuracy on the test images with statistics recalibrated on training images."""
     resolution = network.graph.shapes["input"][1]
-    recalibrate(network, ImageSet(Split(train.images[:CALIBRATION_IMAGES], train.labels), (resolution,)).floats_at(resolution))
+    recalibrate(
+        network, ImageSet(Split(train.images[:CALIBRATION_IMAGES], train.labels), (resolution,)).floats_at(resolution)
+    )
     return accuracy(network, ImageSet(test, (resolution,)))
 
 
@@ -77,13 +78,23 @@ def main() -> None:
             continue
         alone = test_accuracy(learner.module, data.train, data.test)
         shared = test_accuracy(extract(supernet, subnet), data.train, data.test)
-        rows.append({"subnet": str(subnet), "macs": graph.macs, "parameters": graph.parameters, "alone": alone, "supernet": shared})
+        rows.append(
+            {
+                "subnet": str(subnet),
+                "macs": graph.macs,
+                "parameters": graph.parameters,
+                "alone": alone,
+                "supernet": shared,
+            }
+        )
     if not rows:
         return
     print(f"{'subnet':<40} {'MACs':>9} {'alone %':>8} {'supernet %':>10} {'gap':>6}")
     for row in rows:
         gap = 100 * (row["alone"] - row["supernet"])
-        print(f"{row['subnet']:<40} {row['macs']:>9} {100 * row['alone']:8.2f} {100 * row['supernet']:10.2f} {gap:6.2f}")
+        print(
+            f"{row['subnet']:<40} {row['macs']:>9} {100 * row['alone']:8.2f} {100 * row['supernet']:10.2f} {gap:6.2f}"
+        )
     mean_gap = 100 * sum(row["alone"] - row["supernet"] for row in rows) / len(rows)
     print(f"mean gap {mean_gap:.2f} points; both trained {options.epochs} epochs")
     write_json(RESULTS, {"epochs": options.epochs, "rows": rows, "mean_gap_points": mean_gap})

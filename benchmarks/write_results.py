@@ -1,6 +1,6 @@
 """Renders docs/results.md from what the other benchmarks measured (benchmarks/results/*.json, planning data).
 
-    python benchmarks/write_results.py
+python benchmarks/write_results.py
 """
 
 from __future__ import annotations
@@ -39,7 +39,13 @@ def supernet_section() -> str:
     """Supernet against from-scratch training."""
     result = read("supernet_vs_scratch.json")
     rows = [
-        [r["subnet"], f"{r['macs']:,}", percent(r["alone"]), percent(r["supernet"]), f"{100 * (r['alone'] - r['supernet']):+.2f}"]
+        [
+            r["subnet"],
+            f"{r['macs']:,}",
+            percent(r["alone"]),
+            percent(r["supernet"]),
+            f"{100 * (r['alone'] - r['supernet']):+.2f}",
+        ]
         for r in result["rows"]
     ]
     quality = json.loads((supernet_folder("fashion-mnist") / PREDICTOR_FILE).read_text())["quality"]
@@ -73,7 +79,16 @@ def promise_section() -> str:
         "SRAM is arena + protocol buffers + HAL data + stack reserve; flash is code + weights; both in bytes, promised by "
         "the planner and read from the ELF of the emulated twin. Instructions of one inference (median), promised and "
         "counted in QEMU with fixed `-icount`; an emulator says nothing about time.\n\n"
-        + table(["board", "SRAM promised / linked", "flash promised / linked", "instructions promised / measured", "stack B"], rows)
+        + table(
+            [
+                "board",
+                "SRAM promised / linked",
+                "flash promised / linked",
+                "instructions promised / measured",
+                "stack B",
+            ],
+            rows,
+        )
         + "\n`benchmarks/end_to_end.py`\n"
     )
 
@@ -118,7 +133,9 @@ def model_section() -> str:
 def main() -> None:
     """Write docs/results.md."""
     sections = [supernet_section(), promise_section(), accuracy_section(), model_section()]
-    head = "# Results\n\nWritten by `benchmarks/write_results.py`; every table names the benchmark that measured it.\n\n"
+    head = (
+        "# Results\n\nWritten by `benchmarks/write_results.py`; every table names the benchmark that measured it.\n\n"
+    )
     write_text(ROOT / "docs" / "results.md", head + "\n".join(sections))
 
 

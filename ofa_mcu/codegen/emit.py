@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from ofa_mcu.codegen.c_text import array_definition, comment, initializer
 from ofa_mcu.codegen.layers import Layer, make_layer
-from ofa_mcu.planning.layout import weight_bytes
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.planning.layout import weight_bytes
 from ofa_mcu.space.shapes import Add, ShapeGraph
 
 __all__ = ["emit_c"]

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa_mcu.codegen.c_text import Fields, identifier
-from ofa_mcu.planning.layout import kernel_of
 from ofa_mcu.codegen.packing import filter_matrix, fold_bias, pack_shift, pack_weights
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.graph.constants import (
@@ -20,6 +19,7 @@ from ofa_mcu.graph.constants import (
     operator_constants,
 )
 from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.planning.layout import kernel_of
 from ofa_mcu.space.shapes import (
     Activation,
     Conv2D,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa_mcu.planning.layout import CHANNEL_BLOCK
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.graph.ir import Parameters
+from ofa_mcu.planning.layout import CHANNEL_BLOCK
 from ofa_mcu.space.shapes import DepthwiseConv2D, Operator
 
 __all__ = ["filter_matrix", "fold_bias", "pack_shift", "pack_weights"]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ofa_mcu.devices.bench import Measurement, measure
 from ofa_mcu.devices.emulator import RunningEmulator
 from ofa_mcu.devices.firmware import build_run, run_graph
 from ofa_mcu.devices.link import Link
 from ofa_mcu.errors import MismatchError
+from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.reference import run as run_reference
 from ofa_mcu.profiles import BoardProfile
 from ofa_mcu.runs import Run
@@ -75,6 +78,17 @@ class Trial:
         }
 
 
+def _examples(graph: Int8Graph, images: NDArray[np.uint8]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    """Input codes (n, input bytes) of test images and the outputs (n, output bytes) that the reference gives."""
+    source, target = graph.structure.inputs[0], graph.structure.outputs[0]
+    codes = to_codes(resample(images, graph.structure.shapes[source][1]))
+    parts = [
+        run_reference(graph, {source: codes[begin : begin + _REFERENCE_BATCH]})[target]
+        for begin in range(0, len(codes), _REFERENCE_BATCH)
+    ]
+    return codes.reshape(len(codes), -1), np.concatenate(parts).reshape(len(codes), -1)
+
+
 def try_run(
     run: Run,
     profile: BoardProfile,
@@ -90,26 +104,20 @@ def try_run(
         DeviceError: the device is missing, silent, garbling, gone, or runs another model.
     """
     graph, crc = run_graph(run)
-    task = task_named(run.read("config.json")["task"])
-    test = task.load(data_dir).test
-    count = min(images, len(test))
-    resolution = graph.structure.shapes[graph.structure.inputs[0]][1]
-    codes = to_codes(resample(test.images[:count], resolution))
-    name, output = graph.structure.inputs[0], graph.structure.outputs[0]
-    parts = [
-        run_reference(graph, {name: codes[i : i + _REFERENCE_BATCH]})[output] for i in range(0, count, _REFERENCE_BATCH)
-    ]
-    expected = np.concatenate(parts).reshape(count, -1)
-    flat = codes.reshape(count, -1)
-
-    if port is not None:
-        with Link(port) as link:
-            measured = measure(link, flat, expected, model_crc32=crc, progress=progress)
-    else:
-        built = build_run(run, profile, say)
-        assert profile.emulator is not None  # build_run says so otherwise
-        with RunningEmulator(profile.emulator, built.build.elf) as emulator, Link(emulator.url) as link:
-            measured = measure(link, flat, expected, twin=profile.emulator, model_crc32=crc, progress=progress)
+    with ExitStack() as stack:
+        # the device first: if it is not there, nobody waits for the reference
+        if port is not None:
+            link = stack.enter_context(Link(port))
+        else:
+            built = build_run(run, profile, say)
+            assert profile.emulator is not None  # build_run says so otherwise
+            emulator = stack.enter_context(RunningEmulator(profile.emulator, built.build.elf))
+            link = stack.enter_context(Link(emulator.url))
+        test = task_named(run.read("config.json")["task"]).load(data_dir).test
+        count = min(images, len(test))
+        inputs, expected = _examples(graph, test.images[:count])
+        twin = profile.emulator if port is None else None
+        measured = measure(link, inputs, expected, twin=twin, model_crc32=crc, progress=progress)
     accuracy = float((measured.outputs.argmax(1) == test.labels[:count]).mean())
     trial = Trial(profile.id, measured, accuracy)
     run.write("bench.json", trial.to_json())

@@ -14,9 +14,9 @@ from ofa_mcu.graph.tflite_reader import read_tflite
 from ofa_mcu.planning.cost import estimate
 from ofa_mcu.planning.memory import plan_memory
 from ofa_mcu.profiles import load_profile
+from ofa_mcu.quantization.evaluate import Evaluator
 from ofa_mcu.runs import Run, find_run
 from ofa_mcu.search.budget import budget_for
-from ofa_mcu.quantization.evaluate import Evaluator
 from ofa_mcu.search.pick import Objective
 from ofa_mcu.search.run import SearchOptions, SearchResult, search, write_run
 from ofa_mcu.space.lowering import shape_graph

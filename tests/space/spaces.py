@@ -5,9 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from ofa_mcu.space.space import SearchSpace, StageSpace
-from ofa_mcu.space.subnet import Subnet
 
-__all__ = ["TINY", "spaces", "subnets_of"]
+__all__ = ["TINY", "spaces"]
 
 TINY = SearchSpace(
     name="tiny",
@@ -53,9 +52,3 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
         head_channels=draw(st.integers(1, 40)),
         classes=draw(st.integers(2, 10)),
     )
-
-
-@st.composite
-def subnets_of(draw: st.DrawFn, space: SearchSpace) -> Subnet:
-    """Any subnet of a space that can be enumerated."""
-    return draw(st.sampled_from(list(space)))

@@ -41,7 +41,7 @@ def test_the_rate_rises_in_a_line_and_falls_as_a_cosine() -> None:
     assert rates[100] == pytest.approx(0.1) == max(rates)
     assert rates[550] == pytest.approx(0.001 + 0.099 / 2)  # half way down
     assert rates[325] == pytest.approx(0.001 + 0.099 * (0.5 + 0.5**0.5 / 2))  # a quarter of the way: cos 45 degrees
-    assert all(first > second for first, second in itertools.pairwise(rates))
+    assert all(first > second for first, second in itertools.pairwise(rates[100:]))
     assert 0.001 < rates[-1] < 0.0011
     assert [recipe.rate(0, 1), recipe.rate(0, 5)] == [0.1, 0.1]  # a run too short to rise
 
