@@ -60,7 +60,8 @@ def main() -> None:
             rows.append(row(board, options.images, Path(folder)))
             r = rows[-1]
             print(
-                f"{board:<12} {r['subnet']:<42} fp32 {100 * r['accuracy_fp32']:.2f} int8 {100 * r['accuracy_int8']:.2f} "
+                f"{board:<12} {r['subnet']:<42} "
+                f"fp32 {100 * r['accuracy_fp32']:.2f} int8 {100 * r['accuracy_int8']:.2f} "
                 f"device {100 * r['accuracy']:.2f} SRAM {r['sram_promised']}/{r['sram_linked']} "
                 f"flash {r['flash_promised']}/{r['flash_linked']} "
                 f"instructions {r['instructions_promised']}/{r['instructions']} differing {r['differing_bytes']}",

@@ -48,9 +48,8 @@ def spread(space: SearchSpace, count: int = 4, seed: int = 0) -> list[Subnet]:
 def test_accuracy(network: PlainNetwork, train: Split, test: Split) -> float:
     """Accuracy on the test images with statistics recalibrated on training images."""
     resolution = network.graph.shapes["input"][1]
-    recalibrate(
-        network, ImageSet(Split(train.images[:CALIBRATION_IMAGES], train.labels), (resolution,)).floats_at(resolution)
-    )
+    first = Split(train.images[:CALIBRATION_IMAGES], train.labels[:CALIBRATION_IMAGES])
+    recalibrate(network, ImageSet(first, (resolution,)).floats_at(resolution))
     return accuracy(network, ImageSet(test, (resolution,)))
 
 

@@ -52,11 +52,13 @@ def supernet_section() -> str:
     return (
         "## Supernet against training alone\n\n"
         f"Fashion-MNIST, 10,000 test images, fp32. Four subnets at equal steps of log(MACs); both columns trained "
-        f"{result['epochs']} epochs; the supernet's subnets had batch-norm statistics recalibrated and no other training.\n\n"
+        f"{result['epochs']} epochs; the supernet's subnets had batch-norm statistics recalibrated and no other "
+        "training.\n\n"
         + table(["subnet", "MACs", "trained alone %", "from the supernet %", "gap, points"], rows)
         + f"\nMean gap {result['mean_gap_points']:.2f} points. `benchmarks/supernet_vs_scratch.py`\n\n"
-        f"Accuracy predictor, {quality['subnets']} subnets, 5-fold held out: Kendall τ {quality['kendall']:.3f} (MACs alone "
-        f"{quality['kendall_macs']:.3f}), Spearman {quality['spearman']:.3f}, RMSE {quality['rmse_points']:.2f} points.\n"
+        f"Accuracy predictor, {quality['subnets']} subnets, 5-fold held out: Kendall τ {quality['kendall']:.3f} "
+        f"(MACs alone {quality['kendall_macs']:.3f}), Spearman {quality['spearman']:.3f}, "
+        f"RMSE {quality['rmse_points']:.2f} points.\n"
     )
 
 
@@ -76,8 +78,8 @@ def promise_section() -> str:
         )
     return (
         "## Promise against the linked image\n\n"
-        "SRAM is arena + protocol buffers + HAL data + stack reserve; flash is code + weights; both in bytes, promised by "
-        "the planner and read from the ELF of the emulated twin. Instructions of one inference (median), promised and "
+        "SRAM is arena + protocol buffers + HAL data + stack reserve; flash is code + weights; both in bytes, promised "
+        "by the planner and read from the ELF of the emulated twin. Instructions of one inference (median), promised and "
         "counted in QEMU with fixed `-icount`; an emulator says nothing about time.\n\n"
         + table(
             [
@@ -110,8 +112,8 @@ def accuracy_section() -> str:
         )
     return (
         "## Accuracy: fp32, int8, on the device\n\n"
-        "Each board's pick of `ofa-mcu search --board ID` (rp2040 with `--max-instructions 4M`); fp32 and int8 on 10,000 test "
-        "images, device in the twin over the serial protocol, every output byte compared with the reference.\n\n"
+        "Each board's pick of `ofa-mcu search --board ID` (rp2040 with `--max-instructions 4M`); fp32 and int8 on "
+        "10,000 test images, device in the twin over the serial protocol, every output byte compared with the reference.\n\n"
         + table(["board", "subnet", "MACs", "fp32 %", "int8 %", "device %", "differing bytes"], rows)
         + "\n`benchmarks/end_to_end.py`\n"
     )
