@@ -79,8 +79,8 @@ def promise_section() -> str:
     return (
         "## Promise against the linked image\n\n"
         "SRAM is arena + protocol buffers + HAL data + stack reserve; flash is code + weights; both in bytes, promised "
-        "by the planner and read from the ELF of the emulated twin. Instructions of one inference (median), promised and "
-        "counted in QEMU with fixed `-icount`; an emulator says nothing about time.\n\n"
+        "by the planner and read from the ELF of the emulated twin. Instructions of one inference (median), "
+        "promised and counted in QEMU with fixed `-icount`; an emulator says nothing about time.\n\n"
         + table(
             [
                 "board",
@@ -113,7 +113,8 @@ def accuracy_section() -> str:
     return (
         "## Accuracy: fp32, int8, on the device\n\n"
         "Each board's pick of `ofa-mcu search --board ID` (rp2040 with `--max-instructions 4M`); fp32 and int8 on "
-        "10,000 test images, device in the twin over the serial protocol, every output byte compared with the reference.\n\n"
+        "10,000 test images, device in the twin over the serial protocol, every output byte compared with the "
+        "reference.\n\n"
         + table(["board", "subnet", "MACs", "fp32 %", "int8 %", "device %", "differing bytes"], rows)
         + "\n`benchmarks/end_to_end.py`\n"
     )
