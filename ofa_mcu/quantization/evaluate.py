@@ -5,6 +5,8 @@ Nothing here depends on the number of cores: the same supernet and subnet give t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,3 +81,15 @@ class Evaluator:
         """Int8 accuracy (0..1) on a part of the data, exact."""
         resolution = graph.structure.shapes[graph.structure.inputs[0]][1]
         return int8_accuracy(graph, self.codes(part, resolution), self._part(part).labels)
+
+    def specialise_and_score(self, subnets: Sequence[Subnet], part: str) -> list[tuple[Specialised, float]]:
+        """Each subnet specialised, with its int8 accuracy on a part of the data; several subnets at a time."""
+        for resolution in {subnet.resolution for subnet in subnets}:
+            self.codes(part, resolution)  # before the threads need it, once
+
+        def work(subnet: Subnet) -> tuple[Specialised, float]:
+            special = self.specialise(subnet)
+            return special, self.int8_accuracy(special.graph, part)
+
+        with one_thread_each() as workers, ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(work, subnets))

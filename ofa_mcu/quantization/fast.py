@@ -1,7 +1,7 @@
 """Exact int8 inference at float speed: the same integers as the reference, over thousands of images.
 
 A layer's sums are exact in float32 while no input can push them to 2**24, which its accumulator bound tells; beyond,
-they run in float64. Requantization is exact in float64 while |accumulator| * multiplier < 2**52, which is checked;
+they run in float64. Requantization is exact in float64 while |accumulator| * multiplier < 2**53, which is checked;
 where it does not hold, 64-bit integers take over.
 """
 
@@ -29,7 +29,7 @@ from ofa_mcu.training.calibrate import one_thread_each
 
 __all__ = ["Int8Network", "int8_accuracy"]
 
-_EXACT_SINGLE, _EXACT_DOUBLE = 2**24, 2**52  # with a bit to spare for the half that rounds
+_EXACT_SINGLE, _EXACT_DOUBLE = 2**24, 2**53
 
 
 class _Requantizer:
@@ -51,8 +51,9 @@ class _Requantizer:
         self._factor = self._multiplier.double() * torch.exp2(self._left.double() - 31) * unit
         self._offset = torch.where(self._right > 0, 0.5 + 0.5 * unit, 0.5)
         self._step = torch.where(self._right > 0, unit, 0.0)
-        largest = int((self._multiplier << self._left).max())
-        self._exact = bound * largest < _EXACT_DOUBLE
+        largest, half = int((self._multiplier << self._left).max()), 1 << (30 + int(self._right.max()))
+        # everything is a whole number of 2**-(31 + e), so it is exact while it has at most 53 bits of those
+        self._exact = bound * largest + (1 << 30) + half < _EXACT_DOUBLE
 
     def __call__(self, acc: Tensor, negative_matters: bool = True) -> Tensor:
         """Scaled integers as float64 of integers `acc` (N, C, ...), at most `bound` in size.
@@ -79,6 +80,23 @@ def _scaler(scaling: Scaling, spatial: bool, bound: int) -> _Requantizer:
     return _Requantizer(scaling.multiplier, scaling.shift, spatial, bound)
 
 
+def _addition_table(constants: AddConstants) -> Tensor:
+    """Output less its zero point, float32 (65536,), of every pair of codes: index 256 * (first + 128) + second + 128."""
+    codes = torch.arange(-128, 128, dtype=torch.float64)
+    bound = 255 << constants.left_shift
+    sides = []
+    for scaling, zero_point in (
+        (constants.first, constants.first_zero_point),
+        (constants.second, constants.second_zero_point),
+    ):
+        shifted = (codes - zero_point) * float(1 << constants.left_shift)
+        sides.append(_scaler(scaling, False, bound)(shifted.reshape(-1, 1)).flatten())
+    total = (sides[0][:, None] + sides[1][None, :]).reshape(-1, 1)
+    out = _scaler(constants.output, False, 2 * bound)(total).flatten()
+    low, high = constants.clamp_min - constants.output_zero_point, constants.clamp_max - constants.output_zero_point
+    return out.clamp_(low, high).float()
+
+
 class _Layer:
     """One operator, its constants as tensors ready for NCHW. Activations are codes less their zero point."""
 
@@ -89,11 +107,7 @@ class _Layer:
             case ChannelRequantization() as constants:
                 self._prepare(graph, operator, constants)
             case AddConstants() as constants:
-                spatial = len(graph.structure.shapes[operator.output]) == 4
-                bound = 255 << constants.left_shift
-                self.first = _scaler(constants.first, spatial, bound)
-                self.second = _scaler(constants.second, spatial, bound)
-                self.sum = _scaler(constants.output, spatial, 2 * bound)
+                self.table = _addition_table(constants)
             case MeanConstants() as constants:
                 self.mean = _scaler(constants.scaling, False, 255 * constants.count)
 
@@ -119,9 +133,9 @@ class _Layer:
                 out = self.requantize(self._accumulate(sources[0]), not clamps_negative)
                 low, high = c.clamp_min - c.output_zero_point, c.clamp_max - c.output_zero_point
             case AddConstants() as c:
-                shift = float(1 << c.left_shift)
-                out = self.sum(self.first(sources[0] * shift).add_(self.second(sources[1] * shift)))
-                low, high = c.clamp_min - c.output_zero_point, c.clamp_max - c.output_zero_point
+                start = 128 + c.first_zero_point, 128 + c.second_zero_point
+                index = torch.add(sources[1], sources[0], alpha=256).add_(256 * start[0] + start[1])
+                return self.table[index.int()]
             case MeanConstants() as c:
                 out = self.mean(sources[0].double().sum((2, 3)))
                 low, high = -128 - c.output_zero_point, 127 - c.output_zero_point

@@ -53,15 +53,6 @@ class SearchResult:
     evaluated: list[Candidate]
 
 
-def _measure(evaluator: Evaluator, candidates: list[Candidate], report: Callable[[str], None]) -> list[Measured]:
-    measured = []
-    for candidate in candidates:
-        report(f"measuring {candidate.subnet}")
-        graph = evaluator.specialise(candidate.subnet).graph
-        measured.append(Measured(candidate, evaluator.int8_accuracy(graph, "validation")))
-    return measured
-
-
 def search(
     evaluator: Evaluator,
     predictor: Predictor,
@@ -85,11 +76,14 @@ def search(
     evaluated = evolve(pool, Genome.of(space), options.seed, report=generation)
     searched = time.monotonic() - began
     front = pareto_front([c for c in evaluated if c.fits])
-    measured = _measure(evaluator, shortlist(front, options.objective, options.give), report)
+    candidates = shortlist(front, options.objective, options.give)
+    report(f"measuring {len(candidates)} subnets on validation images")
+    scored = evaluator.specialise_and_score([c.subnet for c in candidates], "validation")
+    measured = [Measured(c, score) for c, (_, score) in zip(candidates, scored, strict=True)]
     best = choose(measured, options.objective, options.give)
 
     report("testing the pick")
-    pick = evaluator.specialise(best.candidate.subnet)
+    pick = scored[measured.index(best)][0]
     model = write_tflite(pick.graph)
     probes = probe_inputs(pick.graph, seed=options.seed)
     name = pick.graph.structure.inputs[0]

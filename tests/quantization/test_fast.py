@@ -116,6 +116,20 @@ def test_requantization_equals_integers_up_to_the_largest_accumulators() -> None
     assert by_integers > 50 and by_floats > 50
 
 
+def test_products_a_hair_below_a_tie_are_not_rounded_up() -> None:
+    """acc * multiplier = 2**30 - 1 modulo 2**31: float64 would take these products of 60 bits for ties."""
+    rng = np.random.default_rng(1)
+    odd = rng.integers(2**29, 2**30, 400) * 2 + 1
+    fitting = [(acc, (2**30 - 1) * pow(int(acc), -1, 2**31) % 2**31) for acc in odd.tolist()]
+    acc, multiplier = (np.array(column) for column in zip(*(pair for pair in fitting if pair[1] >= 2**30), strict=True))
+    assert len(acc) > 100
+    shift = np.zeros(len(acc), np.int8)
+    for sign in (1, -1):
+        found, scaler = requantized(multiplier.astype(np.int32), shift, sign * acc[None])
+        assert not scaler._exact
+        assert np.array_equal(found, multiply_by_quantized_multiplier(sign * acc[None], multiplier, shift))
+
+
 def test_ties_round_as_in_tflite() -> None:
     """A multiplier of 2**30 and a shift of 0 halve: ties of both signs, then shifts that tie again."""
     acc = np.arange(-64, 65)[:, None]

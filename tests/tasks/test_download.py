@@ -36,7 +36,7 @@ class _Answers(BaseHTTPRequestHandler):
             case "/page":
                 self._send(b"<html>please log in</html>")
             case "/garbled":
-                self._send(PACKED[:1000] + bytes(1000) + PACKED[2000:])
+                self._send(PACKED[:10] + b"\xff" * 1000 + PACKED[1010:])
             case "/cut":
                 self._send(PACKED[: len(PACKED) // 2], len(PACKED))
             case "/cut-chunked":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.nn import functional as F
 
 from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, Mean
 from ofa_mcu.supernet.network import PlainNetwork, extract, parameter_key
-from ofa_mcu.training.calibrate import accuracy, recalibrate
+from ofa_mcu.training.calibrate import accuracy, one_thread_each, recalibrate
 from ofa_mcu.training.data import ImageSet
 from tests.space.spaces import TINY
 from tests.supernet.networks import lively_supernet
@@ -106,3 +107,20 @@ def test_accuracy_counts_right_answers() -> None:
     network.train()
     accuracy(network, images)
     assert not network.training
+
+
+def test_the_number_of_threads_changes_no_answer_and_is_put_back() -> None:
+    images = ImageSet(DATA.validation, TINY.resolutions)
+    network = extract(lively_supernet(5), TINY.largest)
+    recalibrate(network, ImageSet(DATA.train, TINY.resolutions).floats_at(12))
+    alone = accuracy(network, images, batch=5)
+    torch.set_num_threads(3)
+    try:
+        assert accuracy(network, images, batch=5) == alone
+        assert torch.get_num_threads() == 3
+        with pytest.raises(ZeroDivisionError), one_thread_each() as workers:
+            assert (workers, torch.get_num_threads()) == (3, 1)
+            raise ZeroDivisionError
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)

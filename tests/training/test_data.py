@@ -78,6 +78,8 @@ def test_shifts_reach_as_far_as_the_task_says() -> None:
     shifted = one_pixel(QUARTERS, (12,)).batch(0).at(12)
     assert places(shifted) == {(y, x) for y in (4, 5, 6) for x in (2, 3, 4)}
     assert torch.all(shifted.flatten(1).sum(1) == 1)  # nothing lost, nothing doubled
+    stream = one_pixel(QUARTERS, (12,))
+    assert not torch.equal(stream.batch(0).at(12), stream.batch(1).at(12))  # drawn anew for every step
 
 
 def test_half_of_the_images_are_mirrored_where_the_task_allows_it() -> None:

@@ -80,6 +80,7 @@ def wait_for_steps(process: subprocess.Popen, folder: Path, steps: int) -> None:
     raise AssertionError("no checkpoint within two minutes")
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, whole: Path) -> None:
     """kill -9 in the warm-up and again after it; while it runs nobody else may use its folder."""
     folder = tmp_path / "run"
