@@ -60,6 +60,11 @@ class Run:
         """The search's result."""
         return self.read(_REPORT)
 
+    def forget(self) -> None:
+        """Remove what an earlier search and the verbs after it left, so that nothing stale lies beside a new result."""
+        for name in (_REPORT, "build.json", "bench.json", "crosscheck.json", "crosscheck.tflite", "crosscheck.log"):
+            (self.folder / name).unlink(missing_ok=True)
+
     def write(self, name: str, value: Any) -> None:
         """Write a JSON file of the run atomically."""
         write_json(self.folder / name, value)

@@ -23,8 +23,11 @@ def _known_labels(path: Path, fingerprint: str) -> dict[str, float]:
     """Labels of an interrupted run on the same supernet."""
     if not path.exists():
         return {}
-    stored = json.loads(path.read_text())
-    return dict(stored["labels"]) if stored["supernet"] == fingerprint else {}
+    try:
+        stored = json.loads(path.read_text())
+        return dict(stored["labels"]) if stored["supernet"] == fingerprint else {}
+    except (ValueError, KeyError, TypeError):
+        return {}  # nothing is lost but the time to measure them again
 
 
 def train_predictor(

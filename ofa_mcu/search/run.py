@@ -126,6 +126,7 @@ def search(
 
 def write_run(run: Run, result: SearchResult, configuration: dict[str, Any]) -> dict[str, Any]:
     """Fill the run's folder; `report.json`, which makes it a run, comes last. The report, with the run's path."""
+    run.forget()
     run.write("config.json", {"version": __version__, **configuration})
     run.write(
         "evaluated.json",

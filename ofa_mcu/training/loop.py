@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import platform
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ofa_mcu import __version__
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.files import write_bytes, write_json, write_text
 from ofa_mcu.tasks.task import Dataset, Task
@@ -128,7 +130,8 @@ def _check_configuration(folder: Path, configuration: dict[str, Any]) -> None:
                 "use the same options to resume it or another --out"
             )
     else:
-        write_json(path, configuration)
+        versions = {"ofa_mcu": __version__, "torch": torch.__version__, "python": platform.python_version()}
+        write_json(path, {**configuration, "versions": versions})
 
 
 def fit(
@@ -143,7 +146,14 @@ def fit(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
-        _check_configuration(folder, {"label": label, "task": task.name, "recipe": recipe.to_json()})
+        configuration = {
+            "label": label,
+            "task": task.name,
+            "resolutions": list(resolutions),
+            "recipe": recipe.to_json(),
+            "threads": torch.get_num_threads(),  # sums are split by them, so results depend on their number
+        }
+        _check_configuration(folder, configuration)
         return _fit(learner, task, data, resolutions, recipe, folder, label)
 
 
@@ -153,6 +163,8 @@ def _fit(
     train, held_out = ImageSet(data.train, resolutions), ImageSet(data.validation, resolutions)
     stream = TrainingStream(task, train, recipe.batch, recipe.seed)
     steps = recipe.epochs * stream.steps_per_epoch
+    if not steps:
+        raise UsageError(f"task {task.name} has {len(train)} training images, fewer than one batch of {recipe.batch}")
     decayed = [p for p in learner.module.parameters() if p.dim() > 1]
     free = [p for p in learner.module.parameters() if p.dim() <= 1]
     optimizer = torch.optim.SGD(

@@ -111,7 +111,15 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, whole: Path) -
 def test_the_folder_holds_configuration_log_and_checkpoint(whole: Path) -> None:
     assert {path.name for path in whole.iterdir()} == {".lock", "checkpoint.pt", "config.json", "log.jsonl"}
     configuration = json.loads((whole / "config.json").read_text())
-    assert configuration == {"label": "supernet", "task": "quarters", "recipe": RECIPE.to_json()}
+    versions = configuration.pop("versions")
+    assert set(versions) == {"ofa_mcu", "torch", "python"}
+    assert configuration == {
+        "label": "supernet",
+        "task": "quarters",
+        "resolutions": list(TINY.resolutions),
+        "recipe": RECIPE.to_json(),
+        "threads": torch.get_num_threads(),
+    }
     log = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in log] == [1, 2, 3, 4, 5]
     assert saved(whole)["log"] == log
