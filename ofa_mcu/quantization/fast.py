@@ -81,7 +81,7 @@ def _scaler(scaling: Scaling, spatial: bool, bound: int) -> _Requantizer:
 
 
 def _addition_table(constants: AddConstants) -> Tensor:
-    """Output less its zero point, float32 (65536,), of every pair of codes: index 256 * (first + 128) + second + 128."""
+    """Output less its zero point, float32 (65536,), at index 256 * (first + 128) + second + 128 of a pair of codes."""
     codes = torch.arange(-128, 128, dtype=torch.float64)
     bound = 255 << constants.left_shift
     sides = []
