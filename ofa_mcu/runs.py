@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,17 +52,62 @@ class Run:
         """
         path = self.folder / name
         try:
-            value: dict[str, Any] = json.loads(path.read_text())
-            return value
+            value = json.loads(path.read_text())
         except FileNotFoundError as error:
             step = {"build.json": "build", "bench.json": "bench"}.get(name, "search")
             raise OfaMcuError(f"{path} is missing; run first: ofa-mcu {step} --run {self.folder}") from error
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise OfaMcuError(f"{path} is damaged ({error}); run the verb that wrote it again") from error
+        if not isinstance(value, dict):
+            raise OfaMcuError(f"{path} is damaged (no JSON object); run the verb that wrote it again")
+        return value
+
+    def _text(self, name: str, *keys: str) -> str:
+        """A string deep in one of the run's JSON files."""
+        value: Any = self.read(name)
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, str):
+            raise OfaMcuError(f"{self.folder / name} is damaged (no {'.'.join(keys)}); search again")
+        return value
 
     def report(self) -> dict[str, Any]:
         """The search's result."""
         return self.read(_REPORT)
+
+    @property
+    def subnet(self) -> str:
+        """Text form of the recommended subnet."""
+        return self._text(_REPORT, "pick", "subnet")
+
+    @property
+    def task(self) -> str:
+        """Name of the task that was searched."""
+        return self._text("config.json", "task")
+
+    def board(self, other: str | None = None) -> str:
+        """What names the board for `load_profile`: `other`, else the run's own profile file, else the board's id."""
+        board = other or self._text(_REPORT, "board")
+        kept = self.profile_path(board)
+        return str(kept) if other is None and kept.is_file() else board
+
+    def profile_path(self, board: str) -> Path:
+        """Where the run keeps the profile of a board that does not come with the package."""
+        return self.folder / f"{board}.toml"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps two verbs out of one run; the lock goes with the process."""
+        try:
+            lock = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise OfaMcuError(f"cannot write to {self.folder} ({error.strerror}); give a folder of your own") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise OfaMcuError(f"another ofa-mcu is working in {self.folder}; wait for it") from error
+            yield
 
     def forget(self) -> None:
         """Remove what an earlier search and the verbs after it left, so that nothing stale lies beside a new result."""
@@ -77,23 +126,53 @@ class Run:
         """Content of the TFLite file."""
         try:
             return self.model_path.read_bytes()
-        except FileNotFoundError as error:
-            raise OfaMcuError(f"{self.model_path} is missing; run first: ofa-mcu search") from error
+        except OSError as error:
+            raise OfaMcuError(f"{self.model_path} cannot be read ({error.strerror}); search again") from error
 
 
-def new_run(stem: str, out: Path | None = None) -> Run:
-    """The run in `out`, or a fresh folder `runs/<stem>-<number>`; it is created when something is written."""
-    if out is not None:
-        if out.exists() and not out.is_dir():
-            raise UsageError(f"{out} is no folder; choose another --out")
-        if out.exists() and any(out.iterdir()) and not (out / _REPORT).exists():
-            raise UsageError(f"{out} exists and holds no run; choose another --out or empty it")
-        return Run(out)
-    taken = {path.name for path in RUNS.glob(f"{stem}-*")} if RUNS.is_dir() else set()
+def _fresh_folder(stem: str) -> Path:
+    """Creates `runs/<stem>-<number>` with the first free number; two processes never get the same."""
     number = 1
-    while f"{stem}-{number}" in taken:
-        number += 1
-    return Run(RUNS / f"{stem}-{number}")
+    while True:
+        folder = RUNS / f"{stem}-{number}"
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+
+
+@contextmanager
+def new_run(stem: str, out: Path | None = None) -> Iterator[Run]:
+    """The run in `out`, or in a fresh folder `runs/<stem>-<number>`, created and locked now.
+
+    A folder created here goes away again where the block fails.
+
+    Raises:
+        UsageError: `out` holds something that is no run.
+        OfaMcuError: the folder cannot be written, or another process works in it.
+    """
+    if out is not None and out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is no folder; choose another --out")
+    existed = out is not None and out.exists()
+    if out is not None and existed and any(out.iterdir()) and not (out / _REPORT).exists():
+        raise UsageError(f"{out} exists and holds no run; choose another --out or empty it")
+    try:
+        if out is None:
+            folder = _fresh_folder(stem)
+        else:
+            folder = out
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OfaMcuError(f"cannot create a run's folder ({error}); name one you may write with --out") from error
+    run = Run(folder)
+    try:
+        with run.locked():
+            yield run
+    except BaseException:
+        if not existed:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def find_run(folder: Path | None) -> Run:

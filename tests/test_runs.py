@@ -24,14 +24,22 @@ def finished(name: str, seconds: int) -> Run:
     return run
 
 
-def test_new_runs_are_numbered_and_made_when_written() -> None:
-    run = new_run("task-board")
-    assert run.folder == RUNS / "task-board-1" and run.name == "task-board-1" and not RUNS.exists()
-    run.write("config.json", {})
-    assert new_run("task-board").folder == RUNS / "task-board-2"
-    assert new_run("other").folder == RUNS / "other-1"
+def test_new_runs_are_numbered_and_taken_at_once() -> None:
+    with new_run("task-board") as run:
+        assert run.folder == RUNS / "task-board-1" and run.name == "task-board-1" and run.folder.is_dir()
+        with new_run("task-board") as second, new_run("other") as other:
+            assert second.folder == RUNS / "task-board-2"
+            assert other.folder == RUNS / "other-1"
     finished("task-board-3", 0)
-    assert new_run("task-board").folder == RUNS / "task-board-2"
+    with new_run("task-board") as run:
+        assert run.folder == RUNS / "task-board-4"
+
+
+def test_a_search_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError), new_run("task-board", tmp_path / "out") as run:
+        run.write("config.json", {})
+        raise ValueError
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_named_folder_is_taken_when_it_is_free_or_a_run(tmp_path: Path) -> None:
@@ -39,16 +47,52 @@ def test_a_named_folder_is_taken_when_it_is_free_or_a_run(tmp_path: Path) -> Non
     empty.mkdir()
     Run(run).write("report.json", {})
     for folder in (tmp_path / "absent", empty, run):
-        assert new_run("any", folder).folder == folder
+        with new_run("any", folder) as taken:
+            assert taken.folder == folder
+
+
+def test_a_run_is_one_processes_at_a_time(tmp_path: Path) -> None:
+    with new_run("any", tmp_path / "run") as run:
+        run.write("report.json", {})
+        with pytest.raises(OfaMcuError, match="another ofa-mcu is working in .*run; wait for it"), run.locked():
+            pass
+        with pytest.raises(OfaMcuError, match="another ofa-mcu"), new_run("any", tmp_path / "run"):
+            pass
+    assert (tmp_path / "run" / "report.json").exists()
+    with run.locked():
+        pass
 
 
 def test_a_named_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("do not lose")
-    with pytest.raises(UsageError, match="mine exists and holds no run; choose another --out or empty it"):
-        new_run("any", tmp_path / "mine")
-    with pytest.raises(UsageError, match="thesis.txt is no folder; choose another --out"):
-        new_run("any", tmp_path / "mine" / "thesis.txt")
+    refused = pytest.raises(UsageError, match="mine exists and holds no run; choose another --out or empty it")
+    with refused, new_run("any", tmp_path / "mine"):
+        pass
+    refused = pytest.raises(UsageError, match="thesis.txt is no folder; choose another --out")
+    with refused, new_run("any", tmp_path / "mine" / "thesis.txt"):
+        pass
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told() -> None:
+    Path("file").write_text("")
+    with pytest.raises(OfaMcuError, match="cannot create a run's folder"), new_run("any", Path("file/run")):
+        pass
+
+
+def test_a_run_names_its_board_and_damage_is_told(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.write("report.json", {"board": "mine", "pick": {"subnet": 5}})
+    assert run.board() == "mine" and run.board("other") == "other"
+    run.profile_path("mine").write_text("")
+    assert run.board() == str(tmp_path / "run" / "mine.toml")
+    with pytest.raises(OfaMcuError, match=r"report.json is damaged \(no pick.subnet\); search again"):
+        _ = run.subnet
+    for text in ("[]", "null", "{"):
+        (run.folder / "config.json").write_text(text)
+        with pytest.raises(OfaMcuError, match=r"config.json is damaged"):
+            _ = run.task
 
 
 def test_the_newest_finished_run_is_found() -> None:
@@ -99,5 +143,5 @@ def test_what_is_damaged_is_told_in_one_sentence(tmp_path: Path, content: bytes)
 
 
 def test_a_missing_model_says_how_to_make_it(tmp_path: Path) -> None:
-    with pytest.raises(OfaMcuError, match="model.tflite is missing; run first: ofa-mcu search"):
+    with pytest.raises(OfaMcuError, match="model.tflite cannot be read .No such file or directory.; search again"):
         Run(tmp_path).model()

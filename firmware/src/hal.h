@@ -26,7 +26,7 @@ void ofa_hal_counter_start(void);
 /* Stops the counter: its ticks since ofa_hal_counter_start. */
 uint64_t ofa_hal_counter_stop(void);
 
-/* What counts ("systick", "dwt", "micros") and how many ticks it makes in a second. */
+/* What counts ("dwt", "micros"; "virtual" in an emulator, which the host relies on) and how many ticks it makes in a second. */
 const char *ofa_hal_counter_name(void);
 uint32_t ofa_hal_counter_hz(void);
 

@@ -132,7 +132,7 @@ uint64_t ofa_hal_counter_stop(void)
 
 const char *ofa_hal_counter_name(void)
 {
-    return "systick";
+    return "virtual"; /* SysTick in virtual time: says to the host that this is an emulator */
 }
 
 uint32_t ofa_hal_counter_hz(void)

@@ -5,6 +5,7 @@ Verbs import what they need when they run, so that help answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -43,3 +44,11 @@ def main(arguments: list[str] | None = None) -> None:
     except OfaMcuError as error:
         print(f"ofa-mcu: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # who read our output has seen enough; leave nothing for the interpreter to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        print(f"ofa-mcu: the system refused{where}: {error.strerror or error}; check path and rights", file=sys.stderr)
+        sys.exit(1)

@@ -35,8 +35,8 @@ def bench(
         if emulate == (port is not None):
             raise UsageError("bench needs either --emulate or --port (a board's serial port)")
         chosen = find_run(run)
-        profile = load_profile(board or chosen.report()["board"])
-        with counting("measuring") as progress:
+        profile = load_profile(chosen.board(board))
+        with chosen.locked(), counting("measuring") as progress:
             trial = try_run(chosen, profile, port, images, data_dir, progress, say)
         if as_json:
             emit(trial.to_json())

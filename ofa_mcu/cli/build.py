@@ -28,7 +28,8 @@ def build(
         from ofa_mcu.runs import find_run
 
         chosen = find_run(run)
-        built = build_run(chosen, load_profile(board or chosen.report()["board"]), say)
+        with chosen.locked():
+            built = build_run(chosen, load_profile(chosen.board(board)), say)
     if as_json:
         emit(built.to_json())
         return

@@ -12,13 +12,30 @@ from typing import Annotated, Any
 
 import typer
 
-from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.errors import (
+    DeviceError,
+    InfeasibleError,
+    MismatchError,
+    OfaMcuError,
+    RegressionError,
+    UsageError,
+)
 
 __all__ = ["JSON", "DataDir", "Run", "counting", "emit", "failing_as_json", "quantity", "say", "status"]
 
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; words go to stderr.")]
 Run = Annotated[Path | None, typer.Option("--run", help="Folder of the run (default: the newest under runs/).")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder that holds the task's data.")]
+
+CODES = {
+    DeviceError: "device",
+    InfeasibleError: "infeasible",
+    KeyboardInterrupt: "interrupted",
+    MismatchError: "mismatch",
+    RegressionError: "regression",
+    UsageError: "usage",
+}
+"""What an error is called in JSON; everything else is "error"."""
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
 _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -31,7 +48,7 @@ def say(text: str) -> None:
 
 def emit(value: dict[str, Any]) -> None:
     """The one JSON object of a verb."""
-    typer.echo(json.dumps(value))
+    typer.echo(json.dumps(value, allow_nan=False))
 
 
 def quantity(option: str, text: str | None, memory: bool = False) -> int | None:
@@ -44,9 +61,10 @@ def quantity(option: str, text: str | None, memory: bool = False) -> int | None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(?:i?[bB])?", text.strip())
     units = _UNITS if memory else _COUNTS
-    if match is None or match[2].lower() not in units or float(match[1]) <= 0:
+    amount = int(float(match[1]) * units[match[2].lower()]) if match and match[2].lower() in units else 0
+    if amount < 1:
         raise UsageError(f"{option} '{text}' is no positive amount; write for example 64k, 1.5M or 20000")
-    return int(float(match[1]) * units[match[2].lower()])
+    return amount
 
 
 @contextmanager
@@ -54,10 +72,10 @@ def failing_as_json(wanted: bool, schema: int) -> Iterator[None]:
     """With --json an error is the one object on stdout, too; words and exit code stay as they are."""
     try:
         yield
-    except OfaMcuError as error:
-        if wanted:
-            details = getattr(error, "details", None) or {"code": type(error).__name__.removesuffix("Error").lower()}
-            emit({"schema": schema, "error": {**details, "message": str(error)}})
+    except (OfaMcuError, OSError, KeyboardInterrupt) as error:
+        if wanted and not isinstance(error, BrokenPipeError):
+            details = {"code": CODES.get(type(error), "error"), **(getattr(error, "details", None) or {})}
+            emit({"schema": schema, "error": {**details, "message": str(error) or "interrupted"}})
         raise
 
 

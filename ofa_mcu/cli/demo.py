@@ -38,7 +38,7 @@ def demo(
         report = recommend(Request(budget_for(profile), data_dir=data_dir), out, say, show)
     print_report(report)
     run = Run(Path(report["run"]))
-    with counting("measuring in the emulator") as progress:
+    with run.locked(), counting("measuring in the emulator") as progress:
         trial = try_run(run, profile, None, images, data_dir, progress, say)
     _print(profile, report, run.read("build.json"), trial)
     trial.check()

@@ -26,7 +26,8 @@ def flash(
     from ofa_mcu.runs import find_run
 
     chosen = find_run(run)
-    profile = load_profile(board or chosen.report()["board"])
-    project, _ = project_of(chosen, profile)
-    done = flash_board(project, profile, port=port, say=say)
+    profile = load_profile(chosen.board(board))
+    with chosen.locked():
+        project, _ = project_of(chosen, profile, say)
+        done = flash_board(project, profile, port=port, say=say)
     print(f"{profile.id} took the firmware of {chosen.folder} in {done.seconds:.0f} s; next: ofa-mcu bench --port PORT")

@@ -37,7 +37,7 @@ def search(
     give_up: Annotated[
         float, typer.Option(min=0, max=100, help="Points of accuracy to give up for another objective.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="Same seed, same answer.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same answer.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder of the run (default: runs/TASK-BOARD-NUMBER).")] = None,
     data_dir: DataDir = None,
     as_json: JSON = False,
@@ -61,7 +61,8 @@ def search(
             cycles_per_instruction,
             power_mw,
         )
-        request = Request(budget, task, supernet, objective, give_up / 100, seed, data_dir)
+        own_profile = Path(board) if Path(board).is_file() else None
+        request = Request(budget, task, supernet, objective, give_up / 100, seed, data_dir, own_profile)
         with status() as show:
             report = recommend(request, out, say, show)
     if as_json:
@@ -110,4 +111,16 @@ def print_report(report: dict[str, Any]) -> None:
         f"{pick['tflm_head_bytes']} B and its own structures). Instructions are estimated for the twin's core.",
         highlight=False,
     )
+    for name, estimate in pick["estimates"].items():
+        if estimate is not None:
+            band = f" (+-{100 * estimate['band']:.0f} %)" if estimate["band"] is not None else ""
+            console.print(f"estimate {estimate['value']:.3g} {name}{band}: {estimate['basis']}", highlight=False)
+    if report["framework"] is not None:
+        console.print(
+            f"On the board itself the framework ({report['framework']}) takes SRAM and flash of its own, which no "
+            "bound above counts; leave it room with --max-sram and --max-flash.",
+            highlight=False,
+        )
+    if not report["twin"]:
+        console.print("This board has no emulated twin: build and bench --emulate cannot run it.", highlight=False)
     console.print(f"run {report['run']} ({report['evaluations']} subnets, {report['seconds']} s)", highlight=False)

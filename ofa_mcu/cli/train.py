@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
         batch: Annotated[int, typer.Option(min=2, help="Images per step.")] = 128,
         rate: Annotated[float, typer.Option(min=0.0, help="Peak learning rate.")] = 0.1,
         students: Annotated[int, typer.Option(min=0, help="Random subnets per step, beside largest and smallest.")] = 3,
-        seed: Annotated[int, typer.Option(help="Seed of weights, batches and sampling.")] = 0,
+        seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and sampling.")] = 0,
         predictor_subnets: Annotated[
             int, typer.Option(min=10, help="Subnets measured for the accuracy predictor.")
         ] = 300,

@@ -19,6 +19,8 @@ from ofa_mcu.profiles.profile import Emulator
 __all__ = ["Counts", "Measurement", "measure"]
 
 NANOSECONDS = 10**9
+VIRTUAL = "virtual"
+"""The counter that an emulator's firmware names (firmware/src/hal_cmsdk.c)."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def measure(
     expected: NDArray[np.int8] | None = None,
     *,
     twin: Emulator | None = None,
+    board: str | None = None,
     model_crc32: int | None = None,
     warmup: int = 1,
     repeats: int = 3,
@@ -90,15 +93,16 @@ def measure(
     """Runs every input once and compares every byte of its output.
 
     inputs: int8 (n, input bytes), n >= 1; expected: int8 (n, output bytes) or None. `twin` is the emulator that
-    answers, None for a board. `model_crc32` is the CRC-32 of the model that should be there. `warmup` inferences of
-    the first input come first; it is run `repeats` more times at the end. `progress(done, of)` is called after each
+    answers, None for a board. `board` is the id of the board that should answer, `model_crc32` the CRC-32 of the model
+    that should be there; None takes any. `warmup` inferences of the first input come first; it is run `repeats` more
+    times at the end. `progress(done, of)` is called after each
     input. DeviceError where the device or the model is not the right one, or as `Link.request` says; UsageError where
     the inputs do not fit the model.
     """
     begin = time.monotonic()
     session = Session(link)
     hello = session.hello
-    check_device(link, hello, inputs, expected, twin, model_crc32)
+    check_device(link, hello, inputs, expected, twin, model_crc32, board)
 
     def run(data: NDArray[np.int8]) -> int:
         session.load(data.tobytes())
@@ -152,8 +156,19 @@ def check_device(
     expected: NDArray[np.int8] | None,
     twin: Emulator | None,
     model_crc32: int | None,
+    board: str | None = None,
 ) -> None:
-    """The device runs the model that the inputs are for, and counts as the profile says."""
+    """The device is the board that is meant, runs the model that the inputs are for, and counts as the profile says."""
+    if twin is None and hello.counter == VIRTUAL:
+        raise DeviceError(
+            f"{link.url}: an emulator of {hello.board} answers, not a board, and it has no milliseconds; "
+            "measure with --emulate, or name the board's own port."
+        )
+    if board is not None and hello.board != board:
+        raise DeviceError(
+            f"{link.url}: the firmware there was built for {hello.board}, not for {board}; "
+            f"name the other port, ask for the board {hello.board}, or flash {board} again."
+        )
     if model_crc32 is not None and hello.model_crc32 != model_crc32:
         raise DeviceError(
             f"{link.url}: the device runs the model {hello.model} (CRC-32 {hello.model_crc32:08x}) and not the one "

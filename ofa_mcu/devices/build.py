@@ -71,7 +71,11 @@ def build_failure(output: str, board: str, log: Path) -> OfaMcuError:
         parts = " and ".join(f"its {memory} by {count} bytes" for memory, count in excess.items())
         return InfeasibleError(
             f"The image exceeds {board}: {parts}; choose a smaller subnet (--max-sram, --max-flash).",
-            {"constraint": "flash" if "flash" in excess else "sram", "excess_bytes": dict(excess)},
+            {
+                "code": "infeasible",
+                "constraint": "flash" if max(excess, key=excess.__getitem__) == "flash" else "sram",
+                "excess_bytes": dict(excess),
+            },
         )
     if "is not on PATH" in output and "gcc" in output:
         return OfaMcuError(

@@ -11,7 +11,7 @@ from ofa_mcu.codegen import emit_c
 from ofa_mcu.devices.build import Build, build_project
 from ofa_mcu.devices.elf import Image, read_image
 from ofa_mcu.devices.project import Project, write_project
-from ofa_mcu.errors import MismatchError, UsageError
+from ofa_mcu.errors import MismatchError, OfaMcuError, UsageError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_reader import read_tflite
 from ofa_mcu.planning.cost import Cost, estimate
@@ -70,16 +70,21 @@ class FirmwareBuild:
 def run_graph(run: Run) -> tuple[Int8Graph, int]:
     """The run's int8 graph and the CRC-32 of its TFLite file."""
     data = run.model()
-    return read_tflite(data, run.name), zlib.crc32(data)
+    crc, promised = zlib.crc32(data), run.report()["pick"].get("model_crc32")
+    if crc != promised:
+        raise OfaMcuError(f"{run.model_path} is not the file that the search wrote; search again")
+    return read_tflite(data, run.model_path.name), crc
 
 
-def project_of(run: Run, profile: BoardProfile) -> tuple[Project, Cost]:
+def project_of(run: Run, profile: BoardProfile, say: Callable[[str], None] = lambda text: None) -> tuple[Project, Cost]:
     """Write the run's PlatformIO project for a board; the project and the planner's promise for it."""
+    subnet = run.subnet
     graph, crc = run_graph(run)
     plan = plan_memory(graph.structure)
-    subnet = run.report()["pick"]["subnet"]
     files = emit_c(graph, plan.offsets, plan.arena_bytes, name=subnet, model_crc32=crc)
     project = write_project(run.project_path, profile, files)
+    if getattr(project, "set_aside", None):
+        say(f"the project had been changed by hand; the changed one is now {project.set_aside}")
     return project, estimate(graph.structure, plan.arena_bytes, profile)
 
 
@@ -93,7 +98,7 @@ def build_run(run: Run, profile: BoardProfile, say: Callable[[str], None] = lamb
     """
     if profile.emulator is None:
         raise UsageError(f"board {profile.id} has no emulator twin to build for; flash it with: ofa-mcu flash")
-    project, promise = project_of(run, profile)
+    project, promise = project_of(run, profile, say)
     say(f"building {project.emulated_environment} in {project.folder}")
     build = build_project(project)
     result = FirmwareBuild(project, build, read_image(build.elf), promise)

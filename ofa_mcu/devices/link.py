@@ -1,7 +1,8 @@
 """The serial link to a firmware: one request, one answer, over a serial port or the emulator's socket.
 
 A request is sent again, under the same number, where its answer is missing or garbled; the firmware answers a repeated
-request alike. Every wait has an end, and every failure is a `DeviceError` of one sentence.
+request alike. Every wait has an end, and every failure is a `DeviceError` of one sentence; only a port's name that
+cannot be one is a `UsageError`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import os
 import time
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 import serial
 
 from ofa_mcu.devices.framing import Line, frame, parse
-from ofa_mcu.errors import DeviceError
+from ofa_mcu.errors import DeviceError, UsageError
 
 __all__ = ["BAUD", "Link"]
 
@@ -25,6 +27,8 @@ POLL_S = 0.02
 WRITE_TIMEOUT_S = 5.0
 MAX_LINE_BYTES = 4096
 """A longer stretch without a line feed is garbage and is dropped."""
+NETWORKED = frozenset({"rfc2217", "socket"})
+"""Kinds of pyserial URL that name a host and a port number."""
 GARBLED = frozenset({"crc", "length", "format"})
 """Reasons of an `err` that only say: send it again."""
 
@@ -174,7 +178,8 @@ class Link:
 
 
 def open_port(url: str, baud: int) -> serial.SerialBase:
-    """The opened port; DeviceError saying why it cannot be."""
+    """The opened port; UsageError for a name that cannot be one, DeviceError saying why the port does not open."""
+    check_name(url)
     try:
         port = serial.serial_for_url(
             url, baudrate=baud, timeout=POLL_S, write_timeout=WRITE_TIMEOUT_S, do_not_open=True
@@ -185,6 +190,27 @@ def open_port(url: str, baud: int) -> serial.SerialBase:
     except (OSError, ValueError, serial.SerialException) as error:
         raise DeviceError(open_failure(url, error)) from error
     return port
+
+
+def check_name(url: str) -> None:
+    """UsageError where no port can have that name."""
+    if not url.strip():
+        raise UsageError(
+            "The name of the port is empty; name one, /dev/ttyACM0 for example (ofa-mcu doctor lists them)."
+        )
+    scheme = url.partition("://")[0].lower()
+    if scheme not in NETWORKED or "://" not in url:
+        return
+    try:
+        parts = urlsplit(url)
+        complete = bool(parts.hostname and parts.port)
+    except ValueError:
+        complete = False
+    if not complete:
+        raise UsageError(
+            f"{url}: the address needs a host and a port number from 1 to 65535; write it like "
+            f"{scheme}://127.0.0.1:5000."
+        )
 
 
 def open_failure(url: str, error: Exception) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ofa_mcu.devices.edits import edited, free_name, write_manifest
 from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES
 from ofa_mcu.profiles import BoardProfile
@@ -25,6 +26,7 @@ INI_HEAD = """\
 ; Written by ofa-mcu for {name}.
 ;   pio run -e {first}             builds
 ;   pio run -e {first} -t upload   {upload}
+; ofa-mcu keeps your changes: before it writes this project anew, it moves a changed one aside (<folder>-edited-<n>).
 
 [platformio]
 default_envs = {first}
@@ -57,12 +59,16 @@ build_flags =
 
 @dataclass(frozen=True)
 class Project:
-    """A PlatformIO project on disk; an environment is None where the board has none of that kind."""
+    """A PlatformIO project on disk; an environment is None where the board has none of that kind.
+
+    set_aside: where its predecessor lies now, None unless somebody had changed that one.
+    """
 
     folder: Path
     board: str
     emulated_environment: str | None
     board_environment: str | None
+    set_aside: Path | None = None
 
 
 def write_project(
@@ -73,6 +79,7 @@ def write_project(
 ) -> Project:
     """Writes the project into `folder`, complete or not at all; a project that lay there is replaced.
 
+    A predecessor with a file changed, added or removed by hand is not lost: it moves to `<folder>-edited-<n>`.
     `model_files` maps names (`ofa_model.c`) to the text of the generated files, which go to `src/model/`.
     `stack_bytes` is the stack reserve, a multiple of 16. UsageError where `folder` holds something that is no
     PlatformIO project, or where the board can be neither built for nor emulated.
@@ -96,10 +103,24 @@ def write_project(
         if profile.emulator is not None:
             manifest = twin_manifest(profile, profile.emulator, stack_bytes)
             write(fresh / "boards" / f"{emulated}.json", json.dumps(manifest, indent=1) + "\n")
-        if folder.exists():
-            os.rename(folder, Path(name) / "old")
+        write_manifest(fresh)
+        set_aside = exchange(folder, fresh, Path(name) / "old")
+    return Project(folder, profile.id, emulated, real, set_aside)
+
+
+def exchange(folder: Path, fresh: Path, trash: Path) -> Path | None:
+    """Puts `fresh` in the place of `folder`, whose content goes to `trash`, or aside if it was edited: then where to."""
+    if not folder.exists():
         os.rename(fresh, folder)
-    return Project(folder, profile.id, emulated, real)
+        return None
+    set_aside = free_name(folder) if any(folder.iterdir()) and edited(folder) else None
+    os.rename(folder, set_aside or trash)
+    try:
+        os.rename(fresh, folder)
+    except OSError:
+        os.rename(set_aside or trash, folder)
+        raise
+    return set_aside
 
 
 def replaceable(folder: Path) -> bool:

@@ -113,7 +113,7 @@ def try_run(
             assert profile.emulator is not None  # build_run says so otherwise
             emulator = stack.enter_context(RunningEmulator(profile.emulator, built.build.elf))
             link = stack.enter_context(Link(emulator.url))
-        test = task_named(run.read("config.json")["task"]).load(data_dir).test
+        test = task_named(run.task).load(data_dir).test
         count = min(images, len(test))
         inputs, expected = _examples(graph, test.images[:count])
         twin = profile.emulator if port is None else None

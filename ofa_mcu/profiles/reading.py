@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+import unicodedata
 from dataclasses import MISSING, fields, is_dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,9 @@ T = TypeVar("T")
 
 UNSOURCED = frozenset({"id", "name", "power_basis", "cycles_basis", "sources"})
 """Keys that need no source of their own."""
+
+INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
+"""Unicode categories of control and format characters and of line and paragraph separators."""
 
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 
@@ -86,6 +90,8 @@ def read_value(hint: Any, value: Any, where: str, key: str) -> Any:
     if get_origin(hint) is not None:
         if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
             raise UsageError(f"{where}: {key} must be a table of strings.")
+        for name, item in value.items():
+            check_text(item, where, f"{key}.{name}")
         return value
     if is_dataclass(hint):
         if not isinstance(value, dict):
@@ -97,7 +103,18 @@ def read_value(hint: Any, value: Any, where: str, key: str) -> Any:
         raise UsageError(f"{where}: {key} must be {WORDS[hint]}, not {value!r}.")
     if hint is str and not value.strip():
         raise UsageError(f"{where}: {key} is empty; write what it is, or leave the key out where it may be absent.")
+    if hint is str:
+        check_text(value, where, key)
     return value
+
+
+def check_text(value: str, where: str, key: str) -> None:
+    """One line of visible text: strings go into files where a line break would begin a setting of its own."""
+    hidden = [char for char in value if unicodedata.category(char) in INVISIBLE]
+    if hidden:
+        raise UsageError(
+            f"{where}: {key} holds the control character U+{ord(hidden[0]):04X}; write it as one line of plain text."
+        )
 
 
 def check_sources(table: dict[str, Any], where: str) -> None:

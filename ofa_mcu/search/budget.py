@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.cost import Cost, millijoules, milliseconds
@@ -48,6 +51,14 @@ class Budget:
             result["mj"] = millijoules(cost, self.profile, self.power_mw, self.cycles_per_instruction).value
         return {name: value for name, value in result.items() if name in self.bounds}
 
+    def estimates(self, cost: Cost) -> dict[str, dict[str, Any] | None]:
+        """Estimated "ms" and "mj" with basis and band (a share); None where their basis is unknown."""
+        result: dict[str, dict[str, Any] | None] = {"ms": None, "mj": None}
+        with suppress(UsageError):
+            result["ms"] = asdict(milliseconds(cost, self.profile, self.cycles_per_instruction))
+            result["mj"] = asdict(millijoules(cost, self.profile, self.power_mw, self.cycles_per_instruction))
+        return result
+
     def violations(self, cost: Cost) -> list[Violation]:
         """Constraints the subnet does not meet, the worst first."""
         found = [Violation(n, v, self.bounds[n]) for n, v in self.needs(cost).items() if v > self.bounds[n]]
@@ -69,6 +80,15 @@ def budget_for(
     Raises:
         UsageError: an option allows more than the board has.
     """
+    finite = {
+        "--max-ms": max_ms,
+        "--max-mj": max_mj,
+        "--cycles-per-instruction": cycles_per_instruction,
+        "--power-mw": power_mw,
+    }
+    for name, number in finite.items():
+        if number is not None and not (math.isfinite(number) and number > 0):
+            raise UsageError(f"{name} {number:g} is no positive number; give one")
     memories = (("--max-sram", max_sram, profile.ram_bytes), ("--max-flash", max_flash, profile.flash_bytes))
     for name, asked, there in memories:
         if asked is not None and asked > there:

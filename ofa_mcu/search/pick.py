@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from ofa_mcu.search.candidates import Candidate
 
-__all__ = ["Measured", "Objective", "choose", "shortlist"]
+__all__ = ["Measured", "Objective", "choose", "next_to_measure", "shortlist"]
 
 TIE = 0.002  # accuracies closer than this (0.2 point) count as equal
 SHORTLIST = 4
+_AT_ONCE = 2
+_MOST = 12  # subnets measured for an objective other than accuracy
 
 
 class Objective(Enum):
@@ -45,24 +47,52 @@ def _tolerance(objective: Objective, give: float) -> float:
     return TIE if objective is Objective.ACCURACY else give
 
 
-def shortlist(front: Sequence[Candidate], objective: Objective, give: float, count: int = SHORTLIST) -> list[Candidate]:
-    """Fitting subnets worth evaluating: the most accurate by prediction, and the cheapest within reach of it.
-
-    Args:
-        front: candidates, all of which fit.
-        objective: what the search is for.
-        give: accuracy (0..1) the user gives up for an objective other than accuracy.
-        count: how many at most.
-    """
+def shortlist(front: Sequence[Candidate], count: int = SHORTLIST) -> list[Candidate]:
+    """Fitting subnets worth measuring for accuracy: the most accurate by prediction, and the cheapest close to it."""
     best = max(c.accuracy for c in front)
-    reach = [c for c in front if c.accuracy >= best - _tolerance(objective, give)]
-    by_cost = sorted(reach, key=lambda c: (objective.cost_of(c), str(c.subnet)))
-    by_accuracy = sorted(front, key=lambda c: (-c.accuracy, str(c.subnet)))
+    by_cost = sorted((c for c in front if c.accuracy >= best - TIE), key=_by_cost(Objective.ACCURACY))
+    by_accuracy = _by_accuracy(front)
     picked: dict[Candidate, None] = {}
     for cheap, good in zip(by_cost, by_accuracy, strict=False):
         picked |= {good: None, cheap: None}
     picked |= dict.fromkeys(by_accuracy)
     return list(picked)[:count]
+
+
+def next_to_measure(
+    front: Sequence[Candidate], measured: Sequence[Measured], objective: Objective, give: float, margin: float
+) -> list[Candidate]:
+    """What to measure next, given what was measured; nothing once the choice is settled.
+
+    For accuracy that is one shortlist. For another objective the two most accurate by prediction come first; then,
+    from the cheapest up, those that prediction (give or take `margin`) lets hope for, until one is accurate enough.
+
+    Args:
+        front: candidates, all of which fit.
+        measured: those measured so far.
+        objective: what the search is for.
+        give: accuracy (0..1) the user gives up for an objective other than accuracy.
+        margin: accuracy (0..1) by which predictions may be off.
+    """
+    if not measured:
+        return shortlist(front) if objective is Objective.ACCURACY else _by_accuracy(front)[:_AT_ONCE]
+    if objective is Objective.ACCURACY or len(measured) >= _MOST:
+        return []
+    floor = max(m.accuracy for m in measured) - give
+    good = [m.candidate for m in measured if m.accuracy >= floor]
+    ceiling = min(objective.cost_of(c) for c in good)
+    known = {m.candidate for m in measured}
+    hopeful = max(c.accuracy for c in front) - give - margin
+    open_ones = [c for c in front if c not in known and c.accuracy >= hopeful and objective.cost_of(c) < ceiling]
+    return sorted(open_ones, key=_by_cost(objective))[:_AT_ONCE]
+
+
+def _by_accuracy(front: Sequence[Candidate]) -> list[Candidate]:
+    return sorted(front, key=lambda c: (-c.accuracy, str(c.subnet)))
+
+
+def _by_cost(objective: Objective) -> Callable[[Candidate], tuple[float, str]]:
+    return lambda c: (objective.cost_of(c), str(c.subnet))
 
 
 def choose(measured: Sequence[Measured], objective: Objective, give: float) -> Measured:

@@ -45,6 +45,11 @@ class Quality:
     rmse_points: float
     kendall_macs: float
 
+    @property
+    def margin(self) -> float:
+        """Accuracy (0..1) by which most predictions are off at worst: two standard errors."""
+        return 2 * self.rmse_points / 100
+
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
@@ -121,16 +126,22 @@ def load_predictor(path: Path) -> Predictor:
     Raises:
         OfaMcuError: there is none, or it is damaged.
     """
+    damaged = f"{path} is no predictor, or is damaged; ofa-mcu train writes a new one"
     try:
         value = json.loads(path.read_text())
-        return Predictor(
+        predictor = Predictor(
             SearchSpace.from_json(value["space"]),
-            np.array(value["weights"]),
-            np.array(value["centre"]),
+            np.array(value["weights"], np.float64),
+            np.array(value["centre"], np.float64),
             float(value["intercept"]),
             Quality(**value["quality"]),
         )
+        wanted = features(predictor.space, predictor.space.smallest).shape
     except FileNotFoundError as error:
         raise OfaMcuError(f"there is no predictor {path}; ofa-mcu train writes it beside the supernet") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise OfaMcuError(f"{path} is no predictor, or is damaged; ofa-mcu train writes a new one") from error
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OSError) as error:
+        raise OfaMcuError(damaged) from error
+    numbers = np.concatenate([predictor.weights.ravel(), predictor.centre.ravel(), [predictor.intercept]])
+    if predictor.weights.shape != wanted or predictor.centre.shape != wanted or not np.isfinite(numbers).all():
+        raise OfaMcuError(damaged)
+    return predictor

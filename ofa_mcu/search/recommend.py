@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ofa_mcu.errors import UsageError
-from ofa_mcu.runs import new_run
+from ofa_mcu.files import write_text
+from ofa_mcu.runs import Run, new_run
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.candidates import CandidatePool
 from ofa_mcu.search.feasibility import check_feasible
 from ofa_mcu.search.pick import Objective
-from ofa_mcu.search.predictor import load_predictor
+from ofa_mcu.search.predictor import Predictor, load_predictor
 from ofa_mcu.supernet.shipped_files import PREDICTOR_FILE, SUPERNET_FILE, supernet_folder
 from ofa_mcu.tasks.registry import task_named
 
@@ -22,7 +23,10 @@ __all__ = ["Request", "recommend"]
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks: the budget, whose supernet, what matters, and `give`, the accuracy (0..1) given up for it."""
+    """What a user asks: the budget, whose supernet, what matters, and `give`, the accuracy (0..1) given up for it.
+
+    `profile_path` is the file of a board's profile that does not come with the package; the run keeps a copy.
+    """
 
     budget: Budget
     task: str = "fashion-mnist"
@@ -31,13 +35,15 @@ class Request:
     give: float = 0.01
     seed: int = 0
     data_dir: Path | None = None
+    profile_path: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What the run's `config.json` holds; enough to repeat the search."""
         return {
             "task": self.task,
             "board": self.budget.profile.id,
-            "supernet": str(self.supernet) if self.supernet else "shipped",
+            "supernet": str(self.supernet.resolve()) if self.supernet else "shipped",
+            "data_dir": str(self.data_dir.resolve()) if self.data_dir else None,
             "bounds": dict(self.budget.bounds),
             "cycles_per_instruction": self.budget.cycles_per_instruction,
             "power_mw": self.budget.power_mw,
@@ -70,18 +76,35 @@ def recommend(
     except ValueError as error:
         known = ", ".join(o.value for o in Objective)
         raise UsageError(f"there is no objective '{request.objective}'; known: {known}") from error
-    task = task_named(request.task)
+    task_named(request.task)
     folder = supernet_folder(request.task, request.supernet)
     predictor = load_predictor(folder / PREDICTOR_FILE)
-    run = new_run(f"{request.task}-{request.budget.profile.id}", out)
     check_feasible(CandidatePool(predictor, request.budget))
+    with new_run(f"{request.task}-{request.budget.profile.id}", out) as run:
+        return _search(request, objective, predictor, folder, run, say, show)
 
+
+def _search(
+    request: Request,
+    objective: Objective,
+    predictor: Predictor,
+    folder: Path,
+    run: Run,
+    say: Callable[[str], None],
+    show: Callable[[str], None],
+) -> dict[str, Any]:
+    """The slow part: weights and data loaded, subnets evolved and measured, the run written."""
     from ofa_mcu.quantization.evaluate import Evaluator
     from ofa_mcu.search.run import SearchOptions, search, write_run
     from ofa_mcu.supernet.store import load_supernet
 
     say(f"searching {predictor.space.size} subnets of {request.task} for {request.budget.profile.name}")
     supernet, _ = load_supernet(folder / SUPERNET_FILE)
+    if supernet.space != predictor.space:
+        raise UsageError(f"{folder / PREDICTOR_FILE} is of another space than {SUPERNET_FILE}; train them together")
     options = SearchOptions(request.budget, objective, request.give, request.seed)
-    result = search(Evaluator(supernet, task.load(request.data_dir)), predictor, options, show)
+    data = task_named(request.task).load(request.data_dir)
+    result = search(Evaluator(supernet, data), predictor, options, show)
+    if request.profile_path is not None:
+        write_text(run.profile_path(request.budget.profile.id), request.profile_path.read_text())
     return write_run(run, result, request.to_json())

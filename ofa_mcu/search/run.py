@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,10 @@ from ofa_mcu.search.candidates import Candidate, CandidatePool, pareto_front
 from ofa_mcu.search.feasibility import candidate_json, check_feasible
 from ofa_mcu.search.features import Genome
 from ofa_mcu.search.nsga import evolve
-from ofa_mcu.search.pick import Measured, Objective, choose, shortlist
+from ofa_mcu.search.pick import Measured, Objective, choose, next_to_measure
 from ofa_mcu.search.predictor import Predictor
 from ofa_mcu.space.lowering import shape_graph
+from ofa_mcu.space.subnet import Subnet
 
 if TYPE_CHECKING:
     from ofa_mcu.quantization.evaluate import Evaluator, Specialised
@@ -66,6 +68,7 @@ def search(
         MismatchError: the exported network differs from TFLite Micro in any byte.
     """
     began = time.monotonic()
+    profile = options.budget.profile
     space = evaluator.supernet.space
     pool = CandidatePool(predictor, options.budget)
     check_feasible(pool)
@@ -76,14 +79,18 @@ def search(
     evaluated = evolve(pool, Genome.of(space), options.seed, report=generation)
     searched = time.monotonic() - began
     front = pareto_front([c for c in evaluated if c.fits])
-    candidates = shortlist(front, options.objective, options.give)
-    report(f"measuring {len(candidates)} subnets on validation images")
-    scored = evaluator.specialise_and_score([c.subnet for c in candidates], "validation")
-    measured = [Measured(c, score) for c, (_, score) in zip(candidates, scored, strict=True)]
+    nets: dict[Subnet, Specialised] = {}
+    measured: list[Measured] = []
+    while candidates := next_to_measure(front, measured, options.objective, options.give, predictor.quality.margin):
+        report(f"measuring {', '.join(str(c.subnet) for c in candidates)} on validation images")
+        scored = evaluator.specialise_and_score([c.subnet for c in candidates], "validation")
+        for candidate, (net, score) in zip(candidates, scored, strict=True):
+            nets[candidate.subnet] = net
+            measured.append(Measured(candidate, score))
     best = choose(measured, options.objective, options.give)
 
     report("testing the pick")
-    pick = scored[measured.index(best)][0]
+    pick = nets[best.candidate.subnet]
     model = write_tflite(pick.graph)
     probes = probe_inputs(pick.graph, seed=options.seed)
     name = pick.graph.structure.inputs[0]
@@ -95,7 +102,9 @@ def search(
     by_measure = {m.candidate.subnet: m.accuracy for m in measured}
     body = {
         "schema": SCHEMA,
-        "board": options.budget.profile.id,
+        "board": profile.id,
+        "framework": profile.platformio.framework if profile.platformio else None,
+        "twin": profile.emulator is not None,
         "seconds": round(time.monotonic() - began, 2),
         "pick": {
             "subnet": str(pick.subnet),
@@ -110,6 +119,8 @@ def search(
             "arena_bytes": plan.arena_bytes,
             "arena_lower_bound": plan.lower_bound,
             "tflm_head_bytes": tflm_head_bytes(pick.graph.structure),
+            "model_crc32": zlib.crc32(model),
+            "estimates": options.budget.estimates(best.candidate.cost),
         },
         "front": [
             candidate_json(c)

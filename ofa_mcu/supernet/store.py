@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -20,6 +21,16 @@ from ofa_mcu.supernet.network import Supernet
 __all__ = ["load_supernet", "read_meta", "save_supernet"]
 
 _FORMAT = 1
+_DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 _META = "meta.json"
 
 
@@ -44,7 +55,7 @@ def _read(path: Path) -> dict[str, Any]:
             }
     except FileNotFoundError as error:
         raise OfaMcuError(f"there is no supernet file {path}; train one with: ofa-mcu train --out FOLDER") from error
-    except (OSError, ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise OfaMcuError(f"{path} is no supernet file, or is damaged ({error}); train or copy it again") from error
 
 

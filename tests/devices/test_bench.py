@@ -47,12 +47,16 @@ def test_what_does_not_belong_together_is_refused(image: Images) -> None:
     data = tiny.inputs(1)
     with RunningEmulator(TWIN, image("m7")) as emulator, Link(emulator.url) as link:
         with pytest.raises(DeviceError, match="runs the model tiny_model .* and not the one"):
-            measure(link, data, model_crc32=1)
+            measure(link, data, twin=TWIN, model_crc32=1)
+        with pytest.raises(DeviceError, match=r"built for tiny_m7, not for stm32f746; .* flash stm32f746 again\.$"):
+            measure(link, data, twin=TWIN, board="stm32f746")
+        with pytest.raises(DeviceError, match=r"an emulator of tiny_m7 answers, .*; measure with --emulate"):
+            measure(link, data, board="tiny_m7")
         with pytest.raises(DeviceError, match="counts at 25000000 Hz, the profile says 32000000 Hz"):
             measure(link, data, twin=tiny.TWINS["m55"])
         for wrong in (data[:, :7], data[:0], data[0]):
             with pytest.raises(UsageError, match="takes 300 int8 values per input"):
-                measure(link, wrong)
+                measure(link, wrong, twin=TWIN)
         with pytest.raises(UsageError, match="gives 300 int8 values"):
-            measure(link, data, data[:, :7])
-        assert measure(link, data, twin=TWIN).differing_bytes is None
+            measure(link, data, data[:, :7], twin=TWIN)
+        assert measure(link, data, twin=TWIN, board="tiny_m7").differing_bytes is None

@@ -32,7 +32,7 @@ def test_ram_overflow_is_exact(tmp_path: Path) -> None:
     assert 20_480 - 16 < image.sram_bytes <= 20_480
     with pytest.raises(InfeasibleError, match=r"its RAM by 8 bytes") as caught:
         build_project(tiny.tiny_project(tmp_path / "more", "m0plus", arena=fits + 16))
-    assert caught.value.details == {"constraint": "sram", "excess_bytes": {"RAM": 8}}
+    assert caught.value.details == {"code": "infeasible", "constraint": "sram", "excess_bytes": {"RAM": 8}}
 
 
 @SLOW
@@ -92,6 +92,19 @@ def test_platformios_own_check_counts_too() -> None:
     error = build_failure(output, "stm32f746", LOG)
     assert isinstance(error, InfeasibleError)
     assert "its RAM by 72320 bytes" in str(error)
+
+
+def test_both_memories_are_told_and_the_larger_excess_binds() -> None:
+    flash, ram = (f"ld: region `{name}' overflowed by {count} bytes\n" for name, count in (("FLASH", 90), ("RAM", 700)))
+    for output in (flash + ram, ram + flash):
+        error = build_failure(output, "stm32f103", LOG)
+        assert isinstance(error, InfeasibleError)
+        assert "its flash by 90 bytes" in str(error) and "its RAM by 700 bytes" in str(error)
+        assert error.details == {
+            "code": "infeasible",
+            "constraint": "sram",
+            "excess_bytes": {"flash": 90, "RAM": 700},
+        }
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ import pytest
 from ofa_mcu.devices.framing import frame, parse
 from ofa_mcu.devices.link import Link
 from ofa_mcu.devices.session import Session
-from ofa_mcu.errors import DeviceError
+from ofa_mcu.errors import DeviceError, UsageError
 
 HELLO = (
     *("ok", "protocol=1", "firmware=0", "board=b", "model=m", "crc=0000000A", "input=4", "output=4", "arena=16"),
-    *("counter=systick", "counter_hz=25000000", "overhead=0", "core_hz=0", "stack=2048", "payload=168"),
+    *("counter=virtual", "counter_hz=25000000", "overhead=0", "core_hz=0", "stack=2048", "payload=168"),
 )
 
 Answer = Callable[[int, tuple[str, ...]], bytes | None]
@@ -215,6 +215,28 @@ def test_ports_that_cannot_be_opened(tmp_path: Path) -> None:
         with pytest.raises(DeviceError, match=words) as caught:
             Link(url)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("", r"^The name of the port is empty; name one, /dev/ttyACM0 for example \(ofa-mcu doctor lists them\)\.$"),
+        (" ", r"^The name of the port is empty"),
+        (
+            "socket://127.0.0.1",
+            r"^socket://127\.0\.0\.1: the address needs a host and a port number .*127\.0\.0\.1:5000\.$",
+        ),
+        ("socket://127.0.0.1:", "needs a host and a port number"),
+        ("socket://127.0.0.1:0", "needs a host and a port number"),
+        ("socket://127.0.0.1:99999", "a port number from 1 to 65535"),
+        ("socket://127.0.0.1:abc", "needs a host and a port number"),
+        ("socket://:5000", "needs a host"),
+        ("rfc2217://127.0.0.1", r"write it like rfc2217://127\.0\.0\.1:5000"),
+    ],
+)
+def test_names_that_no_port_can_have(url: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Link(url)
 
 
 def test_a_port_is_used_by_one_program() -> None:

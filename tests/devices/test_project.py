@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ofa_mcu.devices.build import build_project
+from ofa_mcu.devices.edits import MANIFEST
 from ofa_mcu.devices.elf import read_image
 from ofa_mcu.devices.project import Project, write_project
 from ofa_mcu.errors import UsageError
@@ -56,6 +59,78 @@ def test_a_project_replaces_its_predecessor_and_nothing_else(tmp_path: Path) -> 
     with pytest.raises(UsageError, match="holds no PlatformIO project"):
         write_project(other, profile, tiny.model_files())
     assert (other / "chapter.txt").read_text() == "years of work"
+
+
+def change(folder: Path) -> None:
+    (folder / "src/main.c").write_text("/* mine */\n")
+
+
+def add(folder: Path) -> None:
+    (folder / "src/notes.c").write_text("")
+
+
+def remove(folder: Path) -> None:
+    (folder / "src/model/ofa_model.c").unlink()
+
+
+def forget(folder: Path) -> None:
+    """As a project of an older version, which had no manifest."""
+    (folder / MANIFEST).unlink()
+
+
+def spoil(folder: Path) -> None:
+    (folder / MANIFEST).write_text("[")
+
+
+def link(folder: Path) -> None:
+    (folder / "lib/mine").symlink_to(folder.parent)
+
+
+@pytest.mark.parametrize("edit", [change, add, remove, forget, spoil, link])
+def test_an_edited_project_is_moved_aside(tmp_path: Path, edit: Callable[[Path], None]) -> None:
+    profile, folder = load_profile("rp2040"), tmp_path / "project"
+    first = write_project(folder, profile, tiny.model_files())
+    assert first.set_aside is None
+    pristine = files(folder)
+    for number in (1, 2):
+        edit(folder)
+        before = files(folder)
+        again = write_project(folder, profile, tiny.model_files())
+        assert again.set_aside == tmp_path / f"project-edited-{number}"
+        assert files(again.set_aside) == before
+        assert files(folder) == pristine
+    assert write_project(folder, profile, tiny.model_files()).set_aside is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["project", "project-edited-1", "project-edited-2"]
+
+
+def test_an_empty_folder_is_no_edited_project(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    assert write_project(tmp_path / "project", load_profile("rp2040"), {}).set_aside is None
+    assert [path.name for path in tmp_path.iterdir()] == ["project"]
+
+
+def test_a_project_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile, folder = load_profile("rp2040"), tmp_path / "project"
+    write_project(folder, profile, tiny.model_files())
+    change(folder)
+    before = files(folder)
+
+    def rename(source: Path, target: Path, real: Callable[[Path, Path], None] = os.rename) -> None:
+        if source.name == "new":
+            raise OSError("no space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(OSError, match="no space left"):
+        write_project(folder, profile, tiny.model_files())
+    assert [path.name for path in tmp_path.iterdir()] == ["project"]
+    assert files(folder) == before
+
+
+@pytest.mark.slow
+def test_a_build_is_no_edit(tmp_path: Path) -> None:
+    build_project(tiny.tiny_project(tmp_path, "m4"))
+    assert tiny.tiny_project(tmp_path, "m4").set_aside is None
 
 
 def test_a_project_is_complete_or_not_there(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_hello_names_board_model_and_sizes(device: Device) -> None:
     hello = device.session.hello
     assert (hello.board, hello.model, hello.model_crc32) == (f"tiny_{device.name}", "tiny_model", tiny.CRC32)
     assert (hello.input_bytes, hello.output_bytes, hello.arena_bytes) == (tiny.BYTES, tiny.BYTES, 304)
-    assert (hello.counter, hello.counter_hz, hello.core_hz) == ("systick", device.twin.systick_hz, None)
+    assert (hello.counter, hello.counter_hz, hello.core_hz) == ("virtual", device.twin.systick_hz, None)
     assert (hello.stack_bytes, hello.payload_bytes) == (2048, 168)
 
 

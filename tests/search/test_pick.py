@@ -14,7 +14,7 @@ from ofa_mcu.planning.cost import Cost
 from ofa_mcu.profiles import all_profiles, load_profile
 from ofa_mcu.search.budget import Violation, budget_for
 from ofa_mcu.search.candidates import Candidate, CandidatePool, pareto_front
-from ofa_mcu.search.pick import Measured, Objective, choose, shortlist
+from ofa_mcu.search.pick import Measured, Objective, choose, next_to_measure, shortlist
 from ofa_mcu.space.presets import FASHION_MNIST
 from tests.search.made_up import predictor_of
 from tests.space.spaces import TINY
@@ -67,26 +67,38 @@ def numbers(candidates: list[Candidate]) -> list[int]:
     return [SUBNETS.index(c.subnet) for c in candidates]
 
 
+def test_the_shortlist_alternates_good_and_cheap() -> None:
+    found = numbers(shortlist(FRONT))
+    assert found[:2] == [0, 1]  # 0.2 point is within reach
+    assert len(found) == 4 == len(set(found))  # the rest is filled up by accuracy
+    assert numbers(shortlist(FRONT, count=1)) == [0]
+    assert numbers(next_to_measure(FRONT, [], Objective.ACCURACY, 0.5, 0.1)) == found
+    assert next_to_measure(FRONT, [Measured(FRONT[0], 0.5)], Objective.ACCURACY, 0.5, 0.1) == []
+
+
 @pytest.mark.parametrize(
-    ("objective", "give", "wanted"),
+    ("objective", "give", "really", "wanted"),
     [
-        (Objective.ACCURACY, 0.5, [0, 1]),  # `give` is for other objectives; 0.2 point is within reach
-        (Objective.INSTRUCTIONS, 0.006, [0, 2, 1]),
-        (Objective.INSTRUCTIONS, 0.02, [0, 3, 1, 2]),
-        (Objective.SRAM, 0.2, [0, 4, 1, 3]),
-        (Objective.FLASH, 0.0, [0]),
-        (Objective.FLASH, 0.02, [0, 1, 2, 3]),
+        # the cheapest that measures up is found, whatever was predicted of those below it
+        (Objective.SRAM, 0.03, [0.90, 0.90, 0.90, 0.90, 0.90], 4),
+        (Objective.SRAM, 0.03, [0.90, 0.90, 0.90, 0.90, 0.80], 3),
+        (Objective.SRAM, 0.03, [0.90, 0.90, 0.90, 0.80, 0.80], 2),
+        (Objective.INSTRUCTIONS, 0.03, [0.90, 0.90, 0.80, 0.80, 0.80], 1),
+        (Objective.INSTRUCTIONS, 0.03, [0.90, 0.80, 0.80, 0.80, 0.80], 0),
     ],
 )
-def test_the_shortlist_alternates_good_and_cheap(objective: Objective, give: float, wanted: list[int]) -> None:
-    found = numbers(shortlist(FRONT, objective, give))
-    assert found[: len(wanted)] == wanted
-    assert len(found) == 4 == len(set(found))  # the rest is filled up by accuracy
-    assert numbers(shortlist(FRONT, objective, give, count=1)) == [0]
+def test_other_objectives_measure_from_the_cheapest_up(
+    objective: Objective, give: float, really: list[float], wanted: int
+) -> None:
+    measured: list[Measured] = []
+    while found := next_to_measure(FRONT, measured, objective, give, margin=0.1):
+        assert not {m.candidate for m in measured} & set(found)
+        measured += [Measured(c, really[numbers([c])[0]]) for c in found]
+    assert numbers([choose(measured, objective, give).candidate]) == [wanted]
 
 
 def test_a_short_front_is_all_on_the_shortlist() -> None:
-    assert sorted(numbers(shortlist(FRONT[:2], Objective.ACCURACY, 0.0))) == [0, 1]
+    assert sorted(numbers(shortlist(FRONT[:2]))) == [0, 1]
 
 
 @pytest.mark.parametrize(
