@@ -15,7 +15,7 @@ from typing import Self
 from ofa_mcu.errors import DeviceError
 from ofa_mcu.profiles.profile import Emulator
 
-__all__ = ["QEMU", "RunningEmulator", "emulator_command"]
+__all__ = ["QEMU", "RunningEmulator", "die_with_parent", "emulator_command"]
 
 QEMU = "qemu-system-arm"
 INSTALL = "apt-get install qemu-system-arm"

@@ -12,8 +12,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ofa_mcu.devices.emulator import die_with_parent
 from ofa_mcu.devices.project import Project
-from ofa_mcu.errors import OfaMcuError
+from ofa_mcu.errors import OfaMcuError, UsageError
 
 __all__ = ["PioResult", "core_dir", "missing_platform", "registry_reachable", "run_pio"]
 
@@ -39,14 +40,41 @@ def core_dir(project: Project, environment: str) -> Path:
     """Where PlatformIO keeps its packages for this environment.
 
     `PLATFORMIO_CORE_DIR` where the user set it; else a folder inside the project for the emulated twin, which needs
-    next to nothing, and PlatformIO's usual folder for a board, where its platform may be installed already.
+    next to nothing, and PlatformIO's usual folder for a board, where its platform may be installed already. It exists
+    afterwards; UsageError where the folder cannot be made or written to.
     """
     own = os.environ.get(CORE_DIR)
     if own:
-        return Path(own).expanduser()
-    if environment == project.emulated_environment:
-        return project.folder / ".pio" / "core"
-    return Path.home() / ".platformio"
+        folder = Path(os.path.expanduser(own)).absolute()
+    elif environment == project.emulated_environment:
+        folder = project.folder / ".pio" / "core"
+    else:
+        folder = Path.home() / ".platformio"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(unusable(folder, error.strerror or type(error).__name__)) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(unusable(folder, "Permission denied"))
+    return folder
+
+
+def unusable(folder: Path, cause: str) -> str:
+    """The sentence for a folder that PlatformIO could not work in."""
+    return (
+        f"PlatformIO cannot keep its packages in {folder} ({cause}); "
+        f"set {CORE_DIR} to a folder that you may write to, or unset it."
+    )
+
+
+def settings(core: Path, build_dir: Path | None) -> dict[str, str]:
+    """The process's environment: the user's, but of PlatformIO's own variables only those that are set here.
+
+    A PLATFORMIO_SRC_DIR or PLATFORMIO_BUILD_FLAGS that is meant for another project would change this one.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PLATFORMIO_")}
+    chosen = {} if build_dir is None else {BUILD_DIR: str(build_dir.absolute())}
+    return kept | QUIET | {CORE_DIR: str(core)} | chosen
 
 
 def run_pio(
@@ -56,16 +84,16 @@ def run_pio(
     build_dir: Path | None = None,
     timeout_s: float = 900.0,
 ) -> PioResult:
-    """`pio run` for one environment; OfaMcuError where PlatformIO is missing or does not end within `timeout_s`."""
+    """`pio run` for one environment; where setpriv is there, it dies with the thread that called this.
+
+    OfaMcuError where PlatformIO is missing or does not end within `timeout_s`, UsageError as `core_dir` says.
+    """
     if importlib.util.find_spec("platformio") is None:
         raise OfaMcuError("PlatformIO is not installed in this Python; install it (pip install platformio scons).")
     command = [sys.executable, "-m", "platformio", "run", "-d", str(project.folder), "-e", environment, *arguments]
-    settings = os.environ | QUIET | {CORE_DIR: str(core_dir(project, environment))}
-    if build_dir is not None:
-        settings[BUILD_DIR] = str(build_dir.absolute())
     process = subprocess.Popen(
-        command,
-        env=settings,
+        [*die_with_parent(), *command],
+        env=settings(core_dir(project, environment), build_dir),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

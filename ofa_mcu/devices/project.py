@@ -109,7 +109,7 @@ def write_project(
 
 
 def exchange(folder: Path, fresh: Path, trash: Path) -> Path | None:
-    """Puts `fresh` in the place of `folder`, whose content goes to `trash`, or aside if it was edited: then where to."""
+    """Puts `fresh` in the place of `folder`; what lay there goes to `trash` or, if edited, aside: then where to."""
     if not folder.exists():
         os.rename(fresh, folder)
         return None

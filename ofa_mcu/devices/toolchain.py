@@ -20,14 +20,22 @@ __all__ = ["Finding", "examine"]
 
 PACKAGES = {
     "numpy": "arithmetic",
+    "scipy": "training, search and quantization",
     "torch": "training, search and quantization",
+    "codecarbon": "the energy of a training",
+    "pymoo": "search",
+    "matplotlib": "figures",
     "tflite-micro": "checking .tflite files",
     "pyserial": "talking to boards and emulators",
     "pyelftools": "sizes of linked images",
     "platformio": "building and flashing",
+    "rich": "tables and progress",
+    "typer": "the command line",
+    "click": "the command line",
 }
 COMPILER = "arm-none-eabi-gcc"
 DATA_SET = Path("/usr/share/datasets/fashion-mnist")
+DATA_FILES = tuple(f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 UDEV_FOLDERS = (Path("/etc/udev/rules.d"), Path("/usr/lib/udev/rules.d"), Path("/lib/udev/rules.d"))
 PROBE_RULES = ("*platformio*", "*stlink*", "*openocd*", "*probe-rs*")
 UDEV_RULES = "https://docs.platformio.org/en/latest/core/installation/udev-rules.html"
@@ -169,10 +177,19 @@ def ports() -> Finding:
 
 
 def data_set() -> Finding:
-    """The data set of the first task."""
-    place = str(DATA_SET) if DATA_SET.is_dir() else None
-    remedy = "apt-get install dataset-fashion-mnist, or name a folder with --data-dir"
+    """The data set of the first task: Debian's package or what an earlier training downloaded."""
+    complete = (
+        folder for folder in (DATA_SET, download_cache()) if all((folder / file).is_file() for file in DATA_FILES)
+    )
+    place = next(map(str, complete), None)
+    remedy = "apt-get install dataset-fashion-mnist, or name a folder with --data-dir; else a training downloads it"
     return Finding("fashion-mnist", "training, search and real inputs", place, remedy)
+
+
+def download_cache() -> Path:
+    """Where `ofa_mcu.tasks` keeps the data set that it downloads; that package imports numpy, which may be missing."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base else Path.home() / ".cache") / "ofa-mcu" / "fashion-mnist"
 
 
 def tool_version(*command: str) -> str | None:

@@ -21,6 +21,7 @@ def test_flash_overflow_names_the_excess(tmp_path: Path) -> None:
         build_project(tiny.tiny_project(tmp_path, "m3", constant_bytes=70_000))
     assert caught.value.exit_code == 3
     assert caught.value.details["constraint"] == "flash"
+    assert list(caught.value.details["excess_bytes"]) == ["flash"]  # type: ignore[call-overload]
 
 
 @SLOW

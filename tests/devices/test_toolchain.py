@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from ofa_mcu.devices.toolchain import examine, wanted_scons
+from ofa_mcu.devices import toolchain
+from ofa_mcu.devices.toolchain import data_set, examine, wanted_scons
+from ofa_mcu.tasks import fashion_mnist
 
 
 def test_everything_found_has_a_version_and_everything_else_a_remedy() -> None:
@@ -29,6 +33,34 @@ def test_without_tools_it_says_what_to_install(tmp_path: Path, monkeypatch: pyte
         assert not findings[name].found
         assert findings[name].remedy == command
     assert not findings["QEMU machines"].found
+
+
+def test_every_dependency_of_the_package_is_looked_for() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = {re.split(r"[^\w-]", text, maxsplit=1)[0] for text in project["dependencies"]}
+    assert "torch" in named
+    assert named <= {finding.name for finding in examine()}
+
+
+def test_the_data_set_may_lie_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found where the task would find it, and only whole."""
+    assert toolchain.DATA_SET == fashion_mnist._PACKAGED
+    assert set(toolchain.DATA_FILES) == {file.name for file in fashion_mnist._FILES}
+    monkeypatch.setattr(toolchain, "DATA_SET", tmp_path / "none")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache = tmp_path / "ofa-mcu" / "fashion-mnist"
+    assert fashion_mnist._cache_folder() == cache
+    cache.mkdir(parents=True)
+    for file in toolchain.DATA_FILES:
+        assert not data_set().found and "apt-get install" in data_set().remedy
+        (cache / file).write_bytes(b"")
+    assert data_set().version == str(cache)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    assert not data_set().found
+    (tmp_path / "home" / ".cache").symlink_to(tmp_path)
+    assert data_set().version == str(tmp_path / "home/.cache/ofa-mcu/fashion-mnist")
 
 
 def test_the_scons_that_platformio_wants() -> None:

@@ -106,8 +106,8 @@ def model_files(arena: int = 304, constant_bytes: int = 0) -> dict[str, str]:
     """The generated files of the model; `constant_bytes` of flash are wasted."""
     waste = {"constants": "", "use": ""}
     if constant_bytes:
-        waste["constants"] = f"static const volatile int8_t waste[{constant_bytes}] = {{1}};\n"
-        waste["use"] = "(void)waste[0];"
+        waste["constants"] = f"static const int8_t waste[{constant_bytes}] = {{1}};\n"
+        waste["use"] = "(void)*(const volatile int8_t *)waste;"
     return {"ofa_model.h": HEADER % {"arena": arena}, "ofa_model.c": SOURCE % waste}
 
 
