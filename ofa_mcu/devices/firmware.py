@@ -83,7 +83,7 @@ def project_of(run: Run, profile: BoardProfile, say: Callable[[str], None] = lam
     plan = plan_memory(graph.structure)
     files = emit_c(graph, plan.offsets, plan.arena_bytes, name=subnet, model_crc32=crc)
     project = write_project(run.project_path, profile, files)
-    if getattr(project, "set_aside", None):
+    if project.set_aside is not None:
         say(f"the project had been changed by hand; the changed one is now {project.set_aside}")
     return project, estimate(graph.structure, plan.arena_bytes, profile)
 

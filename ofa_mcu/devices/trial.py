@@ -117,7 +117,7 @@ def try_run(
         count = min(images, len(test))
         inputs, expected = _examples(graph, test.images[:count])
         twin = profile.emulator if port is None else None
-        measured = measure(link, inputs, expected, twin=twin, model_crc32=crc, progress=progress)
+        measured = measure(link, inputs, expected, twin=twin, board=profile.id, model_crc32=crc, progress=progress)
     accuracy = float((measured.outputs.argmax(1) == test.labels[:count]).mean())
     trial = Trial(profile.id, measured, accuracy)
     run.write("bench.json", trial.to_json())
