@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from ofa_mcu.errors import OfaMcuError, UsageError
 
 __all__ = ["PioResult", "core_dir", "missing_platform", "registry_reachable", "run_pio"]
 
-REGISTRY_HOST = "api.registry.platformio.org"
 QUIET = {
     "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
     "PLATFORMIO_DISABLE_UPGRADE_CHECK": "true",
@@ -122,10 +122,16 @@ def missing_platform(project: Project, environment: str, platform: str) -> bool:
     return not name or not any(folder.glob(f"{name}*"))
 
 
+def registry_hosts() -> tuple[str, ...]:
+    """Where the installed PlatformIO looks for its packages."""
+    import platformio
+
+    return tuple(platformio.__registry_mirror_hosts__)
+
+
 def registry_reachable(timeout_s: float = 3.0) -> bool:
     """Whether PlatformIO's registry answers; asked only before something would be fetched from it."""
-    try:
-        with socket.create_connection((REGISTRY_HOST, 443), timeout=timeout_s):
+    for host in registry_hosts():
+        with suppress(OSError), socket.create_connection((host, 443), timeout=timeout_s):
             return True
-    except OSError:
-        return False
+    return False

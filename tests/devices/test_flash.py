@@ -58,7 +58,7 @@ def test_what_uploaders_say(output: str, words: str) -> None:
 def test_without_a_network_the_answer_comes_quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The platform is not installed in an empty folder, and a name that never resolves is the registry's."""
     monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "core"))
-    monkeypatch.setattr("ofa_mcu.devices.pio.REGISTRY_HOST", "registry.invalid")
+    monkeypatch.setattr("ofa_mcu.devices.pio.registry_hosts", lambda: ("registry.invalid",))
     profile = load_profile("stm32f746")
     project = write_project(tmp_path / "project", profile, tiny.model_files())
     begin = time.monotonic()
