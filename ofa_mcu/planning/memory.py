@@ -67,7 +67,7 @@ def _last_use(graph: ShapeGraph) -> dict[str, int]:
 
 def buffers_of(graph: ShapeGraph, shared: Mapping[str, str]) -> tuple[Buffer, ...]:
     """Buffers of the graph when each tensor in `shared` lies where the tensor it maps to lies."""
-    born = {name: -1 for name in graph.inputs} | {op.output: index for index, op in enumerate(graph.operators)}
+    born = dict.fromkeys(graph.inputs, -1) | {op.output: index for index, op in enumerate(graph.operators)}
     last = _last_use(graph)
     members: dict[str, list[str]] = {}
     for name in born:
@@ -96,7 +96,8 @@ def _sharings(graph: ShapeGraph) -> Iterator[dict[str, str]]:
     options: list[list[tuple[str, str]]] = []
     for index, op in enumerate(graph.operators):
         if isinstance(op, Add):
-            dying = [name for name in dict.fromkeys(op.inputs) if last[name] == index]
+            whole = [name for name in dict.fromkeys(op.inputs) if graph.shapes[name] == graph.shapes[op.output]]
+            dying = [name for name in whole if last[name] == index and name not in graph.constants]
             if dying:
                 options.append([(op.output, name) for name in dying])
     if not options:
