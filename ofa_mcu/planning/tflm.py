@@ -17,7 +17,7 @@ _ALIGNMENT = 16
 def tflm_head_bytes(graph: ShapeGraph) -> int:
     """Bytes of TFLM's arena head: activations and scratch buffers of the graph as its greedy planner lays them out."""
     names = [*graph.inputs, *(op.output for op in graph.operators)]
-    born = {name: 0 for name in graph.inputs} | {op.output: i for i, op in enumerate(graph.operators)}
+    born = dict.fromkeys(graph.inputs, 0) | {op.output: i for i, op in enumerate(graph.operators)}
     last = {name: i for i, op in enumerate(graph.operators) for name in op.inputs}
     last |= {name: len(graph.operators) - 1 for name in graph.outputs}
     wanted = [(graph.bytes_of(name), born[name], last.get(name, born[name])) for name in names]
