@@ -48,8 +48,8 @@ def emit_c(
             f"the model's CRC-32 {model_crc32} is not an unsigned 32-bit number: compute it with zlib.crc32"
         )
     _check_ends(structure)
-    _check_buffers(structure, offsets, arena_bytes)
     layers = [make_layer(graph, index) for index in range(len(structure.operators))]
+    _check_buffers(structure, offsets, arena_bytes)
     return {
         "ofa_model.h": _model_header(structure, arena_bytes, name, model_crc32, debug),
         "ofa_model.c": _model_source(structure, layers, offsets, debug),

@@ -19,7 +19,7 @@ from ofa_mcu.graph.constants import (
     operator_constants,
 )
 from ofa_mcu.graph.ir import Int8Graph
-from ofa_mcu.planning.layout import kernel_of
+from ofa_mcu.planning.layout import kernel_of, layer_kernel
 from ofa_mcu.space.shapes import (
     Activation,
     Conv2D,
@@ -53,6 +53,7 @@ def make_layer(graph: Int8Graph, index: int) -> Layer:
     """The layer of operator number `index`; OfaMcuError where a kernel could not run it exactly."""
     structure = graph.structure
     operator = structure.operators[index]
+    kernel = layer_kernel(structure, operator)
     _check_extents(structure, operator)
     prefix = f"ofa_{index:02d}"
     constants = operator_constants(graph, operator)
@@ -74,10 +75,12 @@ def make_layer(graph: Int8Graph, index: int) -> Layer:
             fields = _add(structure.bytes_of(operator.output), constants)
         case MeanConstants():
             fields = _mean(structure.shapes[operator.output][-1], constants)
+        case _:
+            raise AssertionError(f"kernel {kernel} has constants of type {type(constants).__name__}")
     return Layer(
         index=index,
         operator=operator,
-        kernel=kernel_of(operator),
+        kernel=kernel,
         symbol=f"layer_{index:02d}_{identifier(operator.name)}",
         arrays=arrays,
         fields=fields,

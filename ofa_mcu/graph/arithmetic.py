@@ -83,12 +83,18 @@ def multiply_by_quantized_multiplier(x: Int64, multiplier: ArrayLike, shift: Arr
 def activation_range(activation: Activation, output: Quantization) -> tuple[int, int]:
     """Smallest and largest int8 code an operator with this fused activation writes.
 
-    The bounds 0 and 6 are quantized in float32, half away from zero, and cut to int8.
+    The bounds 0, 6, -1 and 1 are quantized in float32, half away from zero, and cut to int8.
     """
+
+    def steps(bound: float) -> int:
+        return int(min(np.floor(float(np.float32(bound) / np.float32(output.scale)) + 0.5), 2.0**30))
+
     low, high = INT8_MIN, INT8_MAX
-    if activation is not Activation.NONE:
+    if activation is Activation.RELU_N1_TO_1:
+        low = max(low, output.zero_point - steps(1.0))
+        high = min(high, output.zero_point + steps(1.0))
+    elif activation is not Activation.NONE:
         low = max(low, output.zero_point)
     if activation is Activation.RELU6:
-        six = float(np.float32(6.0) / np.float32(output.scale))
-        high = min(high, output.zero_point + int(min(np.floor(six + 0.5), 2.0**30)))
+        high = min(high, output.zero_point + steps(6.0))
     return low, high

@@ -6,10 +6,12 @@ import numpy as np
 
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.graph.ir import Int8Graph
-from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Operator, Shape
+from ofa_mcu.graph.output_shapes import OptionError, output_shape
+from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, Dequantize, FullyConnected, Operator, Quantize
 
 __all__ = ["check_graph"]
 
+_MOST_AXES = 5
 _SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -17,7 +19,8 @@ _LARGEST = float(np.finfo(np.float32).max)
 def check_graph(graph: Int8Graph) -> None:
     """Raises OfaMcuError, naming graph and layer, unless order, names, shapes, types and scales are consistent."""
     structure = graph.structure
-    known: set[str] = set()
+    _check_constants(graph)
+    known: set[str] = set(structure.constants)
     for name in structure.inputs:
         _check_tensor(graph, name)
         known.add(name)
@@ -34,7 +37,11 @@ def check_graph(graph: Int8Graph) -> None:
         if operator.output in known:
             raise _error(graph, operator, f"writes tensor '{operator.output}' a second time", "name every tensor once")
         _check_tensor(graph, operator.output)
-        expected = _output_shape(graph, operator)
+        _check_types(graph, operator)
+        try:
+            expected = output_shape(graph, operator)
+        except OptionError as error:
+            raise _error(graph, operator, error.what, error.remedy) from None
         if structure.shapes[operator.output] != expected:
             raise _error(
                 graph,
@@ -46,7 +53,7 @@ def check_graph(graph: Int8Graph) -> None:
             _check_parameters(graph, operator)
         known.add(operator.output)
     for name in structure.outputs:
-        if name not in known:
+        if name not in known or name in structure.constants:
             raise OfaMcuError(
                 f"output '{name}' of graph '{structure.name}' is written by no layer: name a tensor that is"
             )
@@ -59,10 +66,14 @@ def _error(graph: Int8Graph, operator: Operator, what: str, remedy: str) -> OfaM
 def _check_tensor(graph: Int8Graph, name: str) -> None:
     where = f"tensor '{name}' of graph '{graph.structure.name}'"
     shape = graph.structure.shapes.get(name)
-    if shape is None or name not in graph.quantization:
+    real = name in graph.structure.floats
+    if shape is None or (name not in graph.quantization and not real):
         raise OfaMcuError(f"{where} has no shape or no quantization: supply both")
-    if len(shape) not in (2, 4) or shape[0] != 1 or min(shape) < 1:
+    lowest = 0 if name in graph.structure.constants else 1
+    if not lowest <= len(shape) <= _MOST_AXES or min(shape, default=1) < 1:
         raise OfaMcuError(f"{where} has shape {shape}: use (1, H, W, C) or (1, C) with positive sizes")
+    if real:
+        return
     quantization = graph.quantization[name]
     if not _SMALLEST <= quantization.scale <= _LARGEST:
         raise OfaMcuError(f"{where} has scale {quantization.scale}: use a positive float32 value")
@@ -70,41 +81,38 @@ def _check_tensor(graph: Int8Graph, name: str) -> None:
         raise OfaMcuError(f"{where} has zero point {quantization.zero_point}: use a value from -128 to 127")
 
 
-def _output_shape(graph: Int8Graph, operator: Operator) -> Shape:
-    """Shape the operator writes, from its inputs and parameters."""
-    shapes = [graph.structure.shapes[name] for name in operator.inputs]
-    wanted = 2 if isinstance(operator, Add) else 1
-    if len(shapes) != wanted:
-        raise _error(graph, operator, f"has {len(shapes)} inputs", f"give it {wanted}")
-    source = shapes[0]
-    if isinstance(operator, Conv2D | DepthwiseConv2D | Mean) and len(source) != 4:
-        raise _error(graph, operator, f"reads a tensor of shape {source}", "give it one of shape (1, H, W, C)")
-    match operator:
-        case Conv2D() | DepthwiseConv2D():
-            pad = operator.padding
-            height = (source[1] + pad.top + pad.bottom - operator.kernel[0]) // operator.stride[0] + 1
-            width = (source[2] + pad.left + pad.right - operator.kernel[1]) // operator.stride[1] + 1
-            channels = source[3] if isinstance(operator, DepthwiseConv2D) else _channels(graph, operator)
-            return (1, height, width, channels)
-        case FullyConnected():
-            return (1, _channels(graph, operator))
-        case Mean():
-            return (1, source[3])
-        case Add() if shapes[0] != shapes[1]:
-            raise _error(graph, operator, f"adds shapes {shapes[0]} and {shapes[1]}", "give it two equal shapes")
-        case Add():
-            return source
-        case _:
-            raise _error(
-                graph, operator, f"is of type {type(operator).__name__}", "use only operators the int8 graph knows"
+def _check_constants(graph: Int8Graph) -> None:
+    """The names in the structure are those with content, int8 in the tensor's shape."""
+    structure = graph.structure
+    for name in sorted(structure.constants | graph.constants.keys()):
+        value = graph.constants.get(name)
+        if value is None or name not in structure.constants or name in structure.inputs or name in structure.floats:
+            raise OfaMcuError(
+                f"constant '{name}' of graph '{structure.name}' is an input, has no content or is not declared: "
+                "name every constant in the structure and supply its codes"
+            )
+        _check_tensor(graph, name)
+        if value.dtype != np.int8 or value.shape != structure.shapes[name]:
+            raise OfaMcuError(
+                f"constant '{name}' of graph '{structure.name}' is {value.dtype} {value.shape}: "
+                f"supply int8 codes {structure.shapes[name]}"
             )
 
 
-def _channels(graph: Int8Graph, operator: Operator) -> int:
-    parameters = graph.parameters.get(operator.name)
-    if parameters is None:
-        raise _error(graph, operator, "has no weights", "supply its parameters")
-    return parameters.bias.size
+def _check_types(graph: Int8Graph, operator: Operator) -> None:
+    """Float tensors lie at the border: inputs that only a Quantize reads, outputs that a Dequantize writes."""
+    structure = graph.structure
+    for name in operator.inputs:
+        if name in structure.floats and not (isinstance(operator, Quantize) and name in structure.inputs):
+            raise _error(graph, operator, f"reads float tensor '{name}'", "quantize inputs first, and nothing twice")
+    real = operator.output in structure.floats
+    if real is not isinstance(operator, Dequantize) or (real and operator.output not in structure.outputs):
+        raise _error(
+            graph,
+            operator,
+            f"writes {'float' if real else 'int8'} tensor '{operator.output}'",
+            "make floats only by a Dequantize, and of outputs only",
+        )
 
 
 def _check_parameters(graph: Int8Graph, operator: Operator) -> None:

@@ -6,6 +6,7 @@ The numpy reference and the code generator both take their numbers from here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +14,39 @@ from numpy.typing import NDArray
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.graph.arithmetic import INT8_MAX, INT8_MIN, activation_range, quantize_multiplier
 from ofa_mcu.graph.ir import Int8Graph
-from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Operator
+from ofa_mcu.graph.tables import SoftmaxConstants, TableConstants, softmax_constants, table_constants
+from ofa_mcu.space.shapes import (
+    Add,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    HardSwish,
+    Logistic,
+    Mean,
+    Mul,
+    Operator,
+    Pool2D,
+    Quantize,
+    Relu,
+    Relu6,
+    Softmax,
+    Sub,
+)
 
 __all__ = [
     "AddConstants",
     "ChannelRequantization",
     "MeanConstants",
+    "MulConstants",
     "OperatorConstants",
+    "PoolConstants",
     "Scaling",
     "add_constants",
     "channel_requantization",
     "mean_constants",
+    "mul_constants",
     "operator_constants",
+    "pool_constants",
     "requantization",
 ]
 
@@ -61,7 +83,7 @@ class ChannelRequantization:
 
 @dataclass(frozen=True)
 class AddConstants:
-    """Element-wise int8 sum.
+    """Element-wise int8 sum, or with a minus in its middle the difference.
 
     output = clamp(output_scaling(first((a - first_zero_point) << left_shift)
                                   + second((b - second_zero_point) << left_shift)) + output_zero_point)
@@ -81,8 +103,28 @@ class AddConstants:
 
 
 @dataclass(frozen=True)
+class MulConstants:
+    """output = clamp(scaling((a - first_zero_point) * (b - second_zero_point)) + output_zero_point)."""
+
+    scaling: Scaling
+    first_zero_point: int
+    second_zero_point: int
+    output_zero_point: int
+    clamp_min: int
+    clamp_max: int
+
+
+@dataclass(frozen=True)
+class PoolConstants:
+    """The range a pool's output is clamped to."""
+
+    clamp_min: int
+    clamp_max: int
+
+
+@dataclass(frozen=True)
 class MeanConstants:
-    """Mean over `count` = height * width codes of a channel; S is the plain sum of the int8 codes.
+    """Mean over `count` codes, mostly height * width of a channel; S is the plain sum of the int8 codes.
 
     output = clamp(scaling(S - count * input_zero_point) + output_zero_point), clamped to int8. The scaling is
     input scale over output scale, quantized, its multiplier then shifted left by floor(log2(count)) and divided by
@@ -95,7 +137,15 @@ class MeanConstants:
     output_zero_point: int
 
 
-OperatorConstants = ChannelRequantization | AddConstants | MeanConstants
+OperatorConstants = (
+    ChannelRequantization
+    | AddConstants
+    | MulConstants
+    | PoolConstants
+    | MeanConstants
+    | TableConstants
+    | SoftmaxConstants
+)
 
 
 def channel_requantization(graph: Int8Graph, operator: Operator) -> ChannelRequantization:
@@ -149,8 +199,8 @@ def _scaling(real: float) -> Scaling:
     return Scaling(int(multiplier), int(shift))
 
 
-def add_constants(graph: Int8Graph, operator: Add) -> AddConstants:
-    """Constants of an Add; raises OfaMcuError where TFLite Micro would refuse the scales."""
+def add_constants(graph: Int8Graph, operator: Add | Sub) -> AddConstants:
+    """Constants of an Add or a Sub; raises OfaMcuError where TFLite Micro would refuse the scales."""
     first, second = (graph.quantization[name] for name in operator.inputs)
     target = graph.quantization[operator.output]
     scales = [float(np.float32(q.scale)) for q in (first, second, target)]
@@ -176,31 +226,71 @@ def add_constants(graph: Int8Graph, operator: Add) -> AddConstants:
 
 
 def mean_constants(graph: Int8Graph, operator: Mean) -> MeanConstants:
-    """Constants of a spatial Mean; raises OfaMcuError where its sum could leave 32 bits."""
+    """Constants of a Mean; raises OfaMcuError where its sum could leave 32 bits."""
     source = graph.quantization[operator.inputs[0]]
     target = graph.quantization[operator.output]
-    _, height, width, _ = graph.structure.shapes[operator.inputs[0]]
-    count = height * width
+    extents = [graph.structure.shapes[operator.inputs[0]][axis] for axis in operator.axes]
+    count = prod(extents)
     plain = _scaling(float(np.float32(source.scale)) / float(np.float32(target.scale)))
     fold = min(count.bit_length() - 1, 32, 31 + plain.shift)
     scaling = Scaling((plain.multiplier << fold) // count, plain.shift - fold)
     if count * 255 << max(scaling.shift, 0) >= 1 << 31:
         raise OfaMcuError(
-            f"the sum over {height} x {width} codes in layer '{operator.name}' can leave 32 bits: "
+            f"the sum over {' x '.join(map(str, extents))} codes in layer '{operator.name}' can leave 32 bits: "
             "quantize the model again with a wider output range for this layer"
         )
     return MeanConstants(count, scaling, source.zero_point, target.zero_point)
 
 
-def operator_constants(graph: Int8Graph, operator: Operator) -> OperatorConstants:
-    """The integer constants of any operator of the graph."""
+def mul_constants(graph: Int8Graph, operator: Mul) -> MulConstants:
+    """Constants of a Mul; raises OfaMcuError where a product could leave 32 bits."""
+    first, second = (graph.quantization[name] for name in operator.inputs)
+    target = graph.quantization[operator.output]
+    scales = [float(np.float32(q.scale)) for q in (first, second, target)]
+    real = scales[0] * scales[1] / scales[2]
+    scaling = _scaling(real) if np.isfinite(real) else Scaling(0, 127)
+    if (255 * 255) << max(scaling.shift, 0) >= 1 << 31:
+        raise OfaMcuError(
+            f"the products of layer '{operator.name}', scaled by {real:.3g}, can leave 32 bits: "
+            "quantize the model again with a wider output range for this layer"
+        )
+    low, high = activation_range(operator.activation, target)
+    return MulConstants(
+        scaling=scaling,
+        first_zero_point=first.zero_point,
+        second_zero_point=second.zero_point,
+        output_zero_point=target.zero_point,
+        clamp_min=low,
+        clamp_max=high,
+    )
+
+
+def pool_constants(graph: Int8Graph, operator: Pool2D) -> PoolConstants:
+    """Constants of an AveragePool2D or MaxPool2D."""
+    return PoolConstants(*activation_range(operator.activation, graph.quantization[operator.output]))
+
+
+def operator_constants(graph: Int8Graph, operator: Operator) -> OperatorConstants | None:
+    """The integer constants of any operator of the graph, None where it only moves codes."""
     match operator:
-        case Add():
+        case Conv2D() | DepthwiseConv2D() | FullyConnected():
+            return channel_requantization(graph, operator)
+        case Add() | Sub():
             return add_constants(graph, operator)
+        case Mul():
+            return mul_constants(graph, operator)
+        case Pool2D():
+            return pool_constants(graph, operator)
         case Mean():
             return mean_constants(graph, operator)
+        case Softmax():
+            return softmax_constants(graph, operator)
+        case Quantize() if operator.inputs[0] in graph.structure.floats:
+            return None
+        case Logistic() | HardSwish() | Relu() | Relu6() | Quantize():
+            return table_constants(graph, operator)
         case _:
-            return channel_requantization(graph, operator)
+            return None
 
 
 def requantization(graph: Int8Graph, operator: Operator) -> tuple[NDArray[np.int32], NDArray[np.int8]]:

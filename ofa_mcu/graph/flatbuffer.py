@@ -16,11 +16,11 @@ from numpy.typing import DTypeLike, NDArray
 __all__ = ["FlatBuilder", "FlatTable"]
 
 
-_SIZES = {code: calcsize(f"<{code}") for code in "iIbB?"}
+_SIZES = {code: calcsize(f"<{code}") for code in "iIfbB?"}
 _LARGEST_ALIGNMENT = 16
 
 
-def _narrowness(field: tuple[int, str, int, int]) -> int:
+def _narrowness(field: tuple[int, str, float, float]) -> int:
     return -_SIZES[field[1]]
 
 
@@ -37,10 +37,10 @@ class FlatBuilder:
         self._vtables: dict[bytes, int] = {}
         self._shared: dict[tuple[str, bytes], int] = {}
 
-    def table(self, offsets: Sequence[tuple[int, int]], scalars: Sequence[tuple[int, str, int, int]] = ()) -> int:
+    def table(self, offsets: Sequence[tuple[int, int]], scalars: Sequence[tuple[int, str, float, float]] = ()) -> int:
         """A table of offset fields (slot, offset) and scalar fields (slot, type, value, default).
 
-        A type is a struct format of four bytes (i, I) or one (b, B, ?). Fields at their default take no room.
+        A type is a struct format of four bytes (i, I, f) or one (b, B, ?). Fields at their default take no room.
         """
         references = [field for field in offsets if field[1]]
         numbers = sorted((field for field in scalars if field[2] != field[3]), key=_narrowness)
@@ -134,6 +134,11 @@ class FlatTable:
         """A number; `code` is its struct format: b, B, i, I, ?."""
         position = self._field(slot)
         return self._read(code, position) if position else default
+
+    def real(self, slot: int, default: float = 0.0) -> float:
+        """A float32 number."""
+        position = self._field(slot)
+        return float(unpack_from("<f", self._buffer, position)[0]) if position else default
 
     def string(self, slot: int) -> str:
         """A string, empty where absent."""

@@ -24,7 +24,7 @@ from ofa_mcu.graph.tflite_reader import tensor_names
 
 __all__ = ["TflmArena", "litert_tensors", "litert_version", "tflm_arena", "tflm_tensors", "tflm_version"]
 
-Tensors = dict[str, NDArray[np.int8]]
+Tensors = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,21 @@ def tflm_version() -> str:
     return metadata.version("tflite-micro")
 
 
-def tflm_tensors(data: bytes, inputs: Mapping[str, NDArray[np.int8]], wanted: list[str]) -> Tensors:
-    """The `wanted` tensors (N, ...) after TFLite Micro ran each of N images; inputs map names to (N, ...)."""
+def tflm_tensors(data: bytes, inputs: Mapping[str, NDArray[Any]], wanted: list[str]) -> Tensors:
+    """The `wanted` tensors (N, elements) after TFLite Micro ran each of N images; inputs map names to (N, ...)."""
     runtime = _tflm()
     interpreter = _tflm_interpreter(data, runtime.InterpreterConfig.kPreserveAllTensors)
     index = {name: i for i, name in enumerate(tensor_names(data))}
     images = len(next(iter(inputs.values())))
-    collected: dict[str, list[NDArray[np.int8]]] = {name: [] for name in wanted}
+    collected: dict[str, list[NDArray[Any]]] = {name: [] for name in wanted}
     for image in range(images):
         _tflm_invoke(interpreter, [value[image : image + 1] for value in inputs.values()])
         for name, values in collected.items():
-            values.append(np.array(interpreter.GetTensor(index[name], 0)["tensor_data"], np.int8))
+            values.append(np.array(interpreter.GetTensor(index[name], 0)["tensor_data"]).reshape(1, -1))
     return {name: np.concatenate(values) for name, values in collected.items()}
 
 
-def tflm_arena(data: bytes, inputs: Mapping[str, NDArray[np.int8]]) -> TflmArena:
+def tflm_arena(data: bytes, inputs: Mapping[str, NDArray[Any]]) -> TflmArena:
     """What TFLite Micro takes from its arena for this file, after one inference of the first image."""
     runtime = _tflm()
     interpreter = _tflm_interpreter(data, runtime.InterpreterConfig.kAllocationRecording)
@@ -83,8 +83,8 @@ def litert_version() -> str | None:
         return None
 
 
-def litert_tensors(data: bytes, inputs: Mapping[str, NDArray[np.int8]], wanted: list[str]) -> Tensors:
-    """The `wanted` tensors (N, ...) after LiteRT's reference kernels ran each of N images."""
+def litert_tensors(data: bytes, inputs: Mapping[str, NDArray[Any]], wanted: list[str]) -> Tensors:
+    """The `wanted` tensors (N, elements) after LiteRT's reference kernels ran each of N images."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
@@ -95,13 +95,14 @@ def litert_tensors(data: bytes, inputs: Mapping[str, NDArray[np.int8]], wanted: 
     interpreter.allocate_tensors()
     index = {name: i for i, name in enumerate(tensor_names(data))}
     images = len(next(iter(inputs.values())))
-    collected: dict[str, list[NDArray[np.int8]]] = {name: [] for name in wanted}
+    collected: dict[str, list[NDArray[Any]]] = {name: [] for name in wanted}
     for image in range(images):
         for name, value in inputs.items():
-            interpreter.set_tensor(index[name], value[image : image + 1])
+            shape = interpreter.get_tensor_details()[index[name]]["shape"]
+            interpreter.set_tensor(index[name], value[image].reshape(shape))
         interpreter.invoke()
         for name, values in collected.items():
-            values.append(interpreter.get_tensor(index[name]))
+            values.append(interpreter.get_tensor(index[name]).reshape(1, -1))
     return {name: np.concatenate(values) for name, values in collected.items()}
 
 
@@ -132,11 +133,12 @@ def _tflm_interpreter(data: bytes, config: Any) -> Any:
     raise _refusal(captured.text, reason)
 
 
-def _tflm_invoke(interpreter: Any, values: list[NDArray[np.int8]]) -> None:
+def _tflm_invoke(interpreter: Any, values: list[NDArray[Any]]) -> None:
     with _captured_stderr() as captured:
         try:
             for index, value in enumerate(values):
-                interpreter.set_input(np.ascontiguousarray(value), index)
+                shape = interpreter.get_input_details(index)["shape"]
+                interpreter.set_input(np.ascontiguousarray(value).reshape(shape), index)
             interpreter.invoke()
             return
         except RuntimeError as error:

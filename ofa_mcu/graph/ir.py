@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,14 @@ class Parameters:
 
 @dataclass(frozen=True, eq=False)
 class Int8Graph:
-    """A network ready to run: `quantization` by tensor name, `parameters` by operator name."""
+    """A network ready to run: `quantization` by tensor name, `parameters` by operator name.
+
+    `constants` holds the codes of the constant tensors, in their shape. `borders` maps an int8 input or output to the
+    name of the float32 tensor it stands for since its QUANTIZE or DEQUANTIZE was left to the caller.
+    """
 
     structure: ShapeGraph
     quantization: Mapping[str, Quantization]
     parameters: Mapping[str, Parameters]
+    constants: Mapping[str, NDArray[np.int8]] = field(default_factory=dict)
+    borders: Mapping[str, str] = field(default_factory=dict)

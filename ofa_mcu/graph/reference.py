@@ -1,57 +1,82 @@
 """Runs an int8 graph in numpy, byte for byte as TFLite Micro's reference kernels do.
 
-Products and sums go through float matrix multiplication: every partial sum is an integer below the accumulator
-bound of the layer, hence exact in float32 below 2**24 and in float64 below 2**53. Requantization is int64.
+A tensor of shape (1, ...) becomes an array (N, ...) for a batch of N; one of any other shape (K, ...), which no image
+axis leads, becomes (N, K, ...).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ofa_mcu.errors import OfaMcuError
-from ofa_mcu.graph.arithmetic import INT8_MAX, INT8_MIN, multiply_by_quantized_multiplier
-from ofa_mcu.graph.constants import (
-    AddConstants,
-    ChannelRequantization,
-    MeanConstants,
-    Scaling,
-    add_constants,
-    channel_requantization,
-    mean_constants,
-    requantization,
+from ofa_mcu.graph import reference_layout as layout
+from ofa_mcu.graph import reference_values as values
+from ofa_mcu.graph.constants import channel_requantization, requantization
+from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.graph.reference_filters import run_conv, run_depthwise, run_fully_connected
+from ofa_mcu.space.shapes import (
+    Add,
+    AveragePool2D,
+    Concatenation,
+    Conv2D,
+    DepthwiseConv2D,
+    Dequantize,
+    FullyConnected,
+    HardSwish,
+    Logistic,
+    MaxPool2D,
+    Mean,
+    Mul,
+    Operator,
+    Pad,
+    Quantize,
+    Relu,
+    Relu6,
+    Reshape,
+    ResizeNearestNeighbor,
+    Shape,
+    Softmax,
+    Squeeze,
+    StridedSlice,
+    Sub,
+    Transpose,
 )
-from ofa_mcu.graph.ir import Int8Graph, Parameters
-from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Operator
 
-__all__ = ["requantization", "run", "run_operator"]
+__all__ = ["image_shape", "requantization", "run", "run_operator"]
 
-Int8 = NDArray[np.int8]
-_CHUNK_ELEMENTS = 1 << 18
+Codes = NDArray[Any]
+"""int8 codes, or float32 values at the border of a network."""
 
 
-def run(graph: Int8Graph, inputs: Mapping[str, Int8]) -> dict[str, Int8]:
+def image_shape(shape: Shape) -> Shape:
+    """Shape of one image's part of the arrays that stand for a tensor."""
+    return shape[1:] if shape[:1] == (1,) else shape
+
+
+def run(graph: Int8Graph, inputs: Mapping[str, Codes]) -> dict[str, Codes]:
     """Every activation tensor of the graph for a batch of N inputs.
 
-    `inputs` maps each graph input to an int8 array (N, ...) with the tensor's shape after the batch. The result
-    maps every tensor name, inputs included, to an int8 array (N, ...). Raises OfaMcuError for inputs that are
-    missing or of another shape or type.
+    `inputs` maps each graph input to an int8 (or, where the tensor is one, float32) array (N, ...) with the tensor's
+    shape after the batch. The result maps every tensor name, inputs included, but no constant, to such an array.
+    Raises OfaMcuError for inputs that are missing or of another shape or type.
     """
-    tensors: dict[str, Int8] = {}
+    tensors: dict[str, Codes] = {}
     batches = set()
     for name in graph.structure.inputs:
         if name not in inputs:
             raise OfaMcuError(f"graph '{graph.structure.name}' was run without its input '{name}': supply the tensor")
         value = np.asarray(inputs[name])
-        shape = graph.structure.shapes[name][1:]
-        if value.dtype != np.int8 or value.shape[1:] != shape:
+        shape = image_shape(graph.structure.shapes[name])
+        dtype = np.dtype(np.float32 if name in graph.structure.floats else np.int8)
+        if value.dtype != dtype or value.shape[1:] != shape:
             raise OfaMcuError(
                 f"input '{name}' of graph '{graph.structure.name}' is {value.dtype} {value.shape} "
-                f"instead of int8 {('N', *shape)}: supply int8 codes of that shape"
+                f"instead of {dtype} {('N', *shape)}: supply {dtype} {'codes' if dtype == np.int8 else 'values'} "
+                "of that shape"
             )
         tensors[name] = value
         batches.add(len(value))
@@ -60,27 +85,70 @@ def run(graph: Int8Graph, inputs: Mapping[str, Int8]) -> dict[str, Int8]:
             f"the inputs of graph '{graph.structure.name}' have different batch sizes {sorted(batches)}: "
             "supply the same number of images to each"
         )
+    count = batches.pop() if batches else 1
+    constants = {name: _repeated(value, count) for name, value in graph.constants.items()}
     for operator in graph.structure.operators:
-        sources = [tensors[name] for name in operator.inputs]
+        sources = [tensors[name] if name in tensors else constants[name] for name in operator.inputs]
         tensors[operator.output] = run_operator(graph, operator, *sources)
     return tensors
 
 
-def run_operator(graph: Int8Graph, operator: Operator, *sources: Int8) -> Int8:
+def _repeated(constant: Codes, count: int) -> Codes:
+    return np.broadcast_to(constant.reshape(image_shape(constant.shape)), (count, *image_shape(constant.shape)))
+
+
+def run_operator(graph: Int8Graph, operator: Operator, *sources: Codes) -> Codes:
     """The output (N, ...) of one operator of the graph for its inputs (N, ...)."""
+    structure = graph.structure
+    result = _result(graph, operator, sources)
+    return result.reshape(len(sources[0]), *image_shape(structure.shapes[operator.output]))
+
+
+def _result(graph: Int8Graph, operator: Operator, sources: tuple[Codes, ...]) -> Codes:
+    """The output in a shape that still may lack or have axes of extent 1."""
+    shapes = [graph.structure.shapes[name] for name in operator.inputs]
+    # Whole tensors for each image, so that axes count as in the file but for the image's in front.
+    whole = [source.reshape(len(source), *shape) for source, shape in zip(sources, shapes, strict=True)]
     match operator:
         case Conv2D():
-            return _conv(operator, graph.parameters[operator.name], channel_requantization(graph, operator), sources[0])
+            return run_conv(
+                operator, graph.parameters[operator.name], channel_requantization(graph, operator), *sources
+            )
         case DepthwiseConv2D():
             constants = channel_requantization(graph, operator)
-            return _depthwise(operator, graph.parameters[operator.name], constants, sources[0])
+            return run_depthwise(operator, graph.parameters[operator.name], constants, *sources)
         case FullyConnected():
             constants = channel_requantization(graph, operator)
-            return _fully_connected(graph.parameters[operator.name], constants, sources[0])
-        case Add():
-            return _add(add_constants(graph, operator), *sources)
+            return run_fully_connected(graph.parameters[operator.name], constants, *sources)
+        case Add() | Sub():
+            return values.run_add(graph, operator, *_aligned(whole))
+        case Mul():
+            return values.run_mul(graph, operator, *_aligned(whole))
+        case AveragePool2D() | MaxPool2D():
+            return values.run_pool(graph, operator, *sources)
         case Mean():
-            return _mean(mean_constants(graph, operator), sources[0])
+            return values.run_mean(graph, operator, *whole)
+        case Softmax():
+            return values.run_softmax(graph, operator, *whole)
+        case Quantize() if operator.inputs[0] in graph.structure.floats:
+            return values.quantize(sources[0], graph.quantization[operator.output])
+        case Dequantize():
+            return values.dequantize(sources[0], graph.quantization[operator.inputs[0]])
+        case Logistic() | HardSwish() | Relu() | Relu6() | Quantize():
+            return values.run_table(graph, operator, *sources)
+        case Reshape() | Squeeze():
+            return sources[0]
+        case Pad():
+            value = graph.quantization[operator.output].zero_point if operator.value is None else operator.value
+            return layout.run_pad(operator, value, *whole)
+        case Concatenation():
+            return np.concatenate(whole, axis=operator.axis + 1)
+        case StridedSlice():
+            return layout.run_slice(operator, *whole)
+        case Transpose():
+            return whole[0].transpose(0, *(axis + 1 for axis in operator.permutation))
+        case ResizeNearestNeighbor():
+            return layout.run_resize(operator, graph.structure.shapes[operator.output], *sources)
         case _:
             raise OfaMcuError(
                 f"operator '{operator.name}' of type {type(operator).__name__} has no reference arithmetic: "
@@ -88,85 +156,7 @@ def run_operator(graph: Int8Graph, operator: Operator, *sources: Int8) -> Int8:
             )
 
 
-def _conv(operator: Conv2D, parameters: Parameters, constants: ChannelRequantization, source: Int8) -> Int8:
-    channels = len(parameters.bias)
-    windows = _windows(operator, constants, source)
-    weights = parameters.weights.reshape(channels, -1).T.astype(windows.dtype)
-    batch, height, width, *_ = windows.shape
-    output = np.empty((batch, height, width, channels), np.int8)
-    for part in _chunks(batch, height * width * (weights.shape[0] + 4 * channels)):
-        # (n, OH, OW, C, KH, KW) to rows in the weights' order KH, KW, C.
-        columns = windows[part].transpose(0, 1, 2, 4, 5, 3).reshape(-1, weights.shape[0])
-        output[part] = _requantize(columns @ weights, parameters, constants).reshape(-1, height, width, channels)
-    return output
-
-
-def _depthwise(
-    operator: DepthwiseConv2D, parameters: Parameters, constants: ChannelRequantization, source: Int8
-) -> Int8:
-    windows = _windows(operator, constants, source)
-    weights = parameters.weights[0].astype(windows.dtype)
-    output = np.empty(windows.shape[:4], np.int8)
-    for part in _chunks(len(output), 4 * output[0].size):
-        accumulators = np.zeros_like(output[part], windows.dtype)
-        product = np.empty_like(accumulators)
-        for y in range(operator.kernel[0]):
-            for x in range(operator.kernel[1]):
-                np.multiply(windows[part, ..., y, x], weights[y, x], out=product)
-                accumulators += product
-        output[part] = _requantize(accumulators, parameters, constants)
-    return output
-
-
-def _fully_connected(parameters: Parameters, constants: ChannelRequantization, source: Int8) -> Int8:
-    rows = _centred(constants, source.reshape(len(source), -1))
-    return _requantize(rows @ parameters.weights.T.astype(rows.dtype), parameters, constants)
-
-
-def _add(constants: AddConstants, first: Int8, second: Int8) -> Int8:
-    left = (first.astype(np.int64) - constants.first_zero_point) << constants.left_shift
-    right = (second.astype(np.int64) - constants.second_zero_point) << constants.left_shift
-    total = _scale(left, constants.first) + _scale(right, constants.second)
-    codes = _scale(total, constants.output) + constants.output_zero_point
-    return codes.clip(constants.clamp_min, constants.clamp_max).astype(np.int8)
-
-
-def _mean(constants: MeanConstants, source: Int8) -> Int8:
-    total = source.sum(axis=(1, 2), dtype=np.int64)
-    centred = total - constants.count * constants.input_zero_point
-    codes = _scale(centred, constants.scaling) + constants.output_zero_point
-    return codes.clip(INT8_MIN, INT8_MAX).astype(np.int8)
-
-
-def _chunks(batch: int, elements: int) -> Iterator[slice]:
-    """Slices of the batch that keep `elements` numbers per image within the processor's caches."""
-    step = max(1, _CHUNK_ELEMENTS // max(elements, 1))
-    return (slice(start, start + step) for start in range(0, batch, step))
-
-
-def _centred(constants: ChannelRequantization, source: Int8) -> NDArray[Any]:
-    """The codes less their zero point, in a float type that holds every accumulator exactly."""
-    real = np.dtype(np.float32 if constants.accumulator_bound < 1 << 24 else np.float64)
-    values: NDArray[Any] = source.astype(real)
-    values -= real.type(constants.input_zero_point)
-    return values
-
-
-def _windows(operator: Conv2D | DepthwiseConv2D, constants: ChannelRequantization, source: Int8) -> NDArray[Any]:
-    """View (N, OH, OW, C, KH, KW) of the centred, zero-padded input: a padded zero point contributes nothing."""
-    pad = operator.padding
-    widths = ((0, 0), (pad.top, pad.bottom), (pad.left, pad.right), (0, 0))
-    padded = np.pad(_centred(constants, source), widths)
-    return sliding_window_view(padded, operator.kernel, axis=(1, 2))[:, :: operator.stride[0], :: operator.stride[1]]
-
-
-def _requantize(sums: NDArray[Any], parameters: Parameters, constants: ChannelRequantization) -> Int8:
-    accumulators = sums.astype(np.int64)
-    accumulators += parameters.bias
-    codes = multiply_by_quantized_multiplier(accumulators, constants.multiplier, constants.shift)
-    codes += constants.output_zero_point
-    return codes.clip(constants.clamp_min, constants.clamp_max).astype(np.int8)
-
-
-def _scale(x: NDArray[np.int64], scaling: Scaling) -> NDArray[np.int64]:
-    return multiply_by_quantized_multiplier(x, scaling.multiplier, scaling.shift)
+def _aligned(whole: list[Codes]) -> list[Codes]:
+    """Arrays of equal rank: axes of extent 1 go behind the image's."""
+    rank = max(value.ndim for value in whole)
+    return [value.reshape(len(value), *(1,) * (rank - value.ndim), *value.shape[1:]) for value in whole]

@@ -1,4 +1,4 @@
-"""The part of the TensorFlow Lite file format that int8 graphs use: field slots, codes and operator versions.
+"""The part of the TensorFlow Lite file format that int8 graphs use: field slots of its tables, names of operators.
 
 Numbers are those of the published flatbuffer schema, version 3.
 """
@@ -7,28 +7,17 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from ofa_mcu.space.shapes import Activation
-
 __all__ = [
-    "ACTIVATION_CODES",
     "FILE_IDENTIFIER",
     "OPERATOR_NAMES",
     "OPERATOR_NAMES_METADATA",
     "SCHEMA_VERSION",
-    "AddSlot",
     "BufferSlot",
-    "BuiltinOperator",
-    "BuiltinOptions",
-    "ConvSlot",
-    "DepthwiseSlot",
-    "FullyConnectedSlot",
     "MetadataSlot",
     "ModelSlot",
     "OperatorCodeSlot",
     "OperatorSlot",
-    "PaddingCode",
     "QuantizationSlot",
-    "ReducerSlot",
     "SubgraphSlot",
     "TensorSlot",
     "TensorType",
@@ -61,35 +50,6 @@ RIGHT_SHIFT
 """
 OPERATOR_NAMES = tuple(_NAMES.split())
 """Names of the builtin operators by code, as far as converters emit them; later codes have no name here."""
-
-ACTIVATION_CODES = {Activation.NONE: 0, Activation.RELU: 1, Activation.RELU6: 3}
-
-
-class BuiltinOperator(IntEnum):
-    """Operator codes."""
-
-    ADD = 0
-    CONV_2D = 3
-    DEPTHWISE_CONV_2D = 4
-    FULLY_CONNECTED = 9
-    MEAN = 40
-
-
-class BuiltinOptions(IntEnum):
-    """Which options table an operator carries."""
-
-    CONV_2D = 1
-    DEPTHWISE_CONV_2D = 2
-    FULLY_CONNECTED = 8
-    ADD = 11
-    REDUCER = 27
-
-
-class PaddingCode(IntEnum):
-    """Padding of a convolution."""
-
-    SAME = 0
-    VALID = 1
 
 
 class TensorType(IntEnum):
@@ -174,49 +134,6 @@ class MetadataSlot(IntEnum):
 
     NAME = 0
     BUFFER = 1
-
-
-class ConvSlot(IntEnum):
-    """Fields of Conv2DOptions."""
-
-    PADDING = 0
-    STRIDE_W = 1
-    STRIDE_H = 2
-    ACTIVATION = 3
-    DILATION_W = 4
-    DILATION_H = 5
-
-
-class DepthwiseSlot(IntEnum):
-    """Fields of DepthwiseConv2DOptions."""
-
-    PADDING = 0
-    STRIDE_W = 1
-    STRIDE_H = 2
-    DEPTH_MULTIPLIER = 3
-    ACTIVATION = 4
-    DILATION_W = 5
-    DILATION_H = 6
-
-
-class FullyConnectedSlot(IntEnum):
-    """Fields of FullyConnectedOptions."""
-
-    ACTIVATION = 0
-    WEIGHTS_FORMAT = 1
-    KEEP_NUM_DIMS = 2
-
-
-class AddSlot(IntEnum):
-    """Fields of AddOptions."""
-
-    ACTIVATION = 0
-
-
-class ReducerSlot(IntEnum):
-    """Fields of ReducerOptions."""
-
-    KEEP_DIMS = 0
 
 
 def type_name(code: int) -> str:

@@ -7,46 +7,31 @@ graph always gives the same bytes.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.graph.check import check_graph
 from ofa_mcu.graph.flatbuffer import FlatBuilder
-from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.graph.ir import Int8Graph, Quantization
+from ofa_mcu.graph.tflite_options import BuiltinOperator
 from ofa_mcu.graph.tflite_schema import (
-    ACTIVATION_CODES,
     FILE_IDENTIFIER,
     OPERATOR_NAMES_METADATA,
     SCHEMA_VERSION,
-    AddSlot,
     BufferSlot,
-    BuiltinOperator,
-    BuiltinOptions,
-    ConvSlot,
-    DepthwiseSlot,
-    FullyConnectedSlot,
     MetadataSlot,
     ModelSlot,
     OperatorCodeSlot,
     OperatorSlot,
-    PaddingCode,
     QuantizationSlot,
     SubgraphSlot,
     TensorSlot,
     TensorType,
 )
-from ofa_mcu.space.shapes import (
-    Add,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    Operator,
-    Padding,
-    Shape,
-    same_padding,
-)
+from ofa_mcu.graph.tflite_writer_operators import OperatorForm, operator_form
+from ofa_mcu.space.shapes import DepthwiseConv2D, FullyConnected, Operator, Shape
 
 __all__ = ["write_tflite"]
 
@@ -55,45 +40,13 @@ _DESCRIPTION = "ofa_mcu"
 
 
 def write_tflite(graph: Int8Graph) -> bytes:
-    """The .tflite file of the graph: int8 inputs and outputs, batch 1, one subgraph.
+    """The .tflite file of the graph: batch 1, one subgraph, float32 only where the graph names float tensors.
 
     Weight scales stay per channel or per tensor as they are in the graph. Raises OfaMcuError for an inconsistent
     graph and for padding that is neither SAME nor VALID.
     """
     check_graph(graph)
     return _Writer(graph).write()
-
-
-def _padding_code(graph: Int8Graph, operator: Conv2D | DepthwiseConv2D) -> PaddingCode:
-    _, height, width, _ = graph.structure.shapes[operator.inputs[0]]
-    vertical = same_padding(height, operator.kernel[0], operator.stride[0])
-    horizontal = same_padding(width, operator.kernel[1], operator.stride[1])
-    if operator.padding == Padding(*vertical, *horizontal):
-        return PaddingCode.SAME
-    if operator.padding == Padding():
-        return PaddingCode.VALID
-    pad = operator.padding
-    raise OfaMcuError(
-        f"layer '{operator.name}' of graph '{graph.structure.name}' pads {pad.top}, {pad.bottom}, {pad.left}, "
-        f"{pad.right} (top, bottom, left, right), which TensorFlow Lite cannot express: use SAME padding, here "
-        f"{', '.join(map(str, (*vertical, *horizontal)))}, or none"
-    )
-
-
-def _code_and_version(graph: Int8Graph, operator: Operator) -> tuple[BuiltinOperator, int]:
-    """Operator code and the version TFLite asks for with int8 tensors."""
-    match operator:
-        case Conv2D():
-            return BuiltinOperator.CONV_2D, 3
-        case DepthwiseConv2D():
-            return BuiltinOperator.DEPTHWISE_CONV_2D, 3
-        case FullyConnected():
-            per_channel = graph.parameters[operator.name].weight_scales.size > 1
-            return BuiltinOperator.FULLY_CONNECTED, 12 if per_channel else 4
-        case Add():
-            return BuiltinOperator.ADD, 2
-        case _:
-            return BuiltinOperator.MEAN, 2
 
 
 class _Writer:
@@ -104,22 +57,24 @@ class _Writer:
         self.flat = FlatBuilder()
         self.buffers: list[int] = [self.flat.table([])]  # the first buffer is empty and serves all activations
         self.tensors: list[int] = []
-        self.axes: int | None = None
+        self.lists: dict[tuple[str, Shape, tuple[int, ...]], int] = {}
 
     def write(self) -> bytes:
         """The finished file."""
         flat, structure = self.flat, self.graph.structure
         index = {}
         for name in (*structure.inputs, *(operator.output for operator in structure.operators)):
-            given = self.graph.quantization[name]
-            record = self.quantization(np.array([given.scale], np.float32), given.zero_point)
-            index[name] = self.tensor(name, structure.shapes[name], TensorType.INT8, 0, record)
-        codes: dict[tuple[BuiltinOperator, int], int] = {}
+            index[name] = self.activation(name)
+        for name, codes in sorted(self.graph.constants.items()):
+            record = self.one_quantization(self.graph.quantization[name])
+            index[name] = self.tensor(name, codes.shape, TensorType.INT8, self.buffer(codes.tobytes()), record)
+        kinds: dict[tuple[BuiltinOperator, int], int] = {}
         operators = []
         for operator in structure.operators:
-            code = codes.setdefault(_code_and_version(self.graph, operator), len(codes))
+            form = operator_form(self.graph, operator)
+            code = kinds.setdefault((form.code, form.version), len(kinds))
             sources = [index[name] for name in operator.inputs]
-            operators.append(self.operator(operator, code, sources, index[operator.output]))
+            operators.append(self.operator(operator, form, code, sources, index[operator.output]))
         metadata = self.operator_names()
         subgraph = flat.table(
             [
@@ -132,7 +87,7 @@ class _Writer:
         )
         model = flat.table(
             [
-                (ModelSlot.OPERATOR_CODES, flat.tables([self.operator_code(*key) for key in codes])),
+                (ModelSlot.OPERATOR_CODES, flat.tables([self.operator_code(*key) for key in kinds])),
                 (ModelSlot.SUBGRAPHS, flat.tables([subgraph])),
                 (ModelSlot.DESCRIPTION, flat.string(_DESCRIPTION)),
                 (ModelSlot.BUFFERS, flat.tables(self.buffers)),
@@ -158,6 +113,17 @@ class _Writer:
             ],
             [(QuantizationSlot.DIMENSION, "i", dimension, 0)],
         )
+
+    def one_quantization(self, given: Quantization) -> int:
+        """The quantization record of an activation."""
+        return self.quantization(np.array([given.scale], np.float32), given.zero_point)
+
+    def activation(self, name: str) -> int:
+        """Index of a new tensor that an inference fills."""
+        shape = self.graph.structure.shapes[name]
+        if name in self.graph.structure.floats:
+            return self.tensor(name, shape, TensorType.FLOAT32, 0, 0)
+        return self.tensor(name, shape, TensorType.INT8, 0, self.one_quantization(self.graph.quantization[name]))
 
     def tensor(self, name: str, shape: Shape, kind: TensorType, buffer: int, quantization: int) -> int:
         """Index of a new tensor."""
@@ -188,54 +154,33 @@ class _Writer:
         bias = self.tensor(f"{operator.name}/bias", given.bias.shape, TensorType.INT32, buffer, record)
         return [weights, bias]
 
-    def operator(self, operator: Operator, code: int, sources: list[int], output: int) -> int:
+    def operator(self, operator: Operator, form: OperatorForm, code: int, sources: list[int], output: int) -> int:
         """An operator with its options; its constants are added on the way."""
-        kind, options = self.options(operator)
         if operator.name in self.graph.parameters:
             sources = sources + self.parameters(operator)
-        elif kind is BuiltinOptions.REDUCER:
-            sources = [*sources, self.spatial_axes()]
+        sources = sources + [self.list(*given) for given in form.lists]
+        if form.value is not None:
+            buffer = self.buffer(np.array([form.value], np.int8).tobytes())
+            record = self.one_quantization(self.graph.quantization[operator.output])
+            sources.append(self.tensor(f"{operator.name}/value", (1,), TensorType.INT8, buffer, record))
+        vectors = [(slot, self.flat.scalars(np.array(values, np.int32))) for slot, values in form.vectors]
         return self.flat.table(
             [
                 (OperatorSlot.INPUTS, self.flat.scalars(np.array(sources, np.int32))),
                 (OperatorSlot.OUTPUTS, self.flat.scalars(np.array([output], np.int32))),
-                (OperatorSlot.OPTIONS, options),
+                (OperatorSlot.OPTIONS, self.flat.table(vectors, form.scalars) if form.kind else 0),
             ],
-            [(OperatorSlot.CODE_INDEX, "I", code, 0), (OperatorSlot.OPTIONS_TYPE, "B", kind, 0)],
+            [(OperatorSlot.CODE_INDEX, "I", code, 0), (OperatorSlot.OPTIONS_TYPE, "B", form.kind, 0)],
         )
 
-    def options(self, operator: Operator) -> tuple[BuiltinOptions, int]:
-        """The operator's options table and its type."""
-        match operator:
-            case Conv2D() | DepthwiseConv2D():
-                slots: type[ConvSlot] | type[DepthwiseSlot] = ConvSlot
-                kind, scalars = BuiltinOptions.CONV_2D, []
-                if isinstance(operator, DepthwiseConv2D):
-                    slots, kind = DepthwiseSlot, BuiltinOptions.DEPTHWISE_CONV_2D
-                    scalars = [(int(DepthwiseSlot.DEPTH_MULTIPLIER), "i", 1, 0)]
-                scalars += [
-                    (slots.PADDING, "b", _padding_code(self.graph, operator), 0),
-                    (slots.STRIDE_W, "i", operator.stride[1], 0),
-                    (slots.STRIDE_H, "i", operator.stride[0], 0),
-                    (slots.ACTIVATION, "b", ACTIVATION_CODES[operator.activation], 0),
-                ]
-                return kind, self.flat.table([], scalars)
-            case FullyConnected():
-                code = ACTIVATION_CODES[operator.activation]
-                table = self.flat.table([], [(FullyConnectedSlot.ACTIVATION, "b", code, 0)])
-                return BuiltinOptions.FULLY_CONNECTED, table
-            case Add():
-                code = ACTIVATION_CODES[operator.activation]
-                return BuiltinOptions.ADD, self.flat.table([], [(AddSlot.ACTIVATION, "b", code, 0)])
-            case _:
-                return BuiltinOptions.REDUCER, self.flat.table([])
-
-    def spatial_axes(self) -> int:
-        """Tensor index of the axes height and width, shared by every mean."""
-        if self.axes is None:
-            buffer = self.buffer(np.array([1, 2], "<i4").tobytes())
-            self.axes = self.tensor("spatial_axes", (2,), TensorType.INT32, buffer, 0)
-        return self.axes
+    def list(self, what: str, shape: Shape, values: Sequence[int]) -> int:
+        """Tensor index of an int32 constant, shared by all operators that need the same for the same."""
+        key = (what, shape, tuple(values))
+        if key not in self.lists:
+            buffer = self.buffer(np.array(values, "<i4").tobytes())
+            name = f"constant/{what}/{len(self.lists)}"
+            self.lists[key] = self.tensor(name, shape, TensorType.INT32, buffer, 0)
+        return self.lists[key]
 
     def operator_names(self) -> int:
         """Metadata that keeps the operators' names, absent where each is named like its output."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from ofa_mcu.graph import interpreters, reference
 from ofa_mcu.graph.interpreters import TflmArena
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_writer import write_tflite
+from ofa_mcu.space.shapes import Shape
 
 __all__ = [
     "Difference",
@@ -25,8 +27,6 @@ __all__ = [
     "verify",
 ]
 
-Int8 = NDArray[np.int8]
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -38,8 +38,8 @@ class Difference:
     bytes: int
     image: int
     position: tuple[int, ...]
-    expected: int
-    found: int
+    expected: float
+    found: float
 
     def __str__(self) -> str:
         where = ", ".join(map(str, self.position))
@@ -66,18 +66,38 @@ class Verification:
         return sum(difference.differing_bytes for difference in self.differences)
 
 
-def probe_inputs(graph: Int8Graph, seed: int = 0, random: int = 2) -> dict[str, Int8]:
-    """Images that go to the edges: all -128, all 127, all zero point, then `random` uniform ones: name to (N, ...)."""
+def probe_inputs(graph: Int8Graph, seed: int = 0, random: int = 2) -> dict[str, NDArray[Any]]:
+    """Images that go to the edges: all -128, all 127, all zero point, then `random` uniform ones: name to (N, ...).
+
+    A float32 input gets values from far below to far above what its QUANTIZE can tell apart.
+    """
     rng = np.random.default_rng(seed)
-    inputs = {}
+    inputs: dict[str, NDArray[Any]] = {}
     for name in graph.structure.inputs:
-        shape = graph.structure.shapes[name][1:]
+        shape = reference.image_shape(graph.structure.shapes[name])
+        if name in graph.structure.floats:
+            inputs[name] = _probe_floats(graph, name, shape, rng, random)
+            continue
         flat = [np.full(shape, code, np.int8) for code in (-128, 127, graph.quantization[name].zero_point)]
         inputs[name] = np.stack([*flat, *rng.integers(-128, 128, (random, *shape), dtype=np.int8)])
     return inputs
 
 
-def compare_tensors(graph: Int8Graph, expected: Mapping[str, Int8], found: Mapping[str, Int8]) -> list[Difference]:
+def _probe_floats(
+    graph: Int8Graph, name: str, shape: Shape, rng: np.random.Generator, random: int
+) -> NDArray[np.float32]:
+    readers = [graph.quantization[op.output] for op in graph.structure.operators if name in op.inputs]
+    scale, zero = (readers[0].scale, readers[0].zero_point) if readers else (1.0, 0)
+    steps = [np.full(shape, code - zero) for code in (-300.0, 300.0, 0.0)]
+    # among the random ones some exactly between two codes
+    halves = [np.round(2.0 * rng.uniform(-140.0, 140.0, shape)) / 2.0 for _ in range(random // 2)]
+    steps += [*halves, *(rng.uniform(-140.0, 140.0, shape) - zero for _ in range(random - len(halves)))]
+    return np.stack([step * scale for step in steps]).astype(np.float32)
+
+
+def compare_tensors(
+    graph: Int8Graph, expected: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]]
+) -> list[Difference]:
     """Differences of the tensors in `found` (N, ...) from `expected`, in execution order."""
     writers = {name: name for name in graph.structure.inputs}
     writers |= {operator.output: operator.name for operator in graph.structure.operators}
@@ -97,15 +117,15 @@ def compare_tensors(graph: Int8Graph, expected: Mapping[str, Int8], found: Mappi
                     bytes=theirs.size,
                     image=image,
                     position=tuple(position),
-                    expected=int(expected[tensor][tuple(places[0])]),
-                    found=int(theirs[tuple(places[0])]),
+                    expected=expected[tensor][tuple(places[0])].item(),
+                    found=theirs[tuple(places[0])].item(),
                 )
             )
     return differences
 
 
 def compare_with_tflm(
-    graph: Int8Graph, tflite: bytes, inputs: Mapping[str, Int8] | None = None, *, arena: bool = True
+    graph: Int8Graph, tflite: bytes, inputs: Mapping[str, NDArray[Any]] | None = None, *, arena: bool = True
 ) -> Verification:
     """Runs the file in TFLite Micro's host interpreter and compares every activation with the reference.
 
@@ -121,7 +141,7 @@ def compare_with_tflm(
 
 
 def compare_with_litert(
-    graph: Int8Graph, tflite: bytes, inputs: Mapping[str, Int8] | None = None
+    graph: Int8Graph, tflite: bytes, inputs: Mapping[str, NDArray[Any]] | None = None
 ) -> Verification | None:
     """The same with LiteRT's reference kernels, a second witness; None where LiteRT is not installed."""
     version = interpreters.litert_version()
@@ -133,7 +153,9 @@ def compare_with_litert(
     return _verification(graph, f"LiteRT {version} reference kernels", expected, found, None)
 
 
-def verify(graph: Int8Graph, tflite: bytes | None = None, inputs: Mapping[str, Int8] | None = None) -> Verification:
+def verify(
+    graph: Int8Graph, tflite: bytes | None = None, inputs: Mapping[str, NDArray[Any]] | None = None
+) -> Verification:
     """`compare_with_tflm`, where any difference raises MismatchError naming the first differing layer.
 
     `tflite` is the file to run, default what `write_tflite` gives for the graph.
@@ -150,8 +172,8 @@ def verify(graph: Int8Graph, tflite: bytes | None = None, inputs: Mapping[str, I
 def _verification(
     graph: Int8Graph,
     interpreter: str,
-    expected: Mapping[str, Int8],
-    found: Mapping[str, Int8],
+    expected: Mapping[str, NDArray[Any]],
+    found: Mapping[str, NDArray[Any]],
     arena: TflmArena | None,
 ) -> Verification:
     return Verification(

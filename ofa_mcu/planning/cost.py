@@ -20,7 +20,7 @@ from ofa_mcu.planning.core_model import CoreModel, core_model, core_of
 from ofa_mcu.planning.features import layer_features
 from ofa_mcu.planning.layout import layer_bytes
 from ofa_mcu.profiles.profile import BoardProfile
-from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, Operator, ShapeGraph
+from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, Mean, Operator, ShapeGraph
 
 __all__ = [
     "DEFAULT_STACK_BYTES",
@@ -196,9 +196,16 @@ def _priced_layers(figures: CoreModel) -> dict[tuple[Hashable, ...], _Price]:
 def _shape_of(structure: ShapeGraph, operator: Operator) -> tuple[Hashable, ...]:
     """Everything the price of a layer depends on."""
     shapes = structure.shapes
-    key: tuple[Hashable, ...] = (type(operator).__name__, shapes[operator.inputs[0]], shapes[operator.output])
+    key: tuple[Hashable, ...] = (
+        type(operator).__name__,
+        *[shapes[name] for name in operator.inputs],
+        shapes[operator.output],
+        structure.constants.intersection(operator.inputs),
+    )
     if isinstance(operator, Conv2D | DepthwiseConv2D):
-        return (*key, operator.kernel, operator.stride, operator.padding)
+        return (*key, operator.kernel, operator.stride, operator.padding, operator.dilation)
+    if isinstance(operator, Mean):
+        return (*key, operator.axes)
     return key
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ofa_mcu.planning.layout import CHANNEL_BLOCK, kernel_of
+from ofa_mcu.planning.layout import CHANNEL_BLOCK, layer_kernel
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, Operator, ShapeGraph
 
 __all__ = ["FEATURES", "layer_features"]
@@ -106,7 +106,7 @@ def _matrix_product(pixels: int, taps: int, channels: int) -> tuple[float, ...]:
 
 def layer_features(structure: ShapeGraph, operator: Operator) -> tuple[str, tuple[float, ...]]:
     """The layer's kernel and its numbers, as many as `FEATURES` names; OfaMcuError where no kernel runs the layer."""
-    kernel = kernel_of(operator)
+    kernel = layer_kernel(structure, operator)
     source = structure.shapes[operator.inputs[0]]
     target = structure.shapes[operator.output]
     if kernel == "ofa_pointwise":

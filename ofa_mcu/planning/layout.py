@@ -16,7 +16,7 @@ from ofa_mcu.space.shapes import (
     ShapeGraph,
 )
 
-__all__ = ["CHANNEL_BLOCK", "DESCRIPTOR_BYTES", "kernel_of", "layer_bytes", "weight_bytes"]
+__all__ = ["CHANNEL_BLOCK", "DESCRIPTOR_BYTES", "kernel_of", "layer_bytes", "layer_kernel", "weight_bytes"]
 
 CHANNEL_BLOCK = 4
 """Output channels whose weights lie side by side; the last block is filled with zeros."""
@@ -34,6 +34,7 @@ DESCRIPTOR_BYTES = {
 
 def kernel_of(operator: Operator) -> str:
     """Name of the C function that runs the operator; OfaMcuError where there is none."""
+    _require_plain_options(operator)
     match operator:
         case Conv2D(kernel=(1, 1), stride=(1, 1), padding=padding) if padding == Padding():
             return "ofa_pointwise"
@@ -53,12 +54,41 @@ def kernel_of(operator: Operator) -> str:
     )
 
 
+def _require_plain_options(operator: Operator) -> None:
+    what = ""
+    if isinstance(operator, Conv2D | DepthwiseConv2D) and operator.dilation != (1, 1):
+        what = f"dilation {operator.dilation}"
+    elif isinstance(operator, DepthwiseConv2D) and operator.depth_multiplier != 1:
+        what = f"depth multiplier {operator.depth_multiplier}"
+    elif isinstance(operator, Mean) and operator.axes != (1, 2):
+        what = f"a mean over axes {operator.axes}"
+    if what:
+        raise OfaMcuError(
+            f"layer '{operator.name}' has {what}, for which there is no C kernel: export a model without it"
+        )
+
+
+def layer_kernel(structure: ShapeGraph, operator: Operator) -> str:
+    """`kernel_of` a layer in its network; OfaMcuError, too, where the kernel cannot run it with its tensors."""
+    kernel = kernel_of(operator)
+    what = ""
+    if not structure.constants.isdisjoint(operator.inputs):
+        what = "reads a constant tensor"
+    elif isinstance(operator, Add) and len({structure.shapes[name] for name in operator.inputs}) > 1:
+        what = "adds tensors of different shapes"
+    elif isinstance(operator, FullyConnected) and structure.rows_of(operator) != 1:
+        what = f"multiplies {structure.rows_of(operator)} rows"
+    if what:
+        raise OfaMcuError(f"layer '{operator.name}' {what}, for which there is no C kernel: export a model without it")
+    return kernel
+
+
 def layer_bytes(structure: ShapeGraph, operator: Operator) -> int:
     """Bytes of constant data of one layer: packed weights, bias, multipliers, shifts, and the descriptor.
 
     Every array starts at a multiple of 4 and takes a multiple of 4 bytes, so sums hold for the linked image, too.
     """
-    total = DESCRIPTOR_BYTES[kernel_of(operator)]
+    total = DESCRIPTOR_BYTES[layer_kernel(structure, operator)]
     shape = structure.weight_shape(operator)
     if shape is None:
         return total

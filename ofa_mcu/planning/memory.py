@@ -96,7 +96,8 @@ def _sharings(graph: ShapeGraph) -> Iterator[dict[str, str]]:
     options: list[list[tuple[str, str]]] = []
     for index, op in enumerate(graph.operators):
         if isinstance(op, Add):
-            dying = [name for name in dict.fromkeys(op.inputs) if last[name] == index]
+            whole = [name for name in dict.fromkeys(op.inputs) if graph.shapes[name] == graph.shapes[op.output]]
+            dying = [name for name in whole if last[name] == index and name not in graph.constants]
             if dying:
                 options.append([(op.output, name) for name in dying])
     if not options:

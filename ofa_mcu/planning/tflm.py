@@ -24,7 +24,8 @@ def tflm_head_bytes(graph: ShapeGraph) -> int:
     for i, op in enumerate(graph.operators):
         if isinstance(op, Mean):
             # an int32 for every output, a position in the input, the axes
-            sums, position, axes = 4 * graph.bytes_of(op.output), 4 * 4, 2 * 4
+            sums = 4 * graph.bytes_of(op.output)
+            position, axes = 4 * len(graph.shapes[op.inputs[0]]), 4 * len(op.axes)
             wanted += [(size, i, i) for size in (sums, position, axes)]
     sizes = [-(-size // _ALIGNMENT) * _ALIGNMENT for size, _, _ in wanted]
     order = sorted(range(len(wanted)), key=lambda i: (-sizes[i], -i))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.graph.constants import (
     AddConstants,
     ChannelRequantization,
@@ -24,7 +25,7 @@ from ofa_mcu.graph.constants import (
     operator_constants,
 )
 from ofa_mcu.graph.ir import Int8Graph
-from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected, Operator
+from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Operator
 from ofa_mcu.training.calibrate import one_thread_each
 
 __all__ = ["Int8Network", "int8_accuracy"]
@@ -76,6 +77,28 @@ class _Requantizer:
         return ((high + torch.where(self._right > 0, high >> 63, 0) + half) >> self._right).double()
 
 
+def _require_known(graph: Int8Graph, operator: Operator) -> None:
+    """Raises OfaMcuError unless the fast path computes the operator."""
+    structure = graph.structure
+    shapes = [structure.shapes[name] for name in (*operator.inputs, operator.output)]
+    match operator:
+        case Conv2D(dilation=(1, 1)) | DepthwiseConv2D(dilation=(1, 1), depth_multiplier=1):
+            known = True
+        case FullyConnected():
+            known = structure.rows_of(operator) == 1 and len(shapes[-1]) == 2 and len(shapes[0]) in (2, 4)
+        case Add():
+            known = len(set(shapes)) == 1 and len(shapes[0]) in (2, 4)
+        case Mean(axes=(1, 2), keep_dims=False):
+            known = True
+        case _:
+            known = False
+    if not known or not structure.constants.isdisjoint(operator.inputs):
+        raise OfaMcuError(
+            f"layer '{operator.name}' of type {type(operator).__name__} is outside what the fast int8 evaluation "
+            "computes: run the graph with the reference instead"
+        )
+
+
 def _scaler(scaling: Scaling, spatial: bool, bound: int) -> _Requantizer:
     return _Requantizer(scaling.multiplier, scaling.shift, spatial, bound)
 
@@ -102,7 +125,8 @@ class _Layer:
 
     def __init__(self, graph: Int8Graph, operator: Operator) -> None:
         self.operator = operator
-        self.constants: OperatorConstants = operator_constants(graph, operator)
+        _require_known(graph, operator)
+        self.constants: OperatorConstants | None = operator_constants(graph, operator)
         match self.constants:
             case ChannelRequantization() as constants:
                 self._prepare(graph, operator, constants)
@@ -139,6 +163,8 @@ class _Layer:
             case MeanConstants() as c:
                 out = self.mean(sources[0].double().sum((2, 3)))
                 low, high = -128 - c.output_zero_point, 127 - c.output_zero_point
+            case _:
+                raise AssertionError(f"{type(self.constants).__name__} got past the check of known operators")
         return out.clamp_(low, high).float()
 
     def _accumulate(self, x: Tensor) -> Tensor:

@@ -8,105 +8,86 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
 from math import prod
+
+from ofa_mcu.space.operators import (
+    Activation,
+    Add,
+    AveragePool2D,
+    Binary,
+    Concatenation,
+    Conv2D,
+    DepthwiseConv2D,
+    Dequantize,
+    FullyConnected,
+    HardSwish,
+    Logistic,
+    MaxPool2D,
+    Mean,
+    Mul,
+    Operator,
+    Pad,
+    Padding,
+    Pool2D,
+    Quantize,
+    Relu,
+    Relu6,
+    Reshape,
+    ResizeNearestNeighbor,
+    Softmax,
+    Squeeze,
+    StridedSlice,
+    Sub,
+    Transpose,
+    same_padding,
+    window_extent,
+)
 
 __all__ = [
     "Activation",
     "Add",
+    "AveragePool2D",
+    "Binary",
+    "Concatenation",
     "Conv2D",
     "DepthwiseConv2D",
+    "Dequantize",
     "FullyConnected",
+    "HardSwish",
+    "Logistic",
+    "MaxPool2D",
     "Mean",
+    "Mul",
     "Operator",
+    "Pad",
     "Padding",
+    "Pool2D",
+    "Quantize",
+    "Relu",
+    "Relu6",
+    "Reshape",
+    "ResizeNearestNeighbor",
     "Shape",
     "ShapeGraph",
+    "Softmax",
+    "Squeeze",
+    "StridedSlice",
+    "Sub",
+    "Transpose",
     "same_padding",
+    "window_extent",
 ]
 
 Shape = tuple[int, ...]
-
-
-class Activation(Enum):
-    """Fused activation of an operator."""
-
-    NONE = "none"
-    RELU = "relu"
-    RELU6 = "relu6"
-
-
-@dataclass(frozen=True)
-class Padding:
-    """Rows and columns of zero points around the input of a convolution."""
-
-    top: int = 0
-    bottom: int = 0
-    left: int = 0
-    right: int = 0
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """(before, after) of TensorFlow's SAME padding along one axis; the odd element goes after."""
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operator:
-    """One step of a network: reads the tensors named in `inputs`, writes the tensor named `output`."""
-
-    name: str
-    inputs: tuple[str, ...]
-    output: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Conv2D(Operator):
-    """2-D convolution; weights OHWI. `kernel` and `stride` are (height, width)."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int] = (1, 1)
-    padding: Padding = Padding()
-    activation: Activation = Activation.NONE
-
-
-@dataclass(frozen=True, kw_only=True)
-class DepthwiseConv2D(Operator):
-    """Depthwise convolution with depth multiplier 1; weights 1HWC."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int] = (1, 1)
-    padding: Padding = Padding()
-    activation: Activation = Activation.NONE
-
-
-@dataclass(frozen=True, kw_only=True)
-class FullyConnected(Operator):
-    """Matrix product with a flat input; weights OI."""
-
-    activation: Activation = Activation.NONE
-
-
-@dataclass(frozen=True, kw_only=True)
-class Add(Operator):
-    """Element-wise sum of two tensors of equal shape."""
-
-    activation: Activation = Activation.NONE
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mean(Operator):
-    """Mean over height and width: (1, H, W, C) -> (1, C)."""
 
 
 @dataclass(frozen=True)
 class ShapeGraph:
     """A network's operators in execution order and the shape of every activation tensor.
 
-    `shapes` maps tensor name to shape with batch 1: (1, H, W, C) or (1, C). Every activation is int8, so a
-    tensor takes as many bytes as it has elements.
+    `shapes` maps tensor name to shape with batch 1: mostly (1, H, W, C) or (1, C). Tensors are int8 but for those
+    named in `floats`, float32 at the border of the network; those named in `constants` are written by nobody.
     """
 
     name: str
@@ -114,10 +95,16 @@ class ShapeGraph:
     operators: tuple[Operator, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    floats: frozenset[str] = frozenset()
+    constants: frozenset[str] = frozenset()
 
     def bytes_of(self, tensor: str) -> int:
-        """Bytes of the int8 tensor."""
-        return prod(self.shapes[tensor])
+        """Bytes of the tensor."""
+        return prod(self.shapes[tensor]) * (4 if tensor in self.floats else 1)
+
+    def rows_of(self, operator: FullyConnected) -> int:
+        """How many input rows the layer multiplies with its weights."""
+        return prod(self.shapes[operator.output][:-1])
 
     def macs_of(self, operator: Operator) -> int:
         """Multiply-accumulates of one inference of the operator; padding counts, additions do not."""
@@ -129,7 +116,7 @@ class ShapeGraph:
             case DepthwiseConv2D():
                 return prod(out) * operator.kernel[0] * operator.kernel[1]
             case FullyConnected():
-                return prod(out) * prod(self.shapes[operator.inputs[0]])
+                return out[-1] * prod(self.shapes[operator.inputs[0]])
             case _:
                 return 0
 
@@ -148,7 +135,7 @@ class ShapeGraph:
             case DepthwiseConv2D():
                 return (1, *operator.kernel, out)
             case FullyConnected():
-                return (out, prod(self.shapes[operator.inputs[0]]))
+                return (out, prod(self.shapes[operator.inputs[0]]) // self.rows_of(operator))
             case _:
                 return None
 

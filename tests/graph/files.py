@@ -21,6 +21,8 @@ def assert_equal(first: Int8Graph, second: Int8Graph) -> None:
     """Every field of the two graphs is equal."""
     assert first.structure == second.structure
     assert first.quantization == second.quantization
+    assert first.constants.keys() == second.constants.keys()
+    assert all(np.array_equal(codes, second.constants[name]) for name, codes in first.constants.items())
     assert first.parameters.keys() == second.parameters.keys()
     for name, ours in first.parameters.items():
         for field in ("weights", "bias", "weight_scales"):
