@@ -2,12 +2,13 @@
 
     python benchmarks/end_to_end.py [--boards a,b] [--images 200]
 
-Prints a table and writes benchmarks/results/end_to_end.json. Searches keep their runs in a temporary folder.
+Prints a table and updates the rows of benchmarks/results/end_to_end.json. Runs go into a temporary folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,13 @@ def row(board: str, images: int, folder: Path) -> dict[str, Any]:
     }
 
 
+def merged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The stored rows with those measured now in their place, by board."""
+    stored = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
+    by_board = {r["board"]: r for r in (*stored, *rows)}
+    return [by_board[board] for board in sorted(by_board)]
+
+
 def main() -> None:
     """Print and store the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -67,7 +75,7 @@ def main() -> None:
                 f"instructions {r['instructions_promised']}/{r['instructions']} differing {r['differing_bytes']}",
                 flush=True,
             )
-    write_json(RESULTS, {"rows": rows})
+    write_json(RESULTS, {"rows": merged(rows)})
 
 
 if __name__ == "__main__":

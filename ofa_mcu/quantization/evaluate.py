@@ -83,13 +83,10 @@ class Evaluator:
         return int8_accuracy(graph, self.codes(part, resolution), self._part(part).labels)
 
     def specialise_and_score(self, subnets: Sequence[Subnet], part: str) -> list[tuple[Specialised, float]]:
-        """Each subnet specialised, with its int8 accuracy on a part of the data; several subnets at a time."""
-        for resolution in {subnet.resolution for subnet in subnets}:
-            self.codes(part, resolution)  # before the threads need it, once
+        """Each subnet specialised, with its int8 accuracy on a part of the data.
 
-        def work(subnet: Subnet) -> tuple[Specialised, float]:
-            special = self.specialise(subnet)
-            return special, self.int8_accuracy(special.graph, part)
-
+        Subnets are specialised side by side; then every core works on the images of one after the other.
+        """
         with one_thread_each() as workers, ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(work, subnets))
+            special = list(pool.map(self.specialise, subnets))
+        return [(one, self.int8_accuracy(one.graph, part)) for one in special]

@@ -11,7 +11,7 @@ from ofa_mcu.search.candidates import Candidate
 __all__ = ["Measured", "Objective", "choose", "next_to_measure", "shortlist"]
 
 TIE = 0.002  # accuracies closer than this (0.2 point) count as equal
-SHORTLIST = 4
+SHORTLIST = 3
 _AT_ONCE = 2
 _MOST = 12  # subnets measured for an objective other than accuracy
 
