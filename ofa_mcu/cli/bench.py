@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ofa_mcu import schemas
 from ofa_mcu.cli.common import JSON, DataDir, Run, counting, emit, failing_as_json, say
-
-SCHEMA = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +25,7 @@ def bench(
     as_json: JSON = False,
 ) -> None:
     """Run test images on a device: every output byte compared, instructions or time, accuracy, stack."""
-    with failing_as_json(as_json, SCHEMA):
+    with failing_as_json(as_json, schemas.BENCH):
         from ofa_mcu.devices.trial import try_run
         from ofa_mcu.errors import UsageError
         from ofa_mcu.profiles import load_profile

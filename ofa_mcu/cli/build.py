@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ofa_mcu import schemas
 from ofa_mcu.cli.common import JSON, Run, emit, failing_as_json, say
-
-SCHEMA = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +21,7 @@ def build(
     as_json: JSON = False,
 ) -> None:
     """Write a run's PlatformIO project, build it for the board's emulated twin, and compare promise and image."""
-    with failing_as_json(as_json, SCHEMA):
+    with failing_as_json(as_json, schemas.BUILD):
         from ofa_mcu.devices.firmware import build_run
         from ofa_mcu.profiles import load_profile
         from ofa_mcu.runs import find_run

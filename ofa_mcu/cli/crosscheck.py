@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ofa_mcu import schemas
 from ofa_mcu.cli.common import JSON, DataDir, Run, emit, failing_as_json, say, status
-
-SCHEMA = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +27,7 @@ def crosscheck(
 
     Exit code 5: they answer alike on less than 95 % of the images, or their accuracies differ by more than 1 point.
     """
-    with failing_as_json(as_json, SCHEMA):
+    with failing_as_json(as_json, schemas.CROSSCHECK):
         from ofa_mcu.runs import find_run
         from ofa_mcu.search.crosscheck import crosscheck_run
 

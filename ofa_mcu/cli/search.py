@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ofa_mcu import schemas
 from ofa_mcu.cli.common import JSON, DataDir, emit, failing_as_json, quantity, say, status
 
-SCHEMA = 1
 _ROWS = 12
 
 
@@ -46,7 +46,7 @@ def search(
 
     The pick is the most accurate that fits; among those within 0.2 point, the one with the fewest instructions.
     """
-    with failing_as_json(as_json, SCHEMA):
+    with failing_as_json(as_json, schemas.SEARCH):
         from ofa_mcu.profiles import load_profile
         from ofa_mcu.search.budget import budget_for
         from ofa_mcu.search.recommend import Request, recommend

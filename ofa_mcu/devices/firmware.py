@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ofa_mcu import schemas
 from ofa_mcu.codegen import emit_c
 from ofa_mcu.devices.build import Build, build_project
 from ofa_mcu.devices.elf import Image, read_image
@@ -19,9 +20,8 @@ from ofa_mcu.planning.memory import plan_memory
 from ofa_mcu.profiles import BoardProfile
 from ofa_mcu.runs import Run
 
-__all__ = ["SCHEMA", "FirmwareBuild", "build_run", "project_of", "run_graph"]
+__all__ = ["FirmwareBuild", "build_run", "project_of", "run_graph"]
 
-SCHEMA = 1
 FLASH_SHARE, FLASH_BYTES = 0.02, 512
 """How far the linked flash may be from the promise: the larger of this share and these bytes."""
 
@@ -52,7 +52,7 @@ class FirmwareBuild:
     def to_json(self) -> dict[str, Any]:
         """What `build --json` prints."""
         return {
-            "schema": SCHEMA,
+            "schema": schemas.BUILD,
             "project": str(self.project.folder),
             "elf": str(self.build.elf),
             "board": self.project.board,

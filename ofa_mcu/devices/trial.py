@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa_mcu import schemas
 from ofa_mcu.devices.bench import Measurement, measure
 from ofa_mcu.devices.emulator import RunningEmulator
 from ofa_mcu.devices.firmware import build_run, run_graph
@@ -23,9 +24,8 @@ from ofa_mcu.runs import Run
 from ofa_mcu.tasks.registry import task_named
 from ofa_mcu.tasks.resample import resample, to_codes
 
-__all__ = ["SCHEMA", "Trial", "try_run"]
+__all__ = ["Trial", "try_run"]
 
-SCHEMA = 1
 _REFERENCE_BATCH = 50
 
 
@@ -56,7 +56,7 @@ class Trial:
         m = self.measurement
         counts, cycles = m.instructions, m.cycles
         return {
-            "schema": SCHEMA,
+            "schema": schemas.BENCH,
             "board": self.board,
             "transport": m.transport,
             "runs": m.images,

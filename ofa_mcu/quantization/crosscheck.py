@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ofa_mcu import schemas
 from ofa_mcu.errors import MismatchError, OfaMcuError
 from ofa_mcu.graph.flatbuffer import FlatTable
 from ofa_mcu.graph.interpreters import litert_tensors, tflm_arena
@@ -37,7 +38,6 @@ from ofa_mcu.tasks.resample import INPUT_SCALE, INPUT_ZERO_POINT
 __all__ = [
     "ACCURACY_BAND",
     "LEAST_AGREEMENT",
-    "SCHEMA",
     "CrossCheck",
     "FileResult",
     "Port",
@@ -45,7 +45,6 @@ __all__ = [
     "operator_list",
 ]
 
-SCHEMA = 1
 LEAST_AGREEMENT = 0.95  # share of images on which both files must answer the same
 ACCURACY_BAND = 0.01  # largest difference of their accuracies
 _BATCH = 500
@@ -175,7 +174,7 @@ class CrossCheck:
     def to_json(self) -> dict[str, Any]:
         """What `crosscheck --json` prints."""
         return {
-            "schema": SCHEMA,
+            "schema": schemas.CROSSCHECK,
             "subnet": self.subnet,
             "images": self.images,
             "accuracy_fp32": round(self.accuracy_fp32, 5),

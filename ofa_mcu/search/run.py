@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ofa_mcu import __version__
+from ofa_mcu import __version__, schemas
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.graph.verify import probe_inputs, verify
 from ofa_mcu.planning.memory import plan_memory
@@ -29,9 +29,8 @@ from ofa_mcu.space.subnet import Subnet
 if TYPE_CHECKING:
     from ofa_mcu.quantization.evaluate import Evaluator, Specialised
 
-__all__ = ["SCHEMA", "SearchOptions", "SearchResult", "search", "write_run"]
+__all__ = ["SearchOptions", "SearchResult", "search", "write_run"]
 
-SCHEMA = 1
 _VERIFIED_IMAGES = 4
 
 
@@ -101,7 +100,7 @@ def search(
     plan = plan_memory(shape_graph(space, pick.subnet))
     by_measure = {m.candidate.subnet: m.accuracy for m in measured}
     body = {
-        "schema": SCHEMA,
+        "schema": schemas.SEARCH,
         "board": profile.id,
         "framework": profile.platformio.framework if profile.platformio else None,
         "twin": profile.emulator is not None,

@@ -1,0 +1,10 @@
+"""Version of each verb's JSON object: one number for its results and its errors alike (docs/json.md)."""
+
+from __future__ import annotations
+
+__all__ = ["BENCH", "BUILD", "CROSSCHECK", "SEARCH"]
+
+SEARCH = 1
+BUILD = 1
+BENCH = 1
+CROSSCHECK = 1
