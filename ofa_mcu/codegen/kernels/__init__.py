@@ -1,0 +1,1 @@
+"""The writers of the kernels: from a placed layer to its C."""

@@ -1,0 +1,1 @@
+"""The kernels there are, as the planner sees them."""
