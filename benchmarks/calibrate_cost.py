@@ -1,11 +1,12 @@
 """Measures what the planner's cost model needs to know of each core: writes ofa_mcu/planning/data/<core>.json.
 
-Instructions: random layers, generated as C and counted one by one in QEMU; the weights of each kernel's loops are
-fitted on two thirds of them (non-negative, least relative error) and held against the rest. Sizes: linked firmware of
-small models, each kernel alone and together, and of networks of the fashion-mnist space. What an inference takes
-besides its layers: from the counts those networks report over the serial line. Prints the errors; asserts nothing.
+Instructions: random layers, generated as C in every way there is and counted one by one in QEMU; the weights of each
+kernel's numbers are fitted on two thirds of them (non-negative, least relative error) and held against the rest. Sizes:
+of the functions that those layers and their kernels were compiled to. What an inference takes besides its layers: from
+the counts that networks report over the serial line, with their linked sizes as a check. Prints the errors; asserts
+nothing.
 
-Same toolchain, same figures. Run from the root of a checkout (a minute per core):
+Same toolchain, same figures. Run from the root of a checkout (some minutes per core):
 
     python -m benchmarks.calibrate_cost [--cores cortex-m7 ...]
 """
@@ -16,65 +17,117 @@ import argparse
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from benchmarks.cost_probes import probe_graph
+from benchmarks.cost_probes import PROBE_KINDS, probe_graph
+from ofa_mcu.codegen.layers import make_layers
 from ofa_mcu.devices.build import build_project
 from ofa_mcu.devices.elf import Image, read_image
 from ofa_mcu.devices.project import write_project
 from ofa_mcu.files import write_json
-from ofa_mcu.planning.core_model import DATA
-from ofa_mcu.planning.features import FEATURES, layer_features
-from ofa_mcu.planning.layout import kernel_of, weight_bytes
+from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.planning.core_model import DATA, core_model
+from ofa_mcu.planning.cost import estimate
+from ofa_mcu.planning.facts import analyse
+from ofa_mcu.planning.kernels import KERNELS
+from ofa_mcu.planning.kernels.base import Code, Way
+from ofa_mcu.planning.memory import lifetimes, place
+from ofa_mcu.planning.plan import Plan, PricedWay, make_plan
 from ofa_mcu.profiles import BoardProfile, all_profiles
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
-from ofa_mcu.space.shapes import (
-    Add,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    Mean,
-    Operator,
-    Padding,
-    Shape,
-    ShapeGraph,
-)
-from tests.codegen.emulation import Emulator
+from ofa_mcu.space.shapes import Operator, ShapeGraph
+from tests.codegen.emulation import FLAVOURS, Emulator
+from tests.codegen.models import random_weights, side_by_side, ways_of
 from tests.kernels.toolchain import ARM_CORES
-from tests.planning.networks import link, model_files, quantized, roomy_board, run_once
+from tests.planning.networks import link, quantized, roomy_board, run_once
 
 FLAGS = ("-O2", "-std=gnu11", "-ffunction-sections", "-fdata-sections")
-PROBE_GRAPHS = 44
-SIZE_INPUT: Shape = (1, 6, 6, 8)
-SHORTEST = 300
+GRAPHS_PER_KIND = 8
+WAYS_PER_GRAPH = 4
+SHORTEST = 400
 """Instructions; in shorter layers the address of a buffer, an instruction longer or shorter, shows."""
-SHARED = ("ofa_fully_connected ofa_pointwise", "ofa_conv2d ofa_depthwise")
-"""Kernels with code in common."""
 
 
-Rows = dict[str, list[tuple[tuple[float, ...], int]]]
+@dataclass
+class Samples:
+    """What was measured: by kernel the numbers and instructions of layers and the bytes of their own functions;
+    generated functions' terms and bytes; library functions' kinds and bytes, by model."""
+
+    layers: dict[str, list[tuple[tuple[float, ...], int]]] = field(default_factory=lambda: defaultdict(list))
+    own: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    generated: list[tuple[tuple[Code, ...], int]] = field(default_factory=list)
+    library: list[tuple[frozenset[str], int]] = field(default_factory=list)
 
 
-def measure_layers(core: str, folder: Path) -> Rows:
-    """By kernel: the numbers of each probe layer and the instructions it took."""
+def symbols(elf: Path) -> dict[str, int]:
+    """Bytes of every function of a linked program."""
+    done = subprocess.run(["arm-none-eabi-nm", "-S", str(elf)], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return {row[3]: -(-int(row[1], 16) // 4) * 4 for row in rows if len(row) == 4 and row[2] in "tTW"}
+
+
+def free_plan(graph: Int8Graph, ways: Sequence[Way]) -> Plan:
+    """A plan of these ways with every buffer in a place of its own, or overlapping where that would not fit."""
+    memory = side_by_side(graph.structure, ways)
+    if memory.arena_bytes > 90_000:
+        memory = place(lifetimes(graph.structure), ways)
+    return Plan(graph.structure, tuple(PricedWay(way, 0.0) for way in ways), memory, "probe")
+
+
+def measure(core: str, folder: Path) -> Samples:
+    """Every way of random layers of every kind."""
     rng = np.random.default_rng(0)
     emulator = Emulator(core, folder)
-    rows: Rows = {kernel: [] for kernel in FEATURES}
-    for _ in range(PROBE_GRAPHS):
-        graph = quantized(probe_graph(rng), rng)
-        size = graph.structure.bytes_of("input")
-        seen = emulator.run(graph, rng.integers(-128, 128, (1, size)).astype(np.int8))[0]
-        for operator, observation in zip(graph.structure.operators, seen, strict=True):
-            kernel, counts = layer_features(graph.structure, operator)
-            if observation.instructions >= SHORTEST:
-                rows[kernel].append((counts, observation.instructions))
-    return rows
+    samples = Samples()
+    for kind in (*PROBE_KINDS, "others"):
+        for _ in range(GRAPHS_PER_KIND):
+            graph = probe_graph(rng, kind)
+            facts = analyse(graph)
+            options = ways_of(graph, facts, FLAVOURS[core])
+            rounds = min(WAYS_PER_GRAPH, max(map(len, options)))
+            shift = rng.integers(0, 1000, len(options))
+            for turn in range(rounds):
+                ways = [each[(turn + int(s)) % len(each)] for each, s in zip(options, shift, strict=True)]
+                collect(samples, emulator, graph, free_plan(graph, ways), rng)
+    return samples
+
+
+AROUND = frozenset(
+    "main Reset_Handler fault leave put semihost now start_timer ofa_model_observe ofa_model_run ofa_model_input "
+    "ofa_model_output".split()
+)
+"""Functions of the program around the layers of a model."""
+
+
+def collect(
+    samples: Samples, emulator: Emulator, graph: Int8Graph, plan: Plan, rng: np.random.Generator
+) -> None:
+    """Runs one model and files what it took."""
+    size = graph.structure.bytes_of("input")
+    seen = emulator.run(graph, rng.integers(-128, 128, (1, size)).astype(np.int8), plan)[0]
+    sizes: dict[str, int] = defaultdict(int)
+    for name, count in symbols(emulator.program).items():
+        sizes[name.split(".")[0]] += count
+    generated: set[str] = set()
+    for layer, one, observation in zip(make_layers(graph, plan, analyse(graph)), plan.ways, seen, strict=True):
+        if observation.instructions >= SHORTEST:
+            samples.layers[one.way.kernel].append((one.way.counts, observation.instructions))
+        samples.own[one.way.kernel].append(sizes.get(layer.symbol, 0))
+        codes = tuple(code for code in one.way.code if code.key)
+        if codes:
+            samples.generated.append((codes, sum(sizes[name] for name in layer.code.functions)))
+        generated |= {layer.symbol, *layer.code.functions}
+    kinds = frozenset(code.kind for one in plan.ways for code in one.way.code if not code.key)
+    rest = sum(count for name, count in sizes.items() if name not in generated and name not in AROUND)
+    samples.library.append((kinds, rest))
 
 
 def fit(rows: Sequence[tuple[tuple[float, ...], int]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -82,51 +135,40 @@ def fit(rows: Sequence[tuple[tuple[float, ...], int]]) -> tuple[NDArray[np.float
     counts = np.array([row[0] for row in rows], float)
     relative = counts / np.array([[row[1]] for row in rows], float)
     held = np.arange(len(rows)) % 3 == 2
-    weights = np.round(nnls(relative[~held], np.ones((~held).sum()))[0], 3)
+    if held.sum() < 2 or (~held).sum() < 2:
+        held[:] = False
+    weights = np.round(nnls(relative[~held], np.ones((~held).sum()), maxiter=10_000)[0], 4)
     return weights, relative[held] @ weights - 1
 
 
-def size_layer(kernel: str, name: str, source: str) -> tuple[Operator, Shape]:
-    """A layer that the kernel runs, reading 6x6x8 codes, and its output's shape."""
-    at = {"name": name, "inputs": (source,), "output": name}
-    window = {"kernel": (3, 3), "padding": Padding(1, 1, 1, 1)}
-    match kernel:
-        case "ofa_pointwise":
-            return Conv2D(**at, kernel=(1, 1)), SIZE_INPUT
-        case "ofa_conv2d":
-            return Conv2D(**at, **window), SIZE_INPUT
-        case "ofa_depthwise":
-            return DepthwiseConv2D(**at, **window), SIZE_INPUT
-        case "ofa_add":
-            return Add(name=name, inputs=(source, source), output=name), SIZE_INPUT
-        case "ofa_mean":
-            return Mean(**at), (1, SIZE_INPUT[-1])
-        case "ofa_fully_connected":
-            return FullyConnected(**at), (1, 10)
-    raise ValueError(kernel)
-
-
-def size_model(*kernels: str) -> ShapeGraph:
-    """A model of one layer per name; those with maps as outputs follow one another."""
-    operators: list[Operator] = []
-    shapes: dict[str, Shape] = {"input": SIZE_INPUT}
-    source = "input"
-    for index, kernel in enumerate(kernels):
-        operator, shape = size_layer(kernel, f"layer{index}", source)
-        operators.append(operator)
-        shapes[operator.output] = shape
-        source = operator.output if len(shape) == 4 else source
-    return ShapeGraph("size", shapes, tuple(operators), ("input",), (operators[-1].output,))
-
-
-def size_models() -> list[ShapeGraph]:
-    """Each kernel alone, once and often, and those with code in common together."""
-    alone = [size_model(*[kernel] * count) for kernel in FEATURES for count in (1, 5)]
-    return [*alone, *(size_model(*names.split()) for names in SHARED)]
+def fit_code(samples: Samples, terms: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, float]]:
+    """Bytes per unit of every term of every kind of function."""
+    columns = [(kind, position) for kind, names in terms.items() for position in range(len(names))]
+    index = {column: number for number, column in enumerate(columns)}
+    rows: list[tuple[NDArray[np.float64], int]] = []
+    for codes, size in samples.generated:
+        row = np.zeros(len(columns))
+        for code in codes:
+            for position, count in enumerate(code.counts):
+                row[index[code.kind, position]] += count
+        rows.append((row, size))
+    for kinds, size in samples.library:
+        row = np.zeros(len(columns))
+        for kind in kinds:
+            row[index[kind, 0]] = 1
+        rows.append((row, size))
+    matrix = np.array([row for row, _ in rows])
+    sizes = np.array([size for _, size in rows], float)
+    weight = 1 / np.maximum(sizes, 200)
+    found = nnls(matrix * weight[:, None], sizes * weight, maxiter=100_000)[0]
+    result: dict[str, dict[str, float]] = {}
+    for (kind, position), value in zip(columns, found, strict=True):
+        result.setdefault(kind, {})[terms[kind][position]] = round(float(value), 2)
+    return result
 
 
 def networks() -> list[ShapeGraph]:
-    """The corners of the fashion-mnist space and two networks inside; the last two are not fitted."""
+    """The corners of the fashion-mnist space and two networks inside."""
     rng = np.random.default_rng(1)
     subnets = [FASHION_MNIST.smallest, FASHION_MNIST.largest, FASHION_MNIST.sample(rng), FASHION_MNIST.sample(rng)]
     return [shape_graph(FASHION_MNIST, subnet) for subnet in subnets]
@@ -134,9 +176,20 @@ def networks() -> list[ShapeGraph]:
 
 def link_nothing(folder: Path, profile: BoardProfile) -> Image:
     """The firmware with a model of 16 bytes that does nothing."""
-    files = model_files(quantized(size_model("ofa_add"), np.random.default_rng(0)))[0]
-    header = files["ofa_model.h"].splitlines()
-    header = [" ".join([*line.split()[:2], "16"]) if "_BYTES" in line else line for line in header]
+    header = """\
+#ifndef OFA_MODEL_H
+#define OFA_MODEL_H
+#include <stdint.h>
+#define OFA_MODEL_NAME "nothing"
+#define OFA_MODEL_CRC32 0u
+#define OFA_MODEL_INPUT_BYTES 16
+#define OFA_MODEL_OUTPUT_BYTES 16
+#define OFA_MODEL_ARENA_BYTES 16
+int8_t *ofa_model_input(void);
+const int8_t *ofa_model_output(void);
+void ofa_model_run(void);
+#endif
+"""
     source = """\
 #include "ofa_model.h"
 int8_t ofa_arena[OFA_MODEL_ARENA_BYTES] __attribute__((section(".ofa_arena"), aligned(16)));
@@ -144,23 +197,9 @@ int8_t *ofa_model_input(void) { return ofa_arena; }
 const int8_t *ofa_model_output(void) { return ofa_arena; }
 void ofa_model_run(void) { }
 """
-    texts = dict.fromkeys(files, "") | {"ofa_model.h": "\n".join([*header, ""]), "ofa_model.c": source}
+    texts = {"ofa_model.h": header, "ofa_model.c": source, "ofa_weights.h": "", "ofa_weights.c": ""}
     build = build_project(write_project(folder / "project", profile, texts), build_dir=folder / "build", jobs=1)
     return read_image(build.elf)
-
-
-def code_terms(structure: ShapeGraph) -> list[float]:
-    """How often a model has each term of the code size: kernels, common code, layers by kernel."""
-    kernels = [kernel_of(operator) for operator in structure.operators]
-    shared = [any(kernel in names.split() for kernel in kernels) for names in SHARED]
-    return [*(kernel in kernels for kernel in FEATURES), *shared, *(kernels.count(kernel) for kernel in FEATURES)]
-
-
-def solve_sizes(base: int, code: Iterable[tuple[ShapeGraph, int]]) -> NDArray[np.float64]:
-    """Bytes of each term from the code sizes of models, constants taken away."""
-    rows = [(code_terms(structure), size - base) for structure, size in code]
-    terms = np.array([row[0] for row in rows], float)
-    return np.asarray(nnls(terms, np.array([row[1] for row in rows], float))[0])
 
 
 def table(core: str, lines: Sequence[Sequence[str]]) -> None:
@@ -168,66 +207,66 @@ def table(core: str, lines: Sequence[Sequence[str]]) -> None:
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     print(f"\n{core}")
     for line in lines:
-        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), flush=True)
 
 
-def calibrate(core: str, folder: Path) -> dict[str, object]:
-    """Every figure of one core, JSON-ready; prints the errors."""
-    rng = np.random.default_rng(2)
-    profile = roomy_board(core)
+def calibrate(core: str, folder: Path) -> None:
+    """Measures one core and writes its figures; prints the errors."""
+    (folder / "probes").mkdir(parents=True)
+    samples = measure(core, folder / "probes")
+    kernels = {kernel.name: kernel for kernel in KERNELS if kernel.flavour in FLAVOURS[core].runs}
+    terms = {kind: names for kernel in kernels.values() for kind, names in kernel.code_terms.items()}
     weights: dict[str, dict[str, float]] = {}
     errors: dict[str, dict[str, float]] = {}
     lines = [("kernel", "layers", "held out", "largest error", "mean error")]
-    (folder / "probes").mkdir(parents=True)
-    for kernel, rows in measure_layers(core, folder / "probes").items():
+    for name, kernel in kernels.items():
+        rows = samples.layers[name]
+        if len(rows) < 3:
+            lines.append((name, str(len(rows)), "-", "too few", "-"))
+            continue
         found, error = fit(rows)
-        weights[kernel] = dict(zip(FEATURES[kernel], found.tolist(), strict=True))
-        largest, mean = float(abs(error).max()), float(abs(error).mean())
-        errors[kernel] = {"layers": len(error), "largest": round(largest, 5), "mean": round(mean, 5)}
-        lines.append((kernel, str(len(rows)), str(len(error)), f"{largest:.3%}", f"{mean:.3%}"))
+        weights[name] = dict(zip(kernel.features, found.tolist(), strict=True))
+        largest, mean = (float(abs(error).max()), float(abs(error).mean())) if len(error) else (0.0, 0.0)
+        errors[name] = {"layers": len(error), "largest": round(largest, 5), "mean": round(mean, 5)}
+        lines.append((name, str(len(rows)), str(len(error)), f"{largest:.3%}", f"{mean:.3%}"))
     table(core, lines)
-
+    profile = roomy_board(core)
     empty = link_nothing(folder, profile)
-    static = empty.sram_bytes - empty.sram[".stack"] - empty.sram[".ofa_arena"]
-    linked = [link(folder, profile, quantized(structure, rng)) for structure in size_models()]
-    sizes = [(one.graph.structure, one.image.flash_bytes - weight_bytes(one.graph.structure)) for one in linked]
-    counts: list[tuple[int, float]] = []
-    checked: list[tuple[ShapeGraph, int]] = []
-    for structure in networks():
-        one = link(folder, profile, quantized(structure, rng))
-        checked.append((structure, one.image.flash_bytes))
-        layers = [layer_features(structure, operator) for operator in structure.operators]
-        promised = sum(float(np.dot(list(weights[kernel].values()), values)) for kernel, values in layers)
-        counts.append((run_once(one, rng), promised))
-    fitted = [*sizes, *((structure, flash - weight_bytes(structure)) for structure, flash in checked[:2])]
-    terms = solve_sizes(empty.flash_bytes, fitted)
-    # Least relative error, so that the error of the largest network's layers does not count as overhead.
-    relative = np.array([[1 / seen, 1 - promised / seen] for seen, promised in counts[:2]])
-    inference = float(nnls(relative[:, :1], relative[:, 1])[0][0])
-    lines = [("network", "instructions", "error", "flash", "error")]
-    for (structure, flash), (seen, promised) in zip(checked, counts, strict=True):
-        size = empty.flash_bytes + float(np.dot(code_terms(structure), terms)) + weight_bytes(structure)
-        error = (promised + inference) / seen - 1
-        lines.append((structure.name, f"{seen:,}", f"{error:+.3%}", f"{flash:,}", f"{size - flash:+.0f} B"))
-    table(core, lines)
-
-    kernels, shared = len(FEATURES), len(SHARED)
-    code = np.round(terms, 1).tolist()
-    return {
+    figures: dict[str, object] = {
         "core": core,
+        "flavour": FLAVOURS[core].value,
         "compiler": compiler(),
         "flags": " ".join((*ARM_CORES[core][:2], *FLAGS)),
-        "static_bytes": static,
+        "static_bytes": empty.sram_bytes - empty.sram[".stack"] - empty.sram[".ofa_arena"],
         "base_flash_bytes": empty.flash_bytes,
-        "kernel_code_bytes": {name: round(size) for name, size in zip(FEATURES, code[:kernels], strict=True)},
-        "shared_code_bytes": {
-            name: round(size) for name, size in zip(SHARED, code[kernels : kernels + shared], strict=True)
-        },
-        "layer_code_bytes": dict(zip(FEATURES, code[kernels + shared :], strict=True)),
+        "code": fit_code(samples, terms),
+        "layer_code_bytes": {name: round(float(np.mean(sizes)), 1) for name, sizes in samples.own.items()},
         "instructions": weights,
-        "inference_instructions": round(inference, 1),
+        "inference_instructions": 0.0,
         "errors": errors,
     }
+    write_json(DATA / f"{core}.json", figures)
+    figures["inference_instructions"] = check_networks(core, folder, profile)
+    write_json(DATA / f"{core}.json", figures)
+
+
+def check_networks(core: str, folder: Path, profile: BoardProfile) -> float:
+    """Links and runs networks, prints how far off they are; the instructions an inference takes besides its layers."""
+    rng = np.random.default_rng(2)
+    core_model.cache_clear()
+    model = core_model(core)
+    over = []
+    lines = [("network", "instructions", "error", "flash", "error")]
+    for structure in networks():
+        one = link(folder, profile, quantized(structure, rng))
+        promise = estimate(make_plan(structure, model), profile)
+        seen, flash = run_once(one, rng), one.image.flash_bytes
+        over.append(seen - promise.instructions)
+        error = promise.instructions / seen - 1
+        lines.append((structure.name, f"{seen:,}", f"{error:+.3%}", f"{flash:,}", f"{promise.flash_bytes - flash:+} B"))
+    table(core, lines)
+    core_model.cache_clear()
+    return float(np.clip(over[0], 0, 200))
 
 
 def compiler() -> str:
@@ -244,7 +283,7 @@ def main() -> None:
     for core in parser.parse_args().cores:
         with tempfile.TemporaryDirectory() as name:
             os.environ["PLATFORMIO_CORE_DIR"] = str(Path(name) / "core")
-            write_json(DATA / f"{core}.json", calibrate(core, Path(name)))
+            calibrate(core, Path(name))
 
 
 if __name__ == "__main__":

@@ -1,82 +1,146 @@
-"""Random layers whose instructions are counted: shapes of the shipped space and beyond."""
+"""Random layers whose instructions are counted: shapes of real networks and beyond, every operator."""
 
 from __future__ import annotations
 
+from math import prod
+from typing import Any
+
 import numpy as np
 
+from ofa_mcu.graph.ir import Int8Graph, Quantization
 from ofa_mcu.space.shapes import (
     Activation,
     Add,
+    AveragePool2D,
+    Concatenation,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    HardSwish,
+    Logistic,
+    MaxPool2D,
     Mean,
+    Mul,
     Operator,
+    Pad,
     Padding,
+    Quantize,
+    Relu,
+    Relu6,
+    ResizeNearestNeighbor,
     Shape,
-    ShapeGraph,
+    Softmax,
+    StridedSlice,
+    Sub,
+    Transpose,
     same_padding,
 )
+from tests.graph.wide import WideBuilder, quantization
 
-__all__ = ["probe_graph"]
+__all__ = ["PROBE_KINDS", "probe_graph"]
 
-PROBE_LAYERS = 11
-MAX_MACS, MAX_BYTES, MAX_INPUTS = 600_000, 8_000, 1_200
+MAX_MACS, MAX_BYTES, MAX_INPUTS = 500_000, 9_000, 1_200
 """Of a layer, of a tensor, of a fully connected layer: a counter of 24 bits and 128 KB of RAM must do."""
+
+FILTERS: tuple[str, ...] = ("pointwise", "pointwise", "conv", "first", "depthwise", "depthwise", "dense")
+OTHERS: tuple[type[Operator], ...] = (
+    *(Add, Add, Sub, Mul, Mean, AveragePool2D, MaxPool2D, Softmax, Logistic, HardSwish, Relu, Relu6, Quantize),
+    *(Pad, Concatenation, StridedSlice, Transpose, ResizeNearestNeighbor),
+)
+PROBE_KINDS = (*FILTERS, "others")
+"""What a probe graph can consist of."""
+
+
+class ProbeBuilder(WideBuilder):
+    """Layers side by side, all of them readers of tensors that nobody computes with."""
+
+    def relu_like(self) -> bool:
+        return bool(self.rng.random() < 0.6)
+
+    def filter(self, kind: str, source: str) -> str | None:
+        """A filter of the kind behind the source; None where it would be too large."""
+        rng, shape = self.rng, self.shapes[source]
+        _, height, width, depth = shape
+        options: dict[str, Any] = {"activation": Activation.RELU6 if self.relu_like() else Activation.NONE}
+        channels = random_channels(rng)
+        if kind == "dense":
+            weights: Shape = (channels, prod(shape))
+            out: Shape = (1, channels)
+            operator: type[Operator] = FullyConnected
+        else:
+            kernel, stride = self._window_of(kind)
+            padding = Padding(*same_padding(height, kernel[0], stride), *same_padding(width, kernel[1], stride))
+            out = (1, -(-height // stride), -(-width // stride), channels)
+            if kind != "pointwise" and kernel[0] <= height and kernel[1] <= width and rng.random() < 0.15:
+                padding = Padding()
+                out = (1, (height - kernel[0]) // stride + 1, (width - kernel[1]) // stride + 1, channels)
+            options |= {"kernel": kernel, "stride": (stride, stride), "padding": padding}
+            operator, weights = Conv2D, (channels, *kernel, depth)
+            if kind == "depthwise":
+                operator, weights, channels, out = DepthwiseConv2D, (1, *kernel, depth), depth, (*out[:3], depth)
+        macs = prod(weights) * (prod(out[1:3]) if len(out) == 4 else 1)
+        if prod(out) > MAX_BYTES or macs > MAX_MACS or (kind == "dense" and prod(shape) > MAX_INPUTS):
+            return None
+        name = f"{operator.__name__.lower()}{len(self.operators)}"
+        linear = options["activation"] is Activation.NONE
+        target = quantization(0.05, int(rng.integers(-40, 40))) if linear else quantization(6 / 255, -128)
+        self.quantization[f"{name}/out"] = target
+        taps = prod(weights) // channels
+        self._weights(name, source, f"{name}/out", weights, channels, taps)
+        return self.append(operator, (source,), target, **options)
+
+    def _window_of(self, kind: str) -> tuple[tuple[int, int], int]:
+        rng = self.rng
+        if kind == "pointwise":
+            return (1, 1), 1
+        size = int(rng.choice([3, 3, 3, 5, 7] if kind == "depthwise" else [1, 3, 3, 3, 5]))
+        if size == 1:
+            return (1, 1), 2
+        kernel = (size, size) if rng.random() < 0.8 else (int(rng.integers(1, 10)), int(rng.integers(1, 6)))
+        return kernel, int(rng.choice([1, 1, 2]))
 
 
 def random_channels(rng: np.random.Generator) -> int:
-    """1..128, evenly on a logarithmic scale; mostly multiples of four."""
-    channels = int(np.exp(rng.uniform(0, np.log(128.99))))
-    return channels if rng.random() < 0.4 else max(4, channels // 4 * 4)
+    """1..144, evenly on a logarithmic scale; mostly multiples of four."""
+    channels = int(np.exp(rng.uniform(0, np.log(144.99))))
+    return channels if rng.random() < 0.3 else max(4, channels // 4 * 4)
 
 
-def random_operator(rng: np.random.Generator, name: str, source: str, shape: Shape) -> tuple[Operator, Shape] | None:
-    """A layer that reads the tensor, and its output's shape; None where it would be too large to probe."""
-    _, height, width, depth = shape
-    kind = rng.choice(["conv", "depthwise", "pointwise", "add", "mean", "dense"], p=[0.28, 0.28, 0.16, 0.08, 0.1, 0.1])
-    at = {"name": name, "inputs": (source,), "output": name}
-    channels = random_channels(rng)
-    if kind == "add":
-        return Add(name=name, inputs=(source, source), output=name), shape
-    if kind == "mean":
-        return Mean(**at), (1, depth)
-    if kind == "dense":
-        return (FullyConnected(**at), (1, channels)) if height * width * depth <= MAX_INPUTS else None
-    activation = Activation.RELU6 if rng.random() < 0.6 else Activation.NONE
-    if kind == "pointwise":
-        kernel, stride = 1, 1
+def probe_graph(rng: np.random.Generator, kind: str, layers: int = 6) -> Int8Graph:
+    """Layers of the kind, one of `PROBE_KINDS`, that all read the input."""
+    while True:
+        build = ProbeBuilder(rng)
+        height = int(rng.integers(2, 41))
+        width = height if rng.random() < 0.7 else int(rng.integers(1, 41))
+        depth = int(rng.choice([1, 3])) if kind == "first" else random_channels(rng)
+        shape = (1, height, width, depth)
+        if not 100 <= prod(shape) <= MAX_BYTES:
+            continue
+        source = build.tensor("input", shape, _input(rng))
+        tries = 0
+        while len(build.operators) < layers and tries < 40:
+            tries += 1
+            if kind == "others":
+                _other(build, source, OTHERS[int(rng.integers(len(OTHERS)))])
+            else:
+                build.filter("conv" if kind == "first" else kind, source)
+        if build.operators:
+            return build.done("probe", (build.operators[-1].output,))
+
+
+def _input(rng: np.random.Generator) -> Quantization:
+    return quantization(6 / 255, -128) if rng.random() < 0.7 else quantization(0.04, int(rng.integers(-60, 60)))
+
+
+def _other(build: ProbeBuilder, source: str, kind: type[Operator]) -> None:
+    rng, here = build.rng, build.quantization[source]
+    if kind in (Add, Sub, Mul):
+        scale = 40 * here.scale * here.scale if kind is Mul else 1.7 * here.scale
+        activation = Activation.RELU if rng.random() < 0.2 else Activation.NONE
+        build.append(kind, (source, source), quantization(scale, int(rng.integers(-40, 40))), activation=activation)
+    elif kind is Mean and rng.random() < 0.8:
+        build.append(kind, (source,), quantization(here.scale * 0.98, here.zero_point), axes=(1, 2))
+    elif kind is not Concatenation:
+        build.grow(kind, source)
     else:
-        kernel = int(rng.choice([3, 3, 5, 7] if kind == "depthwise" else [1, 3, 3, 5, 7]))
-        stride = 2 if kernel == 1 else int(rng.choice([1, 1, 2]))
-    padding = Padding(*same_padding(height, kernel, stride), *same_padding(width, kernel, stride))
-    out = (1, -(-height // stride), -(-width // stride), channels)
-    if kernel <= min(height, width) and rng.random() < 0.15:
-        padding, out = Padding(), (1, (height - kernel) // stride + 1, (width - kernel) // stride + 1, channels)
-    window = {"kernel": (kernel, kernel), "stride": (stride, stride), "padding": padding, "activation": activation}
-    if kind == "depthwise":
-        return DepthwiseConv2D(**at, **window), (*out[:3], depth)
-    return Conv2D(**at, **window), out
-
-
-def probe_graph(rng: np.random.Generator) -> ShapeGraph:
-    """Random layers; means and dense layers end side branches nobody reads."""
-    height = int(rng.integers(2, 33))
-    width = height if rng.random() < 0.7 else int(rng.integers(2, 33))
-    shapes: dict[str, Shape] = {"input": (1, height, width, min(random_channels(rng), MAX_BYTES // (height * width)))}
-    operators: list[Operator] = []
-    source = "input"
-    while len(operators) < PROBE_LAYERS:
-        name = f"layer{len(operators)}"
-        found = random_operator(rng, name, source, shapes[source])
-        if found is None or int(np.prod(found[1])) > MAX_BYTES:
-            continue
-        operator, shape = found
-        graph = ShapeGraph("probe", {**shapes, name: shape}, (operator,), (source,), (name,))
-        if graph.macs > MAX_MACS:
-            continue
-        operators.append(operator)
-        shapes[name] = shape
-        if len(shape) == 4:
-            source = name
-    return ShapeGraph("probe", shapes, tuple(operators), ("input",), (operators[-1].output,))
+        build.append(kind, (source, source), here, axis=3)

@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Fields", "array_definition", "comment", "identifier", "initializer"]
+__all__ = ["C_TYPES", "Fields", "array_definition", "comment", "descriptor", "identifier", "initializer"]
 
 Fields = Mapping[str, "int | str | Fields"]
 """Members of a C initializer in order: a number, an expression, or a nested initializer."""
 
 _LINE = 118
-_TYPES = {np.dtype(np.int8): "int8_t", np.dtype(np.int32): "int32_t"}
+C_TYPES = {
+    np.dtype(kind): f"{np.dtype(kind).name}_t" for kind in (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32)
+}
+"""The C type of an array's elements."""
+_PER_LINE = {1: 20, 2: 14, 4: 8}
 
 
 def identifier(name: str) -> str:
@@ -28,14 +32,20 @@ def comment(text: str) -> str:
     return f"/* {safe} */"
 
 
-def array_definition(name: str, values: NDArray[np.int8] | NDArray[np.int32], per_line: int) -> str:
-    """`const <type> <name>[n] = {...};` aligned to 4 bytes, at most `per_line` numbers a line."""
+def array_definition(name: str, values: NDArray[np.integer], per_line: int = 0) -> str:
+    """`const <type> <name>[n] = {...};` aligned to 4 bytes, at most `per_line` numbers a line (0: as many as fit)."""
     numbers: list[str] = [_number(value) for value in values.ravel().tolist()]
-    lines = [f"const {_TYPES[values.dtype]} {name}[{len(numbers)}] __attribute__((aligned(4))) = {{"]
-    for start in range(0, len(numbers), per_line):
-        lines.append("    " + ", ".join(numbers[start : start + per_line]) + ",")
+    step = per_line or _PER_LINE[values.itemsize]
+    lines = [f"const {C_TYPES[values.dtype]} {name}[{len(numbers)}] __attribute__((aligned(4))) = {{"]
+    for start in range(0, len(numbers), step):
+        lines.append("    " + ", ".join(numbers[start : start + step]) + ",")
     lines.append("};")
     return "\n".join(lines)
+
+
+def descriptor(kind: str, fields: Fields, name: str = "layer") -> tuple[str, ...]:
+    """Lines that define `static const <kind> <name>` with these members."""
+    return (f"static const {kind} {name} = {{", *initializer(fields, 4), "};")
 
 
 def initializer(fields: Fields, indent: int) -> Sequence[str]:

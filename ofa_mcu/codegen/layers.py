@@ -1,212 +1,146 @@
-"""One layer as C: its constants, its descriptor, and the words that describe it."""
+"""From a plan to layers in C: each with its places in the arena, its constants and the functions it calls."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ofa_mcu.codegen.c_text import Fields, identifier
-from ofa_mcu.codegen.packing import filter_matrix, fold_bias, pack_shift, pack_weights
+from ofa_mcu.codegen.c_text import identifier
+from ofa_mcu.codegen.kernels import WRITERS
+from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
 from ofa_mcu.errors import OfaMcuError
-from ofa_mcu.graph.constants import (
-    AddConstants,
-    ChannelRequantization,
-    MeanConstants,
-    Scaling,
-    operator_constants,
-)
+from ofa_mcu.graph.constants import operator_constants
 from ofa_mcu.graph.ir import Int8Graph
-from ofa_mcu.planning.layout import kernel_of, layer_kernel
-from ofa_mcu.space.shapes import (
-    Activation,
-    Conv2D,
-    DepthwiseConv2D,
-    Operator,
-    Shape,
-    ShapeGraph,
-)
+from ofa_mcu.planning.facts import GraphFacts
+from ofa_mcu.planning.kernels.base import LayerView, Way
+from ofa_mcu.planning.memory import SCRATCH_ALIGNMENT, MemoryPlan
+from ofa_mcu.planning.plan import Plan
+from ofa_mcu.space.shapes import Activation, Conv2D, DepthwiseConv2D, Operator, Shape, ShapeGraph
 
-__all__ = ["Layer", "make_layer"]
+__all__ = ["Layer", "describe", "functions_of", "make_layers"]
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """What the emitter writes for one operator.
-
-    `arrays` maps the names of constant arrays to their packed values, `fields` are the members of the descriptor of
-    type `<kernel>_layer`, `description` is one line for people.
-    """
+    """One operator in C: the name of its function, one line for people, and what the kernel's writer gave."""
 
     index: int
     operator: Operator
-    kernel: str
     symbol: str
-    arrays: Mapping[str, NDArray[np.int8] | NDArray[np.int32]]
-    fields: Fields
     description: str
+    code: LayerCode
 
 
-def make_layer(graph: Int8Graph, index: int) -> Layer:
-    """The layer of operator number `index`; OfaMcuError where a kernel could not run it exactly."""
-    structure = graph.structure
-    operator = structure.operators[index]
-    kernel = layer_kernel(structure, operator)
-    _check_extents(structure, operator)
-    prefix = f"ofa_{index:02d}"
-    constants = operator_constants(graph, operator)
-    arrays: dict[str, NDArray[np.int8] | NDArray[np.int32]] = {}
-    match constants:
-        case ChannelRequantization():
-            parameters = graph.parameters[operator.name]
-            arrays = {
-                f"{prefix}_weights": pack_weights(filter_matrix(operator, parameters.weights)),
-                f"{prefix}_bias": fold_bias(operator, parameters, constants.input_zero_point),
-                f"{prefix}_multiplier": constants.multiplier,
-                f"{prefix}_shift": pack_shift(constants.shift),
-            }
-            fields: Fields = {
-                "filter": _filter(prefix, constants),
-                **_extents(structure, operator),
-            }
-        case AddConstants():
-            fields = _add(structure.bytes_of(operator.output), constants)
-        case MeanConstants():
-            fields = _mean(structure.shapes[operator.output][-1], constants)
-        case _:
-            raise AssertionError(f"kernel {kernel} has constants of type {type(constants).__name__}")
-    return Layer(
-        index=index,
-        operator=operator,
-        kernel=kernel,
-        symbol=f"layer_{index:02d}_{identifier(operator.name)}",
-        arrays=arrays,
-        fields=fields,
-        description=_describe(structure, operator),
-    )
-
-
-def _filter(prefix: str, constants: ChannelRequantization) -> Fields:
-    return {
-        "weights": f"{prefix}_weights",
-        "bias": f"{prefix}_bias",
-        "multiplier": f"{prefix}_multiplier",
-        "shift": f"{prefix}_shift",
-        "input_zero_point": constants.input_zero_point,
-        "output_zero_point": constants.output_zero_point,
-        "clamp_min": constants.clamp_min,
-        "clamp_max": constants.clamp_max,
-    }
-
-
-def _extents(structure: ShapeGraph, operator: Operator) -> Fields:
-    source = structure.shapes[operator.inputs[0]]
-    target = structure.shapes[operator.output]
-    if kernel_of(operator) == "ofa_pointwise":
-        return {"pixels": target[1] * target[2], "input_channels": source[3], "output_channels": target[3]}
-    if not isinstance(operator, Conv2D | DepthwiseConv2D):
-        return {"inputs": structure.bytes_of(operator.inputs[0]), "outputs": target[-1]}
-    window = {
-        "kernel_height": operator.kernel[0],
-        "kernel_width": operator.kernel[1],
-        "stride_height": operator.stride[0],
-        "stride_width": operator.stride[1],
-        "pad_top": operator.padding.top,
-        "pad_left": operator.padding.left,
-    }
-    if isinstance(operator, DepthwiseConv2D):
-        return {
-            "input_height": source[1],
-            "input_width": source[2],
-            "output_height": target[1],
-            "output_width": target[2],
-            "channels": target[3],
-            **window,
-        }
-    return {
-        "input_height": source[1],
-        "input_width": source[2],
-        "input_channels": source[3],
-        "output_height": target[1],
-        "output_width": target[2],
-        "output_channels": target[3],
-        **window,
-    }
-
-
-def _add(count: int, constants: AddConstants) -> Fields:
-    if constants.left_shift != 20:
-        raise OfaMcuError(
-            f"the add kernel has a left shift of 20, not {constants.left_shift}: update the kernel library"
+def make_layers(graph: Int8Graph, plan: Plan, facts: GraphFacts) -> list[Layer]:
+    """The layers of the graph as the plan wants them; OfaMcuError where buffers overlap more than kernels allow."""
+    structure, memory = graph.structure, plan.memory
+    layers = []
+    for index, (operator, one) in enumerate(zip(structure.operators, plan.ways, strict=True)):
+        _check_places(structure, operator, one.way, memory)
+        prefix = f"ofa_{index:02d}"
+        inputs = [
+            f"{prefix}_constant{position}" if name in structure.constants else f"ofa_arena + {memory.offsets[name]}"
+            for position, name in enumerate(operator.inputs)
+        ]
+        placed = PlacedLayer(
+            graph=graph,
+            index=index,
+            view=LayerView(structure, operator, facts.of(operator)),
+            way=one.way,
+            constants=operator_constants(graph, operator),
+            scales=facts.scales.get(operator.name),
+            inputs=tuple(inputs),
+            output=f"ofa_arena + {memory.offsets[operator.output]}",
+            scratch=f"ofa_arena + {memory.scratch[operator.name]}" if one.way.scratch_bytes else "0",
+            backward=operator.name in memory.backward,
         )
-    return {
-        "count": count,
-        "first_multiplier": constants.first.multiplier,
-        "second_multiplier": constants.second.multiplier,
-        "output_multiplier": constants.output.multiplier,
-        "first_zero_point": constants.first_zero_point,
-        "first_shift": constants.first.shift,
-        "second_zero_point": constants.second_zero_point,
-        "second_shift": constants.second.shift,
-        "output_zero_point": constants.output_zero_point,
-        "output_shift": constants.output.shift,
-        "clamp_min": constants.clamp_min,
-        "clamp_max": constants.clamp_max,
-    }
+        code = WRITERS[one.way.kernel](placed)
+        symbol = f"layer_{index:02d}_{identifier(operator.name)}"
+        layers.append(Layer(index, operator, symbol, describe(structure, operator, one.way), code))
+    _check_functions(layers)
+    return layers
 
 
-def _mean(channels: int, constants: MeanConstants) -> Fields:
-    scaling = constants.scaling or Scaling(0, 0)
-    return {
-        "pixels": constants.count,
-        "multiplier": scaling.multiplier,
-        "channels": channels,
-        "shift": scaling.shift,
-        "input_zero_point": constants.input_zero_point,
-        "output_zero_point": constants.output_zero_point,
-        "rescale": int(constants.scaling is not None),
-    }
-
-
-def _describe(structure: ShapeGraph, operator: Operator) -> str:
-    parts = [type(operator).__name__]
+def describe(structure: ShapeGraph, operator: Operator, way: Way) -> str:
+    """One line: name, type, options, shapes, multiply-accumulates, kernel."""
+    details = ""
     if isinstance(operator, Conv2D | DepthwiseConv2D):
-        parts.append(f"{operator.kernel[0]}x{operator.kernel[1]} stride {operator.stride[0]}x{operator.stride[1]}")
+        details = f" {operator.kernel[0]}x{operator.kernel[1]} stride {operator.stride[0]}x{operator.stride[1]}"
     activation = getattr(operator, "activation", Activation.NONE)
     if activation is not Activation.NONE:
-        parts.append(str(activation.value))
-    source = " + ".join(_shape(structure.shapes[name]) for name in operator.inputs)
+        details += f" {activation.value}"
+    shapes = [_text(structure.shapes[name]) for name in (*operator.inputs, operator.output)]
     macs = structure.macs_of(operator)
-    return (
-        f"{operator.name}: {' '.join(parts)}, {source} -> {_shape(structure.shapes[operator.output])}, "
-        f"{macs:,} MACs, {kernel_of(operator)}"
-    )
+    cost = f", {macs:,} MACs" if macs else ""
+    variant = f" ({way.variant})" if way.variant else ""
+    kind = type(operator).__name__
+    return f"{operator.name}: {kind}{details}, {' + '.join(shapes[:-1])} -> {shapes[-1]}{cost}, {way.kernel}{variant}"
 
 
-def _shape(shape: Shape) -> str:
-    return "x".join(str(extent) for extent in shape[1:])
+def _text(shape: Shape) -> str:
+    return "x".join(str(extent) for extent in shape[1:]) or "1"
 
 
-def _check_extents(structure: ShapeGraph, operator: Operator) -> None:
-    """What include/ofa_kernels.h demands of extents; OfaMcuError where a shape is outside."""
-    problem = ""
-    for name in (*operator.inputs, operator.output):
-        shape = structure.shapes[name]
-        if shape[0] != 1 or min(shape) < 1 or (len(shape) > 2 and max(shape) > 0xFFFF):
-            problem = f"tensor '{name}' has the shape {shape} instead of batch 1 and extents 1 to 65535"
-    if isinstance(operator, Conv2D | DepthwiseConv2D):
-        pad = operator.padding
-        source, target = structure.shapes[operator.inputs[0]], structure.shapes[operator.output]
-        for axis, around in enumerate(((pad.top, pad.bottom), (pad.left, pad.right))):
-            extent, stride = operator.kernel[axis], operator.stride[axis]
-            if not (1 <= extent <= 255 and 1 <= stride <= 255 and min(around) >= 0 and max(around) < extent):
-                problem = f"kernel {operator.kernel}, stride {operator.stride}, padding {pad} are out of range"
-            elif (source[axis + 1] + sum(around) - extent) // stride + 1 != target[axis + 1]:
-                problem = f"its output {target} does not follow from its input {source}, kernel, stride and padding"
-    if problem:
-        raise OfaMcuError(
-            f"layer '{operator.name}' cannot run in C: {problem}; kernels and strides of 1 to 255 with padding below "
-            "the kernel's extent are supported"
-        )
+def _check_places(structure: ShapeGraph, operator: Operator, way: Way, memory: MemoryPlan) -> None:
+    for tensor in (*operator.inputs, operator.output):
+        if tensor in structure.constants:
+            continue
+        if tensor not in memory.offsets:
+            raise OfaMcuError(f"tensor '{tensor}' of graph '{structure.name}' has no place in the arena: plan it again")
+        start = memory.offsets[tensor]
+        end = start + structure.bytes_of(tensor)
+        if start < 0 or end > memory.arena_bytes:
+            raise OfaMcuError(
+                f"tensor '{tensor}' of graph '{structure.name}' takes bytes {start} to {end} of an arena of "
+                f"{memory.arena_bytes}: plan it again"
+            )
+    taken = {
+        name: (memory.offsets[name], structure.bytes_of(name)) for name in operator.inputs if name in memory.offsets
+    }
+    output = memory.offsets[operator.output], structure.bytes_of(operator.output)
+    for position, (name, place) in enumerate(taken.items()):
+        if _meet(place, output) and not _allowed(way, position, place, output, operator.name in memory.backward):
+            raise OfaMcuError(
+                f"the output of layer '{operator.name}' overlaps its input '{name}' in the arena, which its kernel "
+                "does not allow: plan it again"
+            )
+    if way.scratch_bytes:
+        start = memory.scratch.get(operator.name, -1)
+        scratch = start, way.scratch_bytes
+        wrong = start < 0 or start % SCRATCH_ALIGNMENT or start + way.scratch_bytes > memory.arena_bytes
+        if wrong or _meet(scratch, output) or any(_meet(scratch, place) for place in taken.values()):
+            raise OfaMcuError(
+                f"layer '{operator.name}' needs {way.scratch_bytes} bytes of its own to work in: plan it again"
+            )
+
+
+_Place = tuple[int, int]  # start, bytes
+
+
+def _meet(a: _Place, b: _Place) -> bool:
+    return a[0] < b[0] + b[1] and b[0] < a[0] + a[1]
+
+
+def _allowed(way: Way, position: int, source: _Place, target: _Place, backward: bool) -> bool:
+    if position > 0:
+        return position == 1 and way.in_place_second and source[0] == target[0]
+    if backward:
+        return way.backward_gap is not None and sum(target) - sum(source) >= way.backward_gap
+    return way.forward_gap is not None and source[0] - target[0] >= way.forward_gap
+
+
+def _check_functions(layers: Sequence[Layer]) -> None:
+    seen: dict[str, tuple[str, ...]] = {}
+    for layer in layers:
+        for name, lines in layer.code.functions.items():
+            if seen.setdefault(name, lines) != lines:
+                raise AssertionError(f"two layers give function {name} different text")
+
+
+def functions_of(layers: Sequence[Layer]) -> Mapping[str, tuple[str, ...]]:
+    """Every function that layers call, once, in the order of first use."""
+    found: dict[str, tuple[str, ...]] = {}
+    for layer in layers:
+        for name, lines in layer.code.functions.items():
+            found.setdefault(name, lines)
+    return found

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from ofa_mcu.errors import OfaMcuError, UsageError
-from ofa_mcu.planning.features import FEATURES
+from ofa_mcu.planning.kernels.base import Flavour
 from ofa_mcu.profiles.profile import BoardProfile
 
 __all__ = ["DATA", "CoreModel", "FitError", "core_model", "core_of", "known_cores"]
@@ -34,23 +34,22 @@ class FitError:
 class CoreModel:
     """Figures of one core, for firmware compiled by `compiler` with `flags`.
 
-    static_bytes: variables of the firmware in SRAM, everything but arena and stack; exact.
-    base_flash_bytes: firmware without kernels and model.
-    kernel_code_bytes: code of each kernel, where a model uses it; shared_code: (kernels, bytes) of code that any of
-    these kernels brings along, once. layer_code_bytes: code that calls each kernel, per layer.
-    instructions: for each kernel the weights of its numbers in `FEATURES`; inference_instructions: what one inference
-    takes besides its layers. errors: of the fit, by kernel.
+    flavour: what its instruction set allows. static_bytes: variables of the firmware in SRAM, everything but arena and
+    stack; exact. base_flash_bytes: firmware without kernels and model.
+    code: for each kind of function the bytes per unit of its terms. layer_code_bytes: the function of a layer itself,
+    by kernel. instructions: for each kernel the weight of each of its features. inference_instructions: what one
+    inference takes besides its layers. errors: of the fit, by kernel.
     """
 
     core: str
+    flavour: Flavour
     compiler: str
     flags: str
     static_bytes: int
     base_flash_bytes: int
-    kernel_code_bytes: Mapping[str, int]
-    shared_code: tuple[tuple[frozenset[str], int], ...]
+    code: Mapping[str, Mapping[str, float]]
     layer_code_bytes: Mapping[str, float]
-    instructions: Mapping[str, tuple[float, ...]]
+    instructions: Mapping[str, Mapping[str, float]]
     inference_instructions: float
     errors: Mapping[str, FitError]
 
@@ -76,45 +75,39 @@ def core_model(core: str) -> CoreModel:
     path = DATA / f"{core}.json"
     try:
         return _read(json.loads(path.read_text(encoding="utf-8")))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise OfaMcuError(
             f"{path} does not hold the cost figures of {core} ({error!r}): run benchmarks/calibrate_cost.py again"
         ) from error
 
 
 def _read(values: Mapping[str, object]) -> CoreModel:
-    def table(name: str) -> Mapping[str, object]:
-        value = values[name]
-        if not isinstance(value, dict):
-            raise TypeError(name)
-        return value
-
     def number(value: object) -> float:
         if not isinstance(value, int | float):
             raise TypeError(value)
         return value
 
-    weights: dict[str, tuple[float, ...]] = {}
-    for kernel, names in FEATURES.items():
-        by_name = table("instructions")[kernel]
-        if not isinstance(by_name, dict) or set(by_name) != set(names):
-            raise ValueError(f"instructions of {kernel}")
-        weights[kernel] = tuple(number(by_name[name]) for name in names)
-    errors: dict[str, FitError] = {}
-    for kernel, error in table("errors").items():
-        assert isinstance(error, dict)
-        errors[kernel] = FitError(int(error["layers"]), float(error["largest"]), float(error["mean"]))
-    shared = {frozenset(names.split()): int(number(size)) for names, size in table("shared_code_bytes").items()}
+    def table(value: object) -> dict[str, object]:
+        if not isinstance(value, dict):
+            raise TypeError(value)
+        return value
+
+    def numbers(value: object) -> dict[str, float]:
+        return {name: number(figure) for name, figure in table(value).items()}
+
+    errors = {name: numbers(error) for name, error in table(values["errors"]).items()}
     return CoreModel(
         core=str(values["core"]),
+        flavour=Flavour(values["flavour"]),
         compiler=str(values["compiler"]),
         flags=str(values["flags"]),
         static_bytes=int(number(values["static_bytes"])),
         base_flash_bytes=int(number(values["base_flash_bytes"])),
-        kernel_code_bytes={name: int(number(size)) for name, size in table("kernel_code_bytes").items()},
-        shared_code=tuple(shared.items()),
-        layer_code_bytes={name: number(size) for name, size in table("layer_code_bytes").items()},
-        instructions=weights,
+        code={kind: numbers(terms) for kind, terms in table(values["code"]).items()},
+        layer_code_bytes=numbers(values["layer_code_bytes"]),
+        instructions={kernel: numbers(weights) for kernel, weights in table(values["instructions"]).items()},
         inference_instructions=number(values["inference_instructions"]),
-        errors=errors,
+        errors={
+            name: FitError(int(error["layers"]), error["largest"], error["mean"]) for name, error in errors.items()
+        },
     )

@@ -4,23 +4,19 @@ Definitions. SRAM: arena (activations, input and output) + static data of the fi
 twin links it. Flash: firmware, kernels, the code of the layers, and their constants. Instructions: of one inference, as
 the twin's firmware counts them; SRAM is exact to the byte, flash within 2 % or 512 B, instructions within 5 %.
 
-Assumed of the quantization: every convolution and fully connected layer scales its accumulators down (shift below 0),
-and a mean has a scale of its own. Other layers run a few instructions per output element longer or shorter.
+What is not known from shapes is assumed as the defaults of `Facts` say: layers whose quantization asks for more run a
+few instructions per output element longer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import cache
 
 from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.core_model import CoreModel, core_model, core_of
-from ofa_mcu.planning.features import layer_features
-from ofa_mcu.planning.layout import layer_bytes
+from ofa_mcu.planning.plan import Plan, code_bytes
 from ofa_mcu.profiles.profile import BoardProfile
-from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, Mean, Operator, ShapeGraph
 
 __all__ = [
     "DEFAULT_STACK_BYTES",
@@ -31,7 +27,6 @@ __all__ = [
     "LayerCost",
     "core_model",
     "estimate",
-    "layer_instructions",
     "millijoules",
     "milliseconds",
 ]
@@ -43,18 +38,16 @@ INSTRUCTIONS_BAND = 0.05
 """Promised relative error of the instructions of an inference."""
 
 _SECTION_ALIGNMENT = 8  # of the arena's section in the linker script
-_MOST_PRICED = 1 << 16
 _BAND = re.compile(r"\+-\s*(\d+(?:\.\d+)?)\s*%")
-
-_Price = tuple[str, int, float, int]  # kernel, macs, instructions, bytes of constants
 
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One layer: its operator's name, its kernel, multiply-accumulates, instructions, bytes of constants in flash."""
+    """One layer: its operator's name, kernel and variant, multiply-accumulates, instructions, constants in flash."""
 
     name: str
     kernel: str
+    variant: str
     macs: int
     instructions: float
     weight_bytes: int
@@ -91,45 +84,26 @@ class Estimate:
     band: float | None
 
 
-def layer_instructions(structure: ShapeGraph, operator: Operator, core_model: CoreModel) -> float:
-    """Instructions of one run of the layer; OfaMcuError where no kernel runs it."""
-    kernel, counts = layer_features(structure, operator)
-    return _dot(core_model.instructions[kernel], counts)
-
-
-def estimate(
-    structure: ShapeGraph, arena_bytes: int, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK_BYTES
-) -> Cost:
-    """The cost of the network with that arena on the board.
-
-    Raises:
-        UsageError: no figures were measured for the board's core.
-        OfaMcuError: a layer has no kernel.
-    """
+def estimate(plan: Plan, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK_BYTES) -> Cost:
+    """The cost of the planned network on the board; UsageError where no figures were measured for its core."""
     figures = core_model(core_of(profile))
-    priced = _priced_layers(figures)
-    if len(priced) > _MOST_PRICED:
-        priced.clear()
-    layers: list[LayerCost] = []
-    used: set[str] = set()
-    instructions = figures.inference_instructions
+    structure = plan.structure
+    layers = tuple(
+        LayerCost(
+            name=operator.name,
+            kernel=one.way.kernel,
+            variant=one.way.variant,
+            macs=structure.macs_of(operator),
+            instructions=one.instructions,
+            weight_bytes=one.way.constant_bytes,
+        )
+        for operator, one in zip(structure.operators, plan.ways, strict=True)
+    )
     code = float(figures.base_flash_bytes)
-    weights = macs = 0
-    for operator in structure.operators:
-        key = _shape_of(structure, operator)
-        known = priced.get(key)
-        if known is None:
-            known = priced[key] = _price(structure, operator, figures)
-        kernel, macs_here, count, weights_here = known
-        layers.append(LayerCost(operator.name, kernel, macs_here, count, weights_here))
-        used.add(kernel)
-        instructions += count
-        code += figures.layer_code_bytes[kernel]
-        weights += weights_here
-        macs += macs_here
-    code += sum(figures.kernel_code_bytes[kernel] for kernel in used)
-    code += sum(size for kernels, size in figures.shared_code if kernels & used)
-    arena = -(-arena_bytes // _SECTION_ALIGNMENT) * _SECTION_ALIGNMENT
+    code += sum([figures.layer_code_bytes[one.way.kernel] for one in plan.ways])
+    code += code_bytes((function for one in plan.ways for function in one.way.code), figures)
+    weights = sum([layer.weight_bytes for layer in layers])
+    arena = -(-plan.arena_bytes // _SECTION_ALIGNMENT) * _SECTION_ALIGNMENT
     return Cost(
         core=figures.core,
         arena_bytes=arena,
@@ -139,9 +113,9 @@ def estimate(
         flash_code_bytes=round(code),
         flash_weight_bytes=weights,
         flash_bytes=round(code) + weights,
-        instructions=round(instructions),
-        macs=macs,
-        layers=tuple(layers),
+        instructions=round(figures.inference_instructions + sum([layer.instructions for layer in layers])),
+        macs=structure.macs,
+        layers=layers,
     )
 
 
@@ -185,38 +159,6 @@ def millijoules(
     source = "as given" if power_mw is not None else f"from the profile: {profile.power_basis}"
     # The power's own error is known to nobody; the band is the time's where that is known.
     return Estimate(time.value * power / 1e3, f"{power:g} mW {source}; {time.basis}", time.band)
-
-
-@cache
-def _priced_layers(figures: CoreModel) -> dict[tuple[Hashable, ...], _Price]:
-    """Layers of the core priced so far: subnets of one space have most of their layers in common."""
-    return {}
-
-
-def _shape_of(structure: ShapeGraph, operator: Operator) -> tuple[Hashable, ...]:
-    """Everything the price of a layer depends on."""
-    shapes = structure.shapes
-    key: tuple[Hashable, ...] = (
-        type(operator).__name__,
-        *[shapes[name] for name in operator.inputs],
-        shapes[operator.output],
-        structure.constants.intersection(operator.inputs),
-    )
-    if isinstance(operator, Conv2D | DepthwiseConv2D):
-        return (*key, operator.kernel, operator.stride, operator.padding, operator.dilation)
-    if isinstance(operator, Mean):
-        return (*key, operator.axes)
-    return key
-
-
-def _price(structure: ShapeGraph, operator: Operator, figures: CoreModel) -> _Price:
-    kernel, counts = layer_features(structure, operator)
-    instructions = _dot(figures.instructions[kernel], counts)
-    return kernel, structure.macs_of(operator), instructions, layer_bytes(structure, operator)
-
-
-def _dot(weights: tuple[float, ...], counts: tuple[float, ...]) -> float:
-    return sum([weight * count for weight, count in zip(weights, counts, strict=True)])
 
 
 def _band_in(basis: str | None) -> float | None:

@@ -1,53 +1,64 @@
-"""Memory plan of a scheduled graph: which bytes of the arena every tensor gets, and how good that is.
+"""Memory plan of a scheduled network: which bytes of the arena every tensor gets, and how good that is.
 
-Tensors that may share memory (a residual sum written over an input that dies there) form one buffer. Buffers whose
-lifetimes overlap must not overlap in memory. Offsets come from first fit over several orders; where that leaves a gap
-to the lower bound, whichever buffer reached above it goes first in the next try, a bounded number of times. What is
-drawn at random is drawn from a fixed seed, so plans are reproducible.
+Tensors and the memory that kernels work in are buffers. Buffers alive at the same time must not overlap, but where an
+operator is the last reader of its input, its output may lie over it as far as the kernel keeps ahead of itself: see the
+gaps of `Way`. Offsets come from first fit over several orders; where that leaves a gap to the lower bound, whichever
+buffer reached above it goes first in the next try, a bounded number of times. What is drawn at random is drawn from a
+fixed seed, so plans are reproducible.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ofa_mcu.space.shapes import Add, ShapeGraph
+from ofa_mcu.planning.kernels.base import Way
+from ofa_mcu.space.shapes import ShapeGraph
 
-__all__ = ["ALIGNMENT", "Buffer", "MemoryPlan", "buffers_of", "plan_memory"]
+__all__ = ["ALIGNMENT", "SCRATCH_ALIGNMENT", "Buffer", "Lifetimes", "MemoryPlan", "lifetimes", "place"]
 
 ALIGNMENT = 4
-"""Every offset and the arena's size are multiples of this many bytes: kernels may read words."""
+"""Every tensor's offset and the arena's size are multiples of this many bytes: kernels may read words."""
 
-_RANDOM_ORDERS = 4
+SCRATCH_ALIGNMENT = 8
+"""The same for memory that kernels work in."""
+
+_RANDOM_ORDERS = 6
 _PROMOTIONS = 16
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """Tensors sharing one piece of the arena, alive while the operators `first`..`last` run (both included).
+    """A piece of the arena, alive while the operators `first`..`last` run (both included).
 
-    The graph's inputs are alive from operator -1 on (before the first), its outputs until one past the last.
+    The network's inputs are alive from operator -1 on (before the first), its outputs until one past the last.
+    `scratch_of` names the operator whose kernel works here; otherwise it is the tensor `name`.
     """
 
-    tensors: tuple[str, ...]
+    name: str
     bytes: int
     first: int
     last: int
+    scratch_of: str = ""
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Offsets into one arena.
+    """Offsets into one arena: `offsets` of tensors, `scratch` of what kernels work in, by operator.
 
-    `lower_bound` is the largest sum of buffers alive at once under the same sharing: no plan without overlapping
-    inputs and outputs of other operators can be smaller.
+    `backward` names the operators whose output lies over their input such that they must run from the end.
+    `live_bytes[i]` is what is alive while operator i runs, counting bytes under input and output once where they could
+    share them; `lower_bound` is the largest of these: no plan with these ways can be smaller.
     """
 
     offsets: Mapping[str, int]
+    scratch: Mapping[str, int]
+    backward: frozenset[str]
     arena_bytes: int
     lower_bound: int
+    live_bytes: tuple[int, ...]
     buffers: tuple[Buffer, ...]
 
     @property
@@ -56,138 +67,243 @@ class MemoryPlan:
         return self.arena_bytes / self.lower_bound - 1.0
 
 
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
+@dataclass(frozen=True)
+class Lifetimes:
+    """Of a network: its tensors' buffers, and for every operator the bytes alive beside its inputs and its output.
+
+    `dying[i]` are the inputs that nobody reads after operator i.
+    """
+
+    structure: ShapeGraph
+    buffers: tuple[Buffer, ...]
+    beside: tuple[int, ...]
+    around: tuple[int, ...]
+    dying: tuple[frozenset[str], ...]
+
+    def footprint(self, index: int, way: Way) -> int:
+        """Bytes alive while the operator runs in that way, at best."""
+        operator = self.structure.operators[index]
+        total = self.beside[index] + self.around[index] + _aligned(way.scratch_bytes)
+        out = _aligned(self.structure.bytes_of(operator.output))
+        saved = 0
+        for position, name in enumerate(dict.fromkeys(operator.inputs)):
+            if name in self.dying[index]:
+                saved = max(saved, _overlap(way, position, _aligned(self.structure.bytes_of(name)), out))
+        return total - saved
 
 
-def _last_use(graph: ShapeGraph) -> dict[str, int]:
-    last = {name: index for index, op in enumerate(graph.operators) for name in op.inputs}
-    return last | {name: len(graph.operators) for name in graph.outputs}
+def _overlap(way: Way, position: int, source: int, target: int) -> int:
+    """The most bytes that input number `position` and the output can have in common, in multiples of four."""
+    if position > 0:
+        return min(source, target) if way.in_place_second and position == 1 else 0
+    shared = 0
+    for gap in (way.forward_gap, way.backward_gap):
+        if gap is not None:
+            shared = max(shared, min(source, target - gap))
+    return shared // ALIGNMENT * ALIGNMENT
 
 
-def buffers_of(graph: ShapeGraph, shared: Mapping[str, str]) -> tuple[Buffer, ...]:
-    """Buffers of the graph when each tensor in `shared` lies where the tensor it maps to lies."""
+def _aligned(size: int, alignment: int = ALIGNMENT) -> int:
+    return -(-size // alignment) * alignment
+
+
+def lifetimes(graph: ShapeGraph) -> Lifetimes:
+    """When every tensor of the network lives."""
+    end = len(graph.operators)
     born = dict.fromkeys(graph.inputs, -1) | {op.output: index for index, op in enumerate(graph.operators)}
-    last = _last_use(graph)
-    members: dict[str, list[str]] = {}
-    for name in born:
-        root = name
-        while root in shared:
-            root = shared[root]
-        members.setdefault(root, []).append(name)
-    return tuple(
-        Buffer(
-            tuple(names),
-            max(_aligned(graph.bytes_of(name)) for name in names),
-            min(born[name] for name in names),
-            # a tensor nobody reads still has to be written somewhere
-            max(last.get(name, born[name]) for name in names),
-        )
-        for names in members.values()
+    last = {name: index for index, op in enumerate(graph.operators) for name in op.inputs}
+    last |= dict.fromkeys(graph.outputs, end)
+    # A tensor nobody reads still has to be written somewhere.
+    buffers = tuple(
+        Buffer(name, _aligned(graph.bytes_of(name)), first, max(last.get(name, first), first))
+        for name, first in born.items()
     )
-
-
-def _sharings(graph: ShapeGraph) -> Iterator[dict[str, str]]:
-    """Ways for sums to overwrite a dying input: always the second, always the first, whichever may die.
-
-    All agree where only one input dies.
-    """
-    last = _last_use(graph)
-    options: list[list[tuple[str, str]]] = []
+    alive = [0] * (end + 1)
+    for buffer in buffers:
+        for index in range(max(buffer.first, 0), min(buffer.last, end - 1) + 1):
+            alive[index] += buffer.bytes
+    around, dying = [], []
     for index, op in enumerate(graph.operators):
-        if isinstance(op, Add):
-            whole = [name for name in dict.fromkeys(op.inputs) if graph.shapes[name] == graph.shapes[op.output]]
-            dying = [name for name in whole if last[name] == index and name not in graph.constants]
-            if dying:
-                options.append([(op.output, name) for name in dying])
-    if not options:
-        yield {}
-        return
-    seen = set()
-    for pick in (-1, 0):
-        chosen = tuple(option[pick] for option in options)
-        if chosen not in seen:
-            seen.add(chosen)
-            yield dict(chosen)
+        names = [name for name in dict.fromkeys((*op.inputs, op.output)) if name in born]
+        around.append(sum(_aligned(graph.bytes_of(name)) for name in names))
+        dying.append(frozenset(name for name in op.inputs if name in born and last[name] == index))
+    beside = tuple(alive[index] - around[index] for index in range(end))
+    return Lifetimes(graph, buffers, beside, tuple(around), tuple(dying))
 
 
-def _lower_bound(buffers: tuple[Buffer, ...], operators: int) -> int:
-    change = [0] * (operators + 3)
-    for b in buffers:
-        change[b.first + 1] += b.bytes
-        change[b.last + 2] -= b.bytes
-    alive = peak = 0
-    for step in change:
-        alive += step
-        peak = max(peak, alive)
-    return peak
+@dataclass(frozen=True)
+class _Relation:
+    """How the buffer of a dying input and that of the output may lie; sizes and gaps in bytes."""
+
+    source: int
+    target: int
+    source_bytes: int
+    target_bytes: int
+    forward: int
+    backward: int
+    equal: bool
+
+    def forbidden(self, index: int, other_offset: int) -> tuple[int, int]:
+        """The open interval of offsets that buffer `index`, one of the two, must not start in."""
+        reach = min(self.forward, self.target_bytes)
+        rest = self.target_bytes - min(self.backward, self.target_bytes)
+        if index == self.target:
+            return other_offset - reach, other_offset + self.source_bytes - rest
+        return other_offset + rest - self.source_bytes, other_offset + reach
+
+    def needs_backward(self, source_offset: int, target_offset: int) -> bool:
+        """Whether the two overlap in a way that only working backwards allows."""
+        apart = (
+            target_offset >= source_offset + self.source_bytes or source_offset >= target_offset + self.target_bytes
+        )
+        return not apart and not self.equal and source_offset - target_offset < self.forward
 
 
-def _place(buffers: tuple[Buffer, ...], order: list[int], bound: int, limit: int) -> tuple[list[int], int, int | None]:
-    """First fit in the given order: offsets, size, and the first buffer that ends above `bound`, if any does.
+def _relations(times: Lifetimes, ways: Sequence[Way], index_of: Mapping[str, int]) -> list[_Relation]:
+    found = []
+    graph = times.structure
+    for index, (op, way) in enumerate(zip(graph.operators, ways, strict=True)):
+        out = graph.bytes_of(op.output)
+        twice = len(set(op.inputs)) < len(op.inputs)
+        for position, name in enumerate(op.inputs):
+            if name not in times.dying[index] or name not in index_of or (twice and position > 0):
+                continue
+            forward = backward = out
+            equal = False
+            if position == 0:
+                forward = out if way.forward_gap is None else way.forward_gap
+                backward = out if way.backward_gap is None else way.backward_gap
+            elif position == 1:
+                equal = way.in_place_second
+            if equal or forward < out or backward < out:
+                source = graph.bytes_of(name)
+                found.append(_Relation(index_of[name], index_of[op.output], source, out, forward, backward, equal))
+    return found
 
-    Stops early, with a size of `limit` or more, where it cannot stay below it.
-    """
-    offsets, high = [0] * len(buffers), None
-    placed: list[tuple[int, int, int]] = []  # offset, end, buffer
-    top = 0
-    for index in order:
-        b = buffers[index]
-        offset = 0
-        for start, end, other in placed:
-            if start >= offset + b.bytes:
+
+class _Placer:
+    """First fit of buffers under the network's relations."""
+
+    def __init__(self, times: Lifetimes, ways: Sequence[Way]) -> None:
+        scratch = tuple(
+            Buffer(op.name, _aligned(way.scratch_bytes), index, index, op.name)
+            for index, (op, way) in enumerate(zip(times.structure.operators, ways, strict=True))
+            if way.scratch_bytes
+        )
+        self.buffers = times.buffers + scratch
+        index_of = {buffer.name: index for index, buffer in enumerate(times.buffers)}
+        self.relations = _relations(times, ways, index_of)
+        self.related: dict[tuple[int, int], _Relation] = {}
+        for relation in self.relations:
+            self.related[relation.source, relation.target] = relation
+            self.related[relation.target, relation.source] = relation
+        self.conflicts: list[list[int]] = [[] for _ in self.buffers]
+        for i, a in enumerate(self.buffers):
+            for j in range(i):
+                b = self.buffers[j]
+                if a.first <= b.last and b.first <= a.last:
+                    self.conflicts[i].append(j)
+                    self.conflicts[j].append(i)
+
+    def place(self, order: Sequence[int], bound: int, limit: int) -> tuple[list[int], int, int | None]:
+        """First fit in the given order: offsets, size, and the first buffer that ends above `bound`, if any does.
+
+        Stops early, with a size of `limit` or more, where it cannot stay below it.
+        """
+        buffers, related = self.buffers, self.related
+        offsets = [-1] * len(buffers)
+        high, top = None, 0
+        for index in order:
+            size = buffers[index].bytes
+            closed: list[tuple[int, int, int]] = []  # open interval of forbidden starts, a start allowed in it
+            for other in self.conflicts[index]:
+                at = offsets[other]
+                if at < 0:
+                    continue
+                relation = related.get((index, other))
+                if relation is None:
+                    closed.append((at - size, at + buffers[other].bytes, -1))
+                else:
+                    low, up = relation.forbidden(index, at)
+                    if low < up:
+                        closed.append((low, up, at if relation.equal else -1))
+            alignment = SCRATCH_ALIGNMENT if buffers[index].scratch_of else ALIGNMENT
+            offset = _lowest(closed, alignment)
+            offsets[index] = offset
+            top = max(top, offset + size)
+            if high is None and top > bound:
+                high = index
+            if top >= limit:
                 break
-            o = buffers[other]
-            if end > offset and o.first <= b.last and b.first <= o.last:
-                offset = end
-        offsets[index] = offset
-        top = max(top, offset + b.bytes)
-        if high is None and top > bound:
-            high = index
-        if top >= limit:
-            return offsets, top, high
-        placed.append((offset, offset + b.bytes, index))
-        placed.sort()
-    return offsets, top, high
+        return offsets, top, high
 
 
-def _orders(buffers: tuple[Buffer, ...]) -> Iterator[list[int]]:
+def _lowest(closed: list[tuple[int, int, int]], alignment: int) -> int:
+    """The lowest aligned start outside all intervals."""
+    closed.sort()
+    offset, moved = 0, True
+    while moved:
+        moved = False
+        for low, up, exception in closed:
+            if low < offset < up and offset != exception:
+                offset = exception if offset < exception < up else -(-up // alignment) * alignment
+                moved = True
+    return offset
+
+
+def _orders(buffers: Sequence[Buffer]) -> Iterator[list[int]]:
     indices = range(len(buffers))
     yield sorted(indices, key=lambda i: (-buffers[i].bytes, buffers[i].first))
     yield sorted(indices, key=lambda i: (-buffers[i].bytes * (buffers[i].last - buffers[i].first + 1), i))
     yield sorted(indices, key=lambda i: (buffers[i].first - buffers[i].last, -buffers[i].bytes, i))
+    yield sorted(indices, key=lambda i: (buffers[i].first, -buffers[i].bytes))
+    yield sorted(indices, key=lambda i: (-buffers[i].last, -buffers[i].bytes))
     rng = np.random.default_rng(0)
-    sizes = np.array([b.bytes for b in buffers], float)
+    sizes = np.array([buffer.bytes for buffer in buffers], float)
     for _ in range(_RANDOM_ORDERS):
         yield np.argsort(-sizes * rng.uniform(0.5, 1.5, len(buffers)), kind="stable").tolist()
 
 
-def _pack(buffers: tuple[Buffer, ...], bound: int, limit: int) -> tuple[list[int], int] | None:
-    """Offsets and size of the smallest arena found that is smaller than `limit`; None where there was none."""
-    found = None
-    for order in _orders(buffers):
+def _pack(placer: _Placer, bound: int) -> tuple[list[int], int]:
+    """Offsets and size of the smallest arena found."""
+    limit, found = 1 << 62, None
+    for order in _orders(placer.buffers):
         for _ in range(_PROMOTIONS):
-            offsets, size, high = _place(buffers, order, bound, limit)
+            offsets, size, high = placer.place(order, bound, limit)
             if size < limit:
                 found, limit = (offsets, size), size
             if high is None:
-                return found
+                return offsets, size
             order.remove(high)
             order.insert(0, high)
+    assert found is not None
     return found
 
 
-def plan_memory(graph: ShapeGraph) -> MemoryPlan:
-    """The best plan found; optimal where `excess` is 0."""
-    best: MemoryPlan | None = None
-    for shared in _sharings(graph):
-        buffers = buffers_of(graph, shared)
-        bound = _lower_bound(buffers, len(graph.operators))
-        limit = best.arena_bytes if best else 1 << 62
-        found = _pack(buffers, bound, limit) if bound < limit else None
-        if found:
-            offsets, size = found
-            names = {name: offsets[i] for i, b in enumerate(buffers) for name in b.tensors}
-            best = MemoryPlan(names, size, bound, buffers)
-    assert best is not None
-    return best
+def place(times: Lifetimes, ways: Sequence[Way]) -> MemoryPlan:
+    """The best plan found for the ways, one for each operator; optimal where `excess` is 0."""
+    graph = times.structure
+    live = tuple(times.footprint(index, way) for index, way in enumerate(ways))
+    whole = max((buffer.bytes for buffer in times.buffers), default=0)
+    bound = max((*live, whole))
+    placer = _Placer(times, ways)
+    offsets, size = _pack(placer, bound)
+    placed = dict(zip(placer.buffers, offsets, strict=True))
+    tensors = {buffer.name: offset for buffer, offset in placed.items() if not buffer.scratch_of}
+    for op, way in zip(graph.operators, ways, strict=True):
+        if way.overread and op.inputs[0] in tensors:
+            size = max(size, _aligned(tensors[op.inputs[0]] + graph.bytes_of(op.inputs[0]) + way.overread))
+    backward = {
+        placer.buffers[relation.target].name
+        for relation in placer.relations
+        if relation.needs_backward(offsets[relation.source], offsets[relation.target])
+    }
+    return MemoryPlan(
+        offsets=tensors,
+        scratch={buffer.scratch_of: offset for buffer, offset in placed.items() if buffer.scratch_of},
+        backward=frozenset(op.name for op in graph.operators if op.output in backward),
+        arena_bytes=size,
+        lower_bound=bound,
+        live_bytes=live,
+        buffers=placer.buffers,
+    )

@@ -13,15 +13,27 @@ from numpy.typing import NDArray
 
 from ofa_mcu.codegen.c_text import array_definition
 from ofa_mcu.graph.ir import Int8Graph
-from tests.codegen.models import place_in_place, write_model
+from ofa_mcu.planning.kernels.base import Flavour
+from ofa_mcu.planning.plan import Plan
+from tests.codegen.models import plan_with, write_model
 from tests.kernels.toolchain import ARM_CORES, WARNINGS, Flags, build, kernel_include, kernel_sources
 
-__all__ = ["Emulator", "Observation", "needs_emulator"]
+__all__ = ["FLAVOURS", "Emulator", "Observation", "needs_emulator"]
 
 needs_emulator = pytest.mark.skipif(
     shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None,
     reason="qemu-system-arm or arm-none-eabi-gcc is not installed (apt: qemu-system-arm, gcc-arm-none-eabi)",
 )
+
+FLAVOURS = {
+    "cortex-m0plus": Flavour.PORTABLE,
+    "cortex-m3": Flavour.PORTABLE,
+    "cortex-m4": Flavour.DSP,
+    "cortex-m7": Flavour.DSP,
+    "cortex-m33": Flavour.DSP,
+    "cortex-m55": Flavour.MVE,
+}
+"""What the cores of `ARM_CORES` may use."""
 
 SYSTICK_HZ = 32_000_000
 
@@ -48,7 +60,9 @@ class Emulator:
 
     def __init__(self, core: str, folder: Path) -> None:
         self.core = core
+        self.flavour = FLAVOURS[core]
         self.folder = folder
+        self.program = folder / "model.elf"
         self._older = core != "cortex-m55"
         self._machine, self._icount_shift = ("netduinoplus2", 0) if self._older else ("mps3-an547", 6)
         self._instruction = 1 if self._older else SYSTICK_HZ / 10**9 * 2**self._icount_shift * 256
@@ -57,15 +71,14 @@ class Emulator:
         for source, target in zip(kernel_sources(), self._kernels, strict=True):
             build("arm-none-eabi-gcc", self._flags, "-c", source, "-o", target)
 
-    def run(self, graph: Int8Graph, images: NDArray[np.int8]) -> list[list[Observation]]:
-        """Per image, the observation after each layer."""
-        offsets, arena = place_in_place(graph.structure)
-        write_model(self.folder, graph, offsets, arena, debug=True)
+    def run(self, graph: Int8Graph, images: NDArray[np.int8], plan: Plan | None = None) -> list[list[Observation]]:
+        """Per image, the observation after each layer; without a plan every layer runs in the first way there is."""
+        write_model(self.folder, graph, plan or plan_with(graph, self.flavour), debug=True)
         data = ["#include <stdint.h>", "extern const int8_t test_images[];", "extern const int32_t test_image_count;"]
         data += [array_definition("test_images", images, 32), f"const int32_t test_image_count = {len(images)};", ""]
         (self.folder / "images.c").write_text("\n".join(data))
         sources = [self.folder / name for name in ("ofa_model.c", "ofa_weights.c", "images.c")]
-        program = self.folder / "model.elf"
+        program = self.program
         flags = (
             *self._flags,
             f"-I{self.folder}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from ofa_mcu.codegen import emit_c
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.reference import run
-from ofa_mcu.space.shapes import Activation, Add, ShapeGraph
-from tests.codegen.models import place_in_place, place_side_by_side, write_model
+from ofa_mcu.planning.kernels.base import Flavour
+from ofa_mcu.planning.plan import Plan
+from ofa_mcu.space.shapes import Activation, ShapeGraph
+from tests.codegen.models import plan_with, random_way, write_model
 from tests.graph.strategies import GraphBuilder, random_graph, random_inputs
 from tests.kernels.toolchain import build, host_flags, kernel_sources
 
@@ -59,8 +62,9 @@ def observed(folder: Path, graph: Int8Graph, kernels: list[Path], images: np.nda
 def test_every_tensor_of_random_graphs(tmp_path: Path, kernel_objects: list[Path], seed: int) -> None:
     rng = np.random.default_rng(seed)
     graph = random_graph(rng, max_ops=12)
-    place = place_in_place if seed % 2 else place_side_by_side
-    write_model(tmp_path, graph, *place(graph.structure), debug=True)
+    flavour = [Flavour.PORTABLE, Flavour.DSP][seed // 2 % 2]
+    plan = plan_with(graph, flavour, random_way(rng), apart=seed % 2 == 1)
+    write_model(tmp_path, graph, plan, debug=True)
     inputs = random_inputs(graph, rng, IMAGES)
     wanted = run(graph, inputs)
     for image, tensors in enumerate(observed(tmp_path, graph, kernel_objects, inputs["input"])):
@@ -77,10 +81,13 @@ def residual_graph() -> Int8Graph:
     return build.finish("residual", (output,))
 
 
-def emit(graph: Int8Graph, offsets: dict[str, int] | None = None, arena: int | None = None, **options: str) -> str:
-    placed, size = place_side_by_side(graph.structure)
-    files = emit_c(graph, offsets or placed, arena or size, name=options.get("name", "m"), model_crc32=1)
+def emit(graph: Int8Graph, plan: Plan | None = None, **options: str) -> str:
+    files = emit_c(graph, plan or plan_with(graph, apart=True), name=options.get("name", "m"), model_crc32=1)
     return "".join(files.values())
+
+
+def moved(plan: Plan, **offsets: int) -> Plan:
+    return replace(plan, memory=replace(plan.memory, offsets={**plan.memory.offsets, **offsets}))
 
 
 def test_equal_input_gives_equal_bytes() -> None:
@@ -89,11 +96,11 @@ def test_equal_input_gives_equal_bytes() -> None:
 
 def test_header_holds_the_contract(tmp_path: Path) -> None:
     graph = residual_graph()
-    offsets, arena = place_side_by_side(graph.structure)
-    header = emit_c(graph, offsets, arena, name='odd "name"??/', model_crc32=0xFF)["ofa_model.h"]
+    plan = plan_with(graph, apart=True)
+    header = emit_c(graph, plan, name='odd "name"??/', model_crc32=0xFF)["ofa_model.h"]
     assert "#define OFA_MODEL_CRC32 0x000000ffu" in header
     assert "#define OFA_MODEL_INPUT_BYTES 144" in header
-    assert f"#define OFA_MODEL_ARENA_BYTES {arena}" in header
+    assert f"#define OFA_MODEL_ARENA_BYTES {plan.arena_bytes}" in header
     assert "observe" not in header
     (tmp_path / "ofa_model.h").write_text(header)
     (tmp_path / "print.c").write_text(
@@ -107,26 +114,26 @@ def test_release_build_observes_nothing() -> None:
     assert "observe" not in emit(residual_graph())
 
 
-def test_in_place_sum_is_allowed_and_other_overlap_is_not() -> None:
+def test_overlap_that_kernels_do_not_allow_is_refused() -> None:
     graph = residual_graph()
-    offsets, arena = place_in_place(graph.structure)
+    plan = plan_with(graph, apart=True)
     add = graph.structure.operators[-1]
-    assert isinstance(add, Add)
-    assert offsets[add.output] in {offsets[name] for name in add.inputs}
-    emit(graph, offsets, arena)
-    offsets[add.output] += 1
+    offsets = plan.memory.offsets
+    first, second = (offsets[name] for name in add.inputs)
+    for allowed in (first, second):
+        emit(graph, moved(plan, **{add.output: allowed}))
     with pytest.raises(OfaMcuError, match=r"layer 'add1' overlaps its input"):
-        emit(graph, offsets, arena)
+        emit(graph, moved(plan, **{add.output: second + 4}))
 
 
 def test_buffers_outside_the_arena_are_refused() -> None:
     graph = residual_graph()
-    offsets, arena = place_side_by_side(graph.structure)
+    plan = plan_with(graph, apart=True)
     with pytest.raises(OfaMcuError, match="of an arena of"):
-        emit(graph, offsets, arena - 8)
-    del offsets["input"]
+        emit(graph, moved(plan, input=plan.arena_bytes))
+    offsets = {name: offset for name, offset in plan.memory.offsets.items() if name != "input"}
     with pytest.raises(OfaMcuError, match="'input' .* no place"):
-        emit(graph, offsets, arena)
+        emit(graph, replace(plan, memory=replace(plan.memory, offsets=offsets)))
 
 
 def test_names_that_c_cannot_hold_are_refused() -> None:

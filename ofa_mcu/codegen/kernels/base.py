@@ -57,9 +57,11 @@ class LayerCode:
     """C of one layer.
 
     `arrays`: constant arrays, by name. `functions`: static functions it calls, by name, as lines; layers that name the
-    same function must give the same lines. `body`: lines of the layer's own function, not indented.
+    same function must give the same lines. `body`: lines of the layer's own function, not indented. `headers`: of the
+    kernel library, beside ofa_kernels.h.
     """
 
     arrays: Mapping[str, Array]
     body: tuple[str, ...]
     functions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    headers: tuple[str, ...] = ()

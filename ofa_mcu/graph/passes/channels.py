@@ -6,7 +6,7 @@ bias, which is exact unless the reader pads: there the constant must be the zero
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,19 +48,22 @@ class LiveChannels:
     kept: Mapping[str, NDArray[np.int64]]
 
 
-def remove_dead_channels(graph: Int8Graph) -> LiveChannels:
+def remove_dead_channels(graph: Int8Graph, *, multiple: int = 1, keep: Collection[str] = ()) -> LiveChannels:
     """Drops every channel that is constant or unneeded and whose writer and readers can all do without it.
 
-    At least one channel of every tensor stays. Weights, biases and shapes shrink; codes of what stays do not change.
+    At least one channel of every tensor stays, and of the tensors in `keep` every one. With a `multiple`, so many dead
+    channels stay, the first ones, that the count of a narrowed tensor is a multiple of it. Weights, biases and shapes
+    shrink; codes of what stays do not change.
     """
     constant = _constant_channels(graph)
-    pinned: set[str] = set()
+    pinned = {name: np.ones(len(constant[name][0]), bool) for name in keep if name in constant}
     while True:
         dead = _removable(graph, constant, pinned)
-        empty = {name for name, channels in dead.items() if channels.all()} - pinned
-        if not empty:
+        more = {name: first for name, channels in dead.items() if (first := _wanted(channels, multiple)).any()}
+        if not more:
             break
-        pinned |= empty
+        for name, channels in more.items():
+            pinned[name] = pinned.get(name, np.zeros_like(channels)) | channels
     dead = {name: channels for name, channels in dead.items() if channels.any()}
     parameters = {name: _narrowed(graph, name, given, dead, constant) for name, given in graph.parameters.items()}
     shapes = dict(graph.structure.shapes)
@@ -70,11 +73,22 @@ def remove_dead_channels(graph: Int8Graph) -> LiveChannels:
     return LiveChannels(narrowed, {name: np.flatnonzero(~channels) for name, channels in dead.items()})
 
 
+def _wanted(dead: Bools, multiple: int) -> Bools:
+    """The first of the dead channels that must stay for their count's sake."""
+    live = int((~dead).sum())
+    missing = min(-(-max(live, 1) // multiple) * multiple, len(dead)) - live
+    wanted = np.zeros_like(dead)
+    wanted[np.flatnonzero(dead)[:missing]] = dead.any()
+    return wanted
+
+
 def _maps_channels(graph: Int8Graph, operator: Operator) -> bool:
     """Whether channel c of the output depends on channel c of every input and on no other."""
     structure = graph.structure
     shapes = [structure.shapes[name] for name in (*operator.inputs, operator.output)]
     if not structure.constants.isdisjoint(operator.inputs) or not structure.floats.isdisjoint(operator.inputs):
+        return False
+    if any(shape[:1] != (1,) for shape in shapes):
         return False
     match operator:
         case DepthwiseConv2D():
@@ -142,7 +156,9 @@ def _by_channel(weights: NDArray[np.int8], depth: int) -> NDArray[np.int8]:
     return weights.reshape(len(weights), -1, depth)
 
 
-def _removable(graph: Int8Graph, constant: Mapping[str, tuple[Bools, Codes]], pinned: set[str]) -> dict[str, Bools]:
+def _removable(
+    graph: Int8Graph, constant: Mapping[str, tuple[Bools, Codes]], pinned: Mapping[str, Bools]
+) -> dict[str, Bools]:
     """The channels that every writer and reader can do without: the largest such sets, found by taking away."""
     structure = graph.structure
     readers, writers = readers_of(graph), writers_of(graph)
@@ -154,7 +170,7 @@ def _removable(graph: Int8Graph, constant: Mapping[str, tuple[Bools, Codes]], pi
         )
         channels = np.full(len(constant[name][0]) if name in constant else 1, written and name not in structure.outputs)
         if name in pinned:
-            channels[0] = False
+            channels &= ~pinned[name]
         dead[name] = channels
     changed = True
     while changed:
@@ -164,7 +180,7 @@ def _removable(graph: Int8Graph, constant: Mapping[str, tuple[Bools, Codes]], pi
                 continue
             left = channels.copy()
             for reader in readers.get(name, []):
-                left &= _spares(graph, reader, dead, constant)
+                left &= _spares(graph, reader, name, dead, constant)
             writer = writers[name]
             if _maps_channels(graph, writer):
                 for source in writer.inputs:
@@ -175,17 +191,21 @@ def _removable(graph: Int8Graph, constant: Mapping[str, tuple[Bools, Codes]], pi
 
 
 def _spares(
-    graph: Int8Graph, reader: Operator, dead: Mapping[str, Bools], constant: Mapping[str, tuple[Bools, Codes]]
+    graph: Int8Graph,
+    reader: Operator,
+    name: str,
+    dead: Mapping[str, Bools],
+    constant: Mapping[str, tuple[Bools, Codes]],
 ) -> Bools:
-    """Channels of its input the reader can do without."""
+    """Channels of its input `name` the reader can do without."""
     if _maps_channels(graph, reader):
         return dead[reader.output]
-    known, codes = constant[reader.inputs[0]]
+    known, codes = constant[name]
     if not (isinstance(reader, Conv2D | FullyConnected) and _plain(graph, reader)):
         return np.zeros_like(known)
     weights = _by_channel(graph.parameters[reader.name].weights, len(known))[~dead[reader.output]]
     if isinstance(reader, Conv2D) and reader.padding != Padding():
-        known = known & (codes == graph.quantization[reader.inputs[0]].zero_point)
+        known = known & (codes == graph.quantization[name].zero_point)
     return known | ~weights.any(axis=(0, 1))
 
 

@@ -1,0 +1,292 @@
+/* Convolutions for cores with the DSP extension: two output channels of four pixels at a time.
+ *
+ * A block function gathers the windows of four pixels, widened to halfwords, then computes all their output channels.
+ * Of the pair of channels (even, odd) a halfword of weights holds 256 * odd + even: one SMLAD of the word accumulates
+ * A = 256 * O + E and one of its sign extended low bytes E; A - E is 256 * O, as requantization wants it. Sums are
+ * below 2^23.
+ *
+ * The stream of weights holds for every pair of output channels: the even bias; 256 * odd bias + even bias; a word of
+ * weights for every pair of taps; then for either channel multiplier, offset, what is taken off the offset for sums
+ * below 0 where such codes survive, and the shift less one where channels have shifts of their own. Without its last
+ * channel an odd layer has nothing after the scales of the even one.
+ */
+#ifndef OFA_DSP_MATRIX_H
+#define OFA_DSP_MATRIX_H
+
+#include "ofa_dsp.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Four pixels: pixel 1 lies `next` bytes behind pixel 0, pixel 2 `third` bytes, pixel 3 the sum of both. Fewer than
+ * four pixels are four of which some are the same. `row` is the distance of the rows of a window.
+ */
+typedef struct {
+    const int8_t *input;
+    int8_t *output;
+    int32_t row;
+    int32_t input_next, input_third;
+    int32_t output_next, output_third;
+} ofa_matrix_quad;
+
+typedef struct ofa_matrix_layer ofa_matrix_layer;
+typedef void ofa_matrix_block(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, ofa_word *wide);
+
+/* A window consists of `rows` times `columns` runs of 4 * `words` codes, columns `column` bytes apart: what blocks in a
+ * loop need. Codes are clamped to `low` .. `high` where the block was made for it.
+ */
+struct ofa_matrix_layer {
+    ofa_matrix_block *block;
+    const uint32_t *weights;
+    uint16_t outputs;
+    uint16_t words;
+    uint16_t column;
+    uint8_t rows, columns;
+    int8_t low, high;
+    int8_t zero_point; /* of the input, for windows that reach out of it */
+};
+
+/* Pointwise: `depth` codes of every pixel. */
+typedef struct {
+    ofa_matrix_layer matrix;
+    int32_t pixels;
+    int32_t depth;
+} ofa_matrix_points_layer;
+
+/* The output may start up to where the input does if outputs <= depth, and with `backward` may end where the input does
+ * if outputs >= depth. `wide` is what blocks in a loop work in: 8 bytes for every tap.
+ */
+void ofa_matrix_points(const ofa_matrix_points_layer *layer, const int8_t *input, int8_t *output, ofa_word *wide,
+                       int backward);
+
+/* Windows of any shape; extents are those from the first to the last tap. */
+typedef struct {
+    ofa_matrix_layer matrix;
+    uint16_t input_height, input_width, depth;
+    uint16_t output_height, output_width;
+    uint16_t extent_height, extent_width;
+    uint16_t stride_height, stride_width;
+    uint16_t pad_top, pad_left;
+    uint16_t kernel_height, dilation_height;
+    uint16_t band; /* rows of the output that ofa_matrix_band computes together */
+} ofa_matrix_window_layer;
+
+/* Windows are read from the input; those that reach out of it are put together in `patch`, which takes
+ * kernel_height * (3 * stride_width + extent_width) * depth + 4 bytes.
+ */
+void ofa_matrix_direct(const ofa_matrix_window_layer *layer, const int8_t *input, int8_t *output, ofa_word *wide,
+                       int8_t *patch);
+
+/* Windows are read from a padded copy of the rows that `band` output rows need, which takes
+ * ((band - 1) * stride_height + extent_height) rows of ((output_width - 1) * stride_width + extent_width) * depth
+ * bytes, and 4 bytes. Four pixels are above each other where that leaves fewer pixels over.
+ */
+void ofa_matrix_band(const ofa_matrix_window_layer *layer, const int8_t *input, int8_t *output, ofa_word *wide,
+                     int8_t *rows);
+
+#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
+#define OFA_QADD8(to, a, b) __asm__ volatile("qadd8 %0, %1, %2" : "=r"(to) : "r"(a), "r"(b))
+#define OFA_QSUB8(to, a, b) __asm__ volatile("qsub8 %0, %1, %2" : "=r"(to) : "r"(a), "r"(b))
+#else
+static inline uint32_t ofa_saturated_byte(int32_t value)
+{
+    return (uint32_t)(value < -128 ? -128 : value > 127 ? 127 : value);
+}
+#define OFA_QADD8(to, a, b) ((to) = ofa_saturated_byte((int8_t)(a) + (int8_t)(b)))
+#define OFA_QSUB8(to, a, b) ((to) = ofa_saturated_byte((int8_t)(a) - (int8_t)(b)))
+#endif
+
+/* Codes below or above what the layer allows, by saturation of their byte. */
+#define OFA_MATRIX_LOW(value, by) \
+    do { \
+        OFA_QSUB8(value, value, by); \
+        OFA_QADD8(value, value, by); \
+    } while (0)
+#define OFA_MATRIX_HIGH(value, by) \
+    do { \
+        OFA_QADD8(value, value, by); \
+        OFA_QSUB8(value, value, by); \
+    } while (0)
+
+/* The sum scaled by 256, minus `d` where it is negative, becomes what is left to be shifted. */
+#define OFA_MATRIX_SCALE(value, m, c) OFA_SMMLA(value, value, m, c)
+#define OFA_MATRIX_SCALE_SIGNED(value, m, c, d) \
+    do { \
+        const uint32_t nudged = (c) - ((d) & (uint32_t)((int32_t)(value) >> 31)); \
+        OFA_SMMLA(value, value, m, nudged); \
+    } while (0)
+
+/* Four codes of each of four pixels, `at` bytes behind a, b, c and d, to two pairs of taps of each pixel. */
+#define OFA_MATRIX_WORD(to, a, b, c, d, at) \
+    do { \
+        uint32_t wa = *(const ofa_loose_word *)((a) + (at)), wb = *(const ofa_loose_word *)((b) + (at)); \
+        uint32_t wc = *(const ofa_loose_word *)((c) + (at)), wd = *(const ofa_loose_word *)((d) + (at)); \
+        uint32_t ea, eb, ec, ed; \
+        OFA_SXTB16(ea, wa); \
+        OFA_SXTB16(eb, wb); \
+        OFA_STRD_NEXT(ea, eb, to); \
+        OFA_SXTB16(ec, wc); \
+        OFA_SXTB16(ed, wd); \
+        OFA_STRD_NEXT(ec, ed, to); \
+        OFA_SXTB16_ROR8(wa, wa); \
+        OFA_SXTB16_ROR8(wb, wb); \
+        OFA_STRD_NEXT(wa, wb, to); \
+        OFA_SXTB16_ROR8(wc, wc); \
+        OFA_SXTB16_ROR8(wd, wd); \
+        OFA_STRD_NEXT(wc, wd, to); \
+    } while (0)
+
+/* Windows of four pixels: `rows` times `columns` runs of 4 * `words` codes; `words` is above 0. */
+static inline __attribute__((always_inline)) ofa_word *
+ofa_matrix_gather(ofa_word *to, const ofa_matrix_quad *quad, int32_t rows, int32_t columns, int32_t column,
+                  int32_t words)
+{
+    const int8_t *start = quad->input;
+    const int32_t next = quad->input_next, third = quad->input_third;
+    for (; rows > 0; --rows) {
+        for (int32_t j = 0; j < columns; ++j) {
+            const int8_t *a = start + j * column;
+            const int8_t *b = a + next, *c = a + third;
+            const int8_t *d = c + next;
+            const int8_t *const end = a + 4 * words;
+            do {
+                OFA_MATRIX_WORD(to, a, b, c, d, 0);
+                a += 4;
+                b += 4;
+                c += 4;
+                d += 4;
+            } while (a != end);
+        }
+        start += quad->row;
+    }
+    return to;
+}
+
+/* Two taps of one pair of output channels; `w` and `x` move on. */
+#define OFA_MATRIX_STEP() \
+    do { \
+        uint32_t raw, even, x0, x1; \
+        OFA_LDR_NEXT(raw, w); \
+        OFA_SXTB16(even, raw); \
+        OFA_LDRD_NEXT(x0, x1, x); \
+        OFA_SMLAD(o0, raw, x0); \
+        OFA_SMLAD(o1, raw, x1); \
+        OFA_SMLAD(e0, even, x0); \
+        OFA_SMLAD(e1, even, x1); \
+        OFA_LDRD_NEXT(x0, x1, x); \
+        OFA_SMLAD(o2, raw, x0); \
+        OFA_SMLAD(o3, raw, x1); \
+        OFA_SMLAD(e2, even, x0); \
+        OFA_SMLAD(e3, even, x1); \
+    } while (0)
+
+#define OFA_MATRIX_PUT(to, value) \
+    do { \
+        if (dead_zone) { \
+            OFA_MATRIX_SCALE_SIGNED(value, m, c, d); \
+        } else { \
+            OFA_MATRIX_SCALE(value, m, c); \
+        } \
+        value = (uint32_t)((int32_t)(value) >> shift); \
+        OFA_SSAT8(value, value, 1); \
+        if (low) { \
+            const uint32_t by = (uint32_t)(layer->low + 128); \
+            OFA_MATRIX_LOW(value, by); \
+        } \
+        if (high) { \
+            const uint32_t by = (uint32_t)(127 - layer->high); \
+            OFA_MATRIX_HIGH(value, by); \
+        } \
+        (to) = (int8_t)(value); \
+    } while (0)
+
+#define OFA_MATRIX_SCALES() \
+    do { \
+        OFA_LDRD_NEXT(m, c, w); \
+        if (dead_zone) { \
+            OFA_LDRD_NEXT(d, shift, w); \
+        } else { \
+            OFA_LDR_NEXT(shift, w); \
+        } \
+    } while (0)
+
+/* The body of blocks in a loop: any number of words of taps, shifts in the stream. The flags are literals. */
+static inline __attribute__((always_inline)) void
+ofa_matrix_looped(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, ofa_word *wide, int dead_zone, int low,
+                  int high, int odd)
+{
+    /* Volatile, so that it is read at the end of a turn and takes no register from the sums. */
+    const ofa_word *volatile wide_end =
+        ofa_matrix_gather(wide, quad, layer->rows, layer->columns, layer->column, layer->words);
+    const uint32_t first = (uint32_t)(wide_end - wide) / 8 % 4;
+    int8_t *output = quad->output;
+    const int8_t *const end = output + layer->outputs;
+    const ofa_word *w = layer->weights;
+    OFA_BARRIER();
+    for (;;) {
+        uint32_t e0, e1, e2, e3, o0, o1, o2, o3;
+        {
+            const ofa_word *x = wide;
+            OFA_LDRD_NEXT(e0, o0, w);
+            e1 = e2 = e3 = e0;
+            o1 = o2 = o3 = o0;
+            /* Sixteen taps a turn; the first turn takes what is left over. */
+            switch (first) {
+                do {
+                case 0:
+                    OFA_MATRIX_STEP();
+                    OFA_MATRIX_STEP();
+                    /* fall through */
+                case 3:
+                    OFA_MATRIX_STEP();
+                    OFA_MATRIX_STEP();
+                    /* fall through */
+                case 2:
+                    OFA_MATRIX_STEP();
+                    OFA_MATRIX_STEP();
+                    /* fall through */
+                default:
+                    OFA_MATRIX_STEP();
+                    OFA_MATRIX_STEP();
+                } while (x != wide_end);
+            }
+        }
+        o0 -= e0;
+        o1 -= e1;
+        o2 -= e2;
+        o3 -= e3;
+        e0 <<= 8;
+        e1 <<= 8;
+        e2 <<= 8;
+        e3 <<= 8;
+        const int32_t next = quad->output_next;
+        int8_t *third = output + quad->output_third;
+        uint32_t m, c, d = 0, shift;
+        OFA_MATRIX_SCALES();
+        OFA_MATRIX_PUT(output[0], e0);
+        OFA_MATRIX_PUT(output[next], e1);
+        OFA_MATRIX_PUT(third[0], e2);
+        OFA_MATRIX_PUT(third[next], e3);
+        ++output;
+        ++third;
+        if (odd && output == end) {
+            return;
+        }
+        OFA_MATRIX_SCALES();
+        OFA_MATRIX_PUT(output[0], o0);
+        OFA_MATRIX_PUT(output[next], o1);
+        OFA_MATRIX_PUT(third[0], o2);
+        OFA_MATRIX_PUT(third[next], o3);
+        ++output;
+        if (!odd && output == end) {
+            return;
+        }
+    }
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

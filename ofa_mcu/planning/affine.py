@@ -1,0 +1,142 @@
+"""Sums of two quantized tensors as one affine form, proved for every pair of codes.
+
+TFLite adds two codes in four roundings. Fast kernels compute
+
+    code = clamp((offset + floor(first * a / 256) + floor(second * b / 256)) >> shift)
+
+or, without the halves of a 16 x 32 bit multiplication, (offset + floor((first * a + second * b) / 256)) >> shift. There
+are only 65,536 pairs of codes: for given factors every pair bounds the offset from below and above, and if all bounds
+leave an offset, both forms equal TFLite everywhere. If they leave none, the factors are moved by a few units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa_mcu.graph.arithmetic import INT8_MAX, INT8_MIN, multiply_by_quantized_multiplier
+from ofa_mcu.graph.constants import AddConstants, Scaling
+
+__all__ = ["AFFINE_SHIFTS", "AffineForm", "affine_form"]
+
+Int64 = NDArray[np.int64]
+
+AFFINE_SHIFTS = (22, 20)
+"""Shifts of the forms; kernels shift by immediates, so there are few. The larger one is finer."""
+
+_FRACTION = 8
+_CODES = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.int64)
+_MOVES = sorted(product(range(-6, 7), repeat=2), key=lambda move: abs(move[0]) + abs(move[1]))[:85]
+_NEAR = 64
+
+
+@dataclass(frozen=True)
+class AffineForm:
+    """Factors int32 of both codes, in units of 2**-(shift + 8) of an output code, and the offset in units 2**-shift.
+
+    The offset leads to codes less `clamp_min`, so that they saturate at 0 below; the form's last step is
+    clamp_min + min(max(value, 0), clamp_max - clamp_min).
+    """
+
+    first: int
+    second: int
+    offset: int
+    shift: int
+    clamp_min: int
+    clamp_max: int
+
+    def terms(self) -> tuple[Int64, Int64]:
+        """What each code -128 .. 127 of either input adds, (256,) both; the offset is in the first."""
+        return self.offset + (self.first * _CODES >> _FRACTION), self.second * _CODES >> _FRACTION
+
+
+def _scaled(codes: Int64, scaling: Scaling) -> Int64:
+    return multiply_by_quantized_multiplier(codes, scaling.multiplier, scaling.shift)
+
+
+def _real(scaling: Scaling) -> float:
+    return scaling.multiplier * 2.0 ** (scaling.shift - 31)
+
+
+def _bounds(steps: Int64, sums: Int64, constants: AddConstants, shift: int) -> tuple[Int64, Int64]:
+    """Smallest and largest offset each pair allows, for its wanted code (clamped) and its sum without offset."""
+    far = np.int64(1) << 40
+    low = np.where(steps > constants.clamp_min, (steps << shift) - sums, -far)
+    high = np.where(steps < constants.clamp_max, ((steps + 1) << shift) - 1 - sums, far)
+    return low, high
+
+
+def affine_form(constants: AddConstants, *, subtract: bool = False) -> AffineForm | None:
+    """The proved form of a sum, or of a difference, None where there is none."""
+    first = _scaled((_CODES - constants.first_zero_point) << constants.left_shift, constants.first)
+    second = _scaled((_CODES - constants.second_zero_point) << constants.left_shift, constants.second)
+    sign = -1 if subtract else 1
+    total = first[:, None] + sign * second[None, :]
+    wanted = _scaled(total, constants.output) + constants.output_zero_point
+    wanted = wanted.clip(constants.clamp_min, constants.clamp_max)
+    gain = _real(constants.output) * 2.0**constants.left_shift
+    slopes = gain * _real(constants.first), sign * gain * _real(constants.second)
+    for shift in AFFINE_SHIFTS:
+        unit = 2.0 ** (shift + _FRACTION)
+        if max(map(abs, slopes)) * unit >= 2.0**31 - 64:
+            continue
+        factors = round(slopes[0] * unit), round(slopes[1] * unit)
+        found = _search(factors, wanted, constants, shift)
+        if found is not None:
+            return found
+    return None
+
+
+def _sums(first: int, second: int, a: Int64, b: Int64) -> tuple[Int64, Int64]:
+    """Both forms' sums: floored apart and floored together; the first is never above the second, by one at most."""
+    one, two = first * a, second * b
+    return (one >> _FRACTION) + (two >> _FRACTION), (one + two) >> _FRACTION
+
+
+def _search(factors: tuple[int, int], wanted: Int64, constants: AddConstants, shift: int) -> AffineForm | None:
+    a, b = np.broadcast_to(_CODES[:, None], (256, 256)), np.broadcast_to(_CODES[None, :], (256, 256))
+    apart, together = _sums(*factors, a, b)
+    low, high = _bounds(wanted, apart, constants, shift)[0], _bounds(wanted, together, constants, shift)[1]
+    lowest, highest = int(low.max()), int(high.min())
+    if lowest <= highest:
+        return _form(*factors, _middle(lowest, highest), constants, shift, apart)
+    if lowest - highest > _NEAR:
+        return None
+    # Only pairs near the bounds can decide when the factors move a little; the winner is checked on all of them.
+    reach = 2 * _NEAR
+    close = (low >= lowest - reach) | (high <= highest + reach)
+    a_close, b_close, wanted_close = a[close], b[close], wanted[close]
+    for move in _MOVES:
+        moved = factors[0] + move[0], factors[1] + move[1]
+        one, both = _sums(*moved, a_close, b_close)
+        lowest = int(_bounds(wanted_close, one, constants, shift)[0].max())
+        highest = int(_bounds(wanted_close, both, constants, shift)[1].min())
+        if lowest > highest:
+            continue
+        apart, together = _sums(*moved, a, b)
+        lowest = int(_bounds(wanted, apart, constants, shift)[0].max())
+        highest = int(_bounds(wanted, together, constants, shift)[1].min())
+        if lowest <= highest:
+            return _form(*moved, _middle(lowest, highest), constants, shift, apart)
+    return None
+
+
+def _middle(lowest: int, highest: int) -> int:
+    """An offset between the bounds; one of them is far away where all codes are alike."""
+    bound = 1 << 30
+    return (max(lowest, -bound) + min(highest, bound)) // 2
+
+
+def _form(
+    first: int, second: int, offset: int, constants: AddConstants, shift: int, sums: Int64
+) -> AffineForm | None:
+    """The form, None where its 32-bit sum could overflow."""
+    offset -= constants.clamp_min << shift
+    if int(sums.min()) + offset < -(1 << 31) or int(sums.max()) + 1 + offset >= 1 << 31:
+        return None
+    if not -(1 << 31) <= offset < 1 << 31:
+        return None
+    return AffineForm(first, second, offset, shift, constants.clamp_min, constants.clamp_max)

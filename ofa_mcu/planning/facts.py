@@ -1,0 +1,111 @@
+"""What the numbers of an int8 graph ask of its kernels: facts for the planner, proved constants for the generator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ofa_mcu.graph.arithmetic import INT8_MAX, INT8_MIN
+from ofa_mcu.graph.constants import AddConstants, ChannelRequantization, operator_constants
+from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.planning.affine import affine_form
+from ofa_mcu.planning.filters import filter_matrix, fold_bias
+from ofa_mcu.planning.kernels.base import Facts, Rounding
+from ofa_mcu.planning.requantize import (
+    ChannelScales,
+    FastScales,
+    accumulator_range,
+    own_shifts,
+    prove,
+    widest_shift,
+)
+from ofa_mcu.space.shapes import Operator
+
+__all__ = ["SHAPES_ONLY", "GraphFacts", "analyse", "channel_scales"]
+
+
+@dataclass(frozen=True, eq=False)
+class GraphFacts:
+    """`facts` by operator name, the default where one is missing; `scales` where a fast rounding was proved."""
+
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+    scales: Mapping[str, FastScales] = field(default_factory=dict)
+
+    def of(self, operator: Operator) -> Facts:
+        """Facts of the operator."""
+        return self.facts.get(operator.name, _ASSUMED)
+
+
+_ASSUMED = Facts()
+
+SHAPES_ONLY = GraphFacts()
+"""What is assumed of a network without weights."""
+
+
+def channel_scales(graph: Int8Graph, operator: Operator, constants: ChannelRequantization) -> ChannelScales:
+    """How TFLite scales the accumulators of a filter, and how large these can become."""
+    parameters = graph.parameters[operator.name]
+    matrix = filter_matrix(operator, parameters.weights)
+    lowest, highest = accumulator_range(matrix, fold_bias(operator, parameters, constants.input_zero_point))
+    return ChannelScales(
+        multiplier=constants.multiplier.astype(np.int64),
+        shift=constants.shift.astype(np.int64),
+        lowest=lowest,
+        highest=highest,
+        zero_point=constants.output_zero_point,
+        clamp_min=constants.clamp_min,
+        clamp_max=constants.clamp_max,
+    )
+
+
+def analyse(graph: Int8Graph) -> GraphFacts:
+    """Facts of every operator.
+
+    Filters share one shift where that can be proved, so that they can share code; else a filter gets its own, else
+    each of its channels.
+    """
+    facts: dict[str, Facts] = {}
+    filters: dict[str, tuple[ChannelScales, Facts]] = {}
+    for operator in graph.structure.operators:
+        constants = operator_constants(graph, operator)
+        if isinstance(constants, ChannelRequantization):
+            scales = channel_scales(graph, operator, constants)
+            weights = graph.parameters[operator.name].weights
+            filters[operator.name] = (
+                scales,
+                Facts(
+                    dead_zone=scales.dead_zone,
+                    clamp_low=constants.clamp_min > INT8_MIN,
+                    clamp_high=constants.clamp_max < INT8_MAX,
+                    wide_weights=bool(weights.min() == INT8_MIN),
+                ),
+            )
+        elif isinstance(constants, AddConstants):
+            facts[operator.name] = Facts(
+                clamp_low=constants.clamp_min > INT8_MIN,
+                clamp_high=constants.clamp_max < INT8_MAX,
+                affine=affine_form(constants) is not None,
+            )
+    common = min((widest_shift(scales) for scales, _ in filters.values()), default=1)
+    proved: dict[str, FastScales] = {}
+    for name, (scales, assumed) in filters.items():
+        fast, rounding = _rounding(scales, common)
+        if fast is not None:
+            proved[name] = fast
+        shift = fast.shift if fast is not None and isinstance(fast.shift, int) else 0
+        facts[name] = Facts(
+            rounding, shift, assumed.dead_zone, assumed.clamp_low, assumed.clamp_high, assumed.wide_weights
+        )
+    return GraphFacts(facts, proved)
+
+
+def _rounding(scales: ChannelScales, common: int) -> tuple[FastScales | None, Rounding]:
+    """The cheapest rounding that is proved for every channel."""
+    for shift in dict.fromkeys((common, widest_shift(scales))):
+        fast = prove(scales, shift)
+        if fast.proved.all():
+            return fast, Rounding.UNIFORM
+    fast = prove(scales, own_shifts(scales))
+    return (fast, Rounding.PER_CHANNEL) if fast.proved.all() else (None, Rounding.GENERAL)

@@ -1,0 +1,308 @@
+"""From a network to the plan that the code generator obeys: a way for every layer, a place for every byte.
+
+Ways are chosen by predicted instructions. Among ways that need different amounts of memory, those that keep the arena
+small come first; a faster one is taken wherever the arena stays as small. Where code shall be small, too, layers give
+up functions of their own for shared ones, those first that save most bytes per instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+
+from ofa_mcu.errors import OfaMcuError
+from ofa_mcu.planning.core_model import CoreModel
+from ofa_mcu.planning.facts import SHAPES_ONLY, GraphFacts
+from ofa_mcu.planning.kernels import KERNELS
+from ofa_mcu.planning.kernels.base import Code, Facts, Kernel, LayerView, Way
+from ofa_mcu.planning.memory import Lifetimes, MemoryPlan, lifetimes, place
+from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected, Operator, ShapeGraph
+
+__all__ = [
+    "BALANCED_SLOWDOWN",
+    "Optimize",
+    "Plan",
+    "PricedWay",
+    "code_bytes",
+    "kernel_named",
+    "make_plan",
+    "price",
+    "priced_ways",
+]
+
+BALANCED_SLOWDOWN = 0.10
+"""Share of instructions that a balanced plan gives up for smaller code."""
+
+_MOST_PRICED = 1 << 16
+_UPGRADES = 6
+
+
+class Optimize(Enum):
+    """What a plan strives for: fewest instructions; little code at a tenth more of them; least code."""
+
+    SPEED = "speed"
+    BALANCED = "balanced"
+    SIZE = "size"
+
+
+@dataclass(frozen=True)
+class PricedWay:
+    """A way and the instructions one run of it takes."""
+
+    way: Way
+    instructions: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A way for every operator, in order, with its instructions; the places of all buffers; the core they hold for."""
+
+    structure: ShapeGraph
+    ways: tuple[PricedWay, ...]
+    memory: MemoryPlan
+    core: str
+
+    @property
+    def arena_bytes(self) -> int:
+        """Size of the arena."""
+        return self.memory.arena_bytes
+
+
+_BY_NAME: Mapping[str, Kernel] = {kernel.name: kernel for kernel in KERNELS}
+_TERMS: Mapping[str, tuple[str, ...]] = {
+    kind: terms for kernel in KERNELS for kind, terms in kernel.code_terms.items()
+}
+
+
+def kernel_named(name: str) -> Kernel:
+    """The kernel of that name; KeyError where there is none."""
+    return _BY_NAME[name]
+
+
+def price(way: Way, figures: CoreModel) -> float:
+    """Instructions of one run of the way; KeyError where its kernel was not measured on that core."""
+    weights = figures.instructions[way.kernel]
+    names = _BY_NAME[way.kernel].features
+    return sum([weights[name] * count for name, count in zip(names, way.counts, strict=True)])
+
+
+@cache
+def _priced(figures: CoreModel) -> dict[object, tuple[PricedWay, ...]]:
+    """Layers of the core priced so far: subnets of one space have most of their layers in common."""
+    return {}
+
+
+def _key(structure: ShapeGraph, operator: Operator, facts: Facts) -> object:
+    """Everything the ways of a layer depend on."""
+    shapes = structure.shapes
+    read = tuple((shapes[name], name in structure.constants, name in structure.floats) for name in operator.inputs)
+    same = tuple(operator.inputs.index(name) for name in operator.inputs)
+    written = (shapes[operator.output], operator.output in structure.floats)
+    if isinstance(operator, Conv2D | DepthwiseConv2D):
+        options: tuple[object, ...] = (operator.kernel, operator.stride, operator.padding, operator.dilation)
+        options += (operator.activation,)
+    elif isinstance(operator, FullyConnected):
+        options = (operator.activation, operator.keep_num_dims)
+    else:
+        options = tuple(
+            (name, value) for name, value in vars(operator).items() if name not in ("name", "inputs", "output")
+        )
+    return type(operator), read, same, written, options, facts
+
+
+def priced_ways(structure: ShapeGraph, operator: Operator, figures: CoreModel, facts: Facts) -> tuple[PricedWay, ...]:
+    """Every way of every kernel that the core runs and that was measured on it, cheapest first.
+
+    Raises OfaMcuError where there is none.
+    """
+    priced = _priced(figures)
+    key = _key(structure, operator, facts)
+    known = priced.get(key)
+    if known is None:
+        if len(priced) > _MOST_PRICED:
+            priced.clear()
+        view = LayerView(structure, operator, facts)
+        runs = figures.flavour.runs
+        found = [
+            PricedWay(way, price(way, figures))
+            for kernel in KERNELS
+            if kernel.flavour in runs and kernel.name in figures.instructions
+            for way in kernel.ways(view)
+        ]
+        if not found:
+            raise OfaMcuError(
+                f"layer '{operator.name}' of type {type(operator).__name__} has no kernel for {figures.core} with its "
+                "shapes and options: export a model without it"
+            )
+        known = priced[key] = tuple(_frontier(found))
+    return known
+
+
+def _frontier(ways: Iterable[PricedWay]) -> list[PricedWay]:
+    """The ways that no other beats or equals in instructions, memory and code at once, cheapest first."""
+    kept: list[PricedWay] = []
+    for one in sorted(ways, key=lambda each: each.instructions):
+        if not any(_memory(other.way, one.way) and other.way.code == one.way.code for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _memory(a: Way, b: Way) -> bool:
+    """Whether a needs no more memory than b wherever it is used."""
+
+    def gap(value: int | None) -> float:
+        return float("inf") if value is None else value
+
+    return (
+        a.scratch_bytes <= b.scratch_bytes
+        and gap(a.forward_gap) <= gap(b.forward_gap)
+        and gap(a.backward_gap) <= gap(b.backward_gap)
+        and a.overread <= b.overread
+        and (a.in_place_second or not b.in_place_second)
+        and a.constant_bytes <= b.constant_bytes
+    )
+
+
+def make_plan(
+    structure: ShapeGraph,
+    figures: CoreModel,
+    facts: GraphFacts = SHAPES_ONLY,
+    optimize: Optimize = Optimize.SPEED,
+    arena_limit: int = 0,
+) -> Plan:
+    """The plan of a network for a core.
+
+    Args:
+        structure: operators in execution order, no reshapes that move nothing.
+        figures: what the core was measured at.
+        facts: of the weights and scales, where they are known.
+        optimize: what ways are chosen for.
+        arena_limit: bytes up to which faster ways may make the arena larger than it need be.
+
+    Raises OfaMcuError where a layer has no kernel.
+    """
+    options = [priced_ways(structure, op, figures, facts.of(op)) for op in structure.operators]
+    if optimize is not Optimize.SPEED:
+        options = _small_code(structure, options, figures, optimize)
+    times = lifetimes(structure)
+    tight = [_tightest(times, index, each) for index, each in enumerate(options)]
+    fastest = [each[0] for each in options]
+    if tight == fastest:
+        return Plan(structure, tuple(tight), place(times, [one.way for one in tight]), figures.core)
+    memory = place(times, [one.way for one in tight])
+    goal = max(memory.arena_bytes, arena_limit)
+    chosen = [
+        next((one for one in each if times.footprint(i, one.way) <= goal), tight[i]) for i, each in enumerate(options)
+    ]
+    for _ in range(_UPGRADES):
+        faster = place(times, [one.way for one in chosen])
+        if faster.arena_bytes <= goal:
+            return Plan(structure, tuple(chosen), faster, figures.core)
+        _step_back(times, faster, goal, chosen, tight)
+    return Plan(structure, tuple(tight), memory, figures.core)
+
+
+def _tightest(times: Lifetimes, index: int, ways: Sequence[PricedWay]) -> PricedWay:
+    """The fastest of the ways that need least memory."""
+    return min(ways, key=lambda one: (times.footprint(index, one.way), one.instructions))
+
+
+def _step_back(
+    times: Lifetimes, memory: MemoryPlan, goal: int, chosen: list[PricedWay], tight: Sequence[PricedWay]
+) -> None:
+    """Gives the operators around what does not fit their ways of least memory."""
+    for buffer in memory.buffers:
+        offset = memory.scratch[buffer.scratch_of] if buffer.scratch_of else memory.offsets[buffer.name]
+        if offset + buffer.bytes > goal:
+            for index in range(max(buffer.first, 0), min(buffer.last + 1, len(chosen))):
+                chosen[index] = tight[index]
+
+
+def code_bytes(codes: Iterable[Code], figures: CoreModel) -> float:
+    """Bytes of functions, equal ones counted once."""
+    total = 0.0
+    for code in {(code.kind, code.key): code for code in codes}.values():
+        weights = figures.code[code.kind]
+        total += sum([weights[term] * count for term, count in zip(_TERMS[code.kind], code.counts, strict=True)])
+    return total
+
+
+def _small_code(
+    structure: ShapeGraph, options: list[tuple[PricedWay, ...]], figures: CoreModel, optimize: Optimize
+) -> list[tuple[PricedWay, ...]]:
+    """For every layer the ways that use the functions that are worth their bytes.
+
+    Starts from the fastest ways; again and again the function is dropped that saves most bytes for the instructions it
+    costs, until the plan is a tenth slower (balanced) or no function can be dropped that saves bytes (size).
+    """
+    chosen = [each[0] for each in options]
+    base = sum(one.instructions for one in chosen)
+    limit = base * (1 + BALANCED_SLOWDOWN) if optimize is Optimize.BALANCED else float("inf")
+
+    def total(ways: Sequence[PricedWay]) -> float:
+        own = sum(one.way.constant_bytes + figures.layer_code_bytes[one.way.kernel] for one in ways)
+        return own + code_bytes((code for one in ways for code in one.way.code), figures)
+
+    bytes_now = total(chosen)
+    slow = base
+    refused: set[object] = set()
+    while True:
+        best: tuple[float, list[PricedWay], float, float] | None = None
+        functions = {(code.kind, code.key) for one in chosen for code in one.way.code} - refused
+        for function in functions:
+            trial = _without(function, options, chosen, figures)
+            if trial is None:
+                refused.add(function)
+                continue
+            saved = bytes_now - total(trial)
+            instructions = sum(one.instructions for one in trial)
+            if saved <= 0 or instructions > limit:
+                continue
+            rate = saved / max(instructions - slow, 1e-9)
+            if best is None or rate > best[0]:
+                best = rate, trial, bytes_now - saved, instructions
+        if best is None:
+            break
+        _, chosen, bytes_now, slow = best
+    used = {(code.kind, code.key) for one in chosen for code in one.way.code}
+    kept = []
+    for one, each in zip(chosen, options, strict=True):
+        # Ways that differ in memory only, or use nothing else, stay open.
+        kept.append(
+            tuple(
+                other
+                for other in each
+                if other is one or all((code.kind, code.key) in used for code in other.way.code)
+            )
+        )
+    return kept
+
+
+def _without(
+    function: tuple[str, object],
+    options: Sequence[tuple[PricedWay, ...]],
+    chosen: Sequence[PricedWay],
+    figures: CoreModel,
+) -> list[PricedWay] | None:
+    """The choice with every layer that uses the function moved to the way that adds least code; None if one cannot."""
+    kept = {(code.kind, code.key) for one in chosen for code in one.way.code} - {function}
+    trial = list(chosen)
+    for index, one in enumerate(chosen):
+        if function not in {(code.kind, code.key) for code in one.way.code}:
+            continue
+        others = [
+            other for other in options[index] if function not in {(code.kind, code.key) for code in other.way.code}
+        ]
+        if not others:
+            return None
+
+        sizes = [
+            code_bytes((code for code in other.way.code if (code.kind, code.key) not in kept), figures)
+            + other.way.constant_bytes
+            for other in others
+        ]
+        trial[index] = min(zip(sizes, others, strict=True), key=lambda pair: (pair[0], pair[1].instructions))[1]
+        kept |= {(code.kind, code.key) for code in trial[index].way.code}
+    return trial
