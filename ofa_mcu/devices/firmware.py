@@ -15,8 +15,8 @@ from ofa_mcu.devices.project import Project, write_project
 from ofa_mcu.errors import MismatchError, OfaMcuError, UsageError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_reader import read_tflite
-from ofa_mcu.planning.cost import Cost, estimate
-from ofa_mcu.planning.memory import plan_memory
+from ofa_mcu.planning.compile import compile_graph
+from ofa_mcu.planning.cost import Cost
 from ofa_mcu.profiles import BoardProfile
 from ofa_mcu.runs import Run
 
@@ -80,12 +80,12 @@ def project_of(run: Run, profile: BoardProfile, say: Callable[[str], None] = lam
     """Write the run's PlatformIO project for a board; the project and the planner's promise for it."""
     subnet = run.subnet
     graph, crc = run_graph(run)
-    plan = plan_memory(graph.structure)
-    files = emit_c(graph, plan.offsets, plan.arena_bytes, name=subnet, model_crc32=crc)
+    compiled = compile_graph(graph, profile)
+    files = emit_c(compiled.graph, compiled.plan, name=subnet, model_crc32=crc, facts=compiled.facts)
     project = write_project(run.project_path, profile, files)
     if project.set_aside is not None:
         say(f"the project had been changed by hand; the changed one is now {project.set_aside}")
-    return project, estimate(graph.structure, plan.arena_bytes, profile)
+    return project, compiled.cost
 
 
 def build_run(run: Run, profile: BoardProfile, say: Callable[[str], None] = lambda text: None) -> FirmwareBuild:

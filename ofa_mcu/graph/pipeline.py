@@ -40,7 +40,7 @@ class Optimized:
 
     `aliases.root` maps tensors that are gone, or are free reshapes, to the tensor of `graph` that has their bytes.
     `kept` maps narrowed tensors to the channels they still have, by the numbers before. `eliminated` maps each tensor
-    that is gone to the pass that took it. `views` says for every tensor that is not as before where its codes come from.
+    that is gone to the pass that took it. `views` says of every tensor that is not as before where its codes come from.
     """
 
     graph: Int8Graph
@@ -51,7 +51,7 @@ class Optimized:
     views: Mapping[str, View] = field(default_factory=dict)
 
     def expected(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """What the tensors of `graph` must hold, given those of the graph before (N, ...) as `reference.run` gives them.
+        """What the tensors of `graph` must hold, given those of the graph before (N, ...) by `reference.run`.
 
         Tensors whose source is not among the given ones are left out.
         """
@@ -94,12 +94,11 @@ def optimize(
         flatten_whole_windows,
         *([narrow] if dead_channels else []),
     ]
-    names = {narrow: "remove_dead_channels"}
     state = Optimized(graph, Aliases({}, frozenset()), {}, {}, ())
     while True:
         before = state
         for run in passes:
-            state = _taken(state, names.get(run, run.__name__), run(state.graph))
+            state = _taken(state, "remove_dead_channels" if run is narrow else run.__name__, run(state.graph))
         if len(state.steps) == len(before.steps):
             return _finished(graph, state)
 
@@ -142,14 +141,14 @@ def _finished(graph: Int8Graph, state: Optimized) -> Optimized:
         state,
         aliases=Aliases({a: b for a, b in root.items() if (a in known or a in there) and b in there}, left.free),
         kept=kept,
-        eliminated={tensor: name for tensor, name in state.eliminated.items() if tensor in known - there},
+        eliminated={tensor: name for tensor, name in state.eliminated.items() if tensor in known and tensor not in there},
         views={name: view for name, view in state.views.items() if name in there},
     )
 
 
-def _tensors(graph: Int8Graph) -> set[str]:
-    """Tensors that a run fills."""
-    return {*graph.structure.inputs, *(op.output for op in graph.structure.operators)}
+def _tensors(graph: Int8Graph) -> dict[str, None]:
+    """Tensors that a run fills, in order; a dictionary is a set that keeps it."""
+    return dict.fromkeys((*graph.structure.inputs, *(op.output for op in graph.structure.operators)))
 
 
 def _reshaped_views(before: Int8Graph, done: Rewrite) -> dict[str, View]:
@@ -157,7 +156,9 @@ def _reshaped_views(before: Int8Graph, done: Rewrite) -> dict[str, View]:
     known = _tensors(before)
     roots = alias_reshapes(done.graph).root
     views = {}
-    for name in _tensors(done.graph) - known - done.views.keys():
+    for name in _tensors(done.graph):
+        if name in known or name in done.views:
+            continue
         group = roots.get(name, name)
         same = [group, *(tensor for tensor, root in roots.items() if root == group)]
         views[name] = next(done.views.get(tensor, View(tensor)) for tensor in same if tensor in known)
@@ -175,7 +176,8 @@ def _changes(before: Int8Graph, done: Rewrite) -> tuple[str, ...]:
         elif type(op) is not type(old[name]):
             lines.append(f"{type(old[name]).__name__} '{name}' is a {type(op).__name__}")
         elif op != old[name]:
-            lines.append(f"{type(op).__name__} '{name}' has other inputs, output or options")
+            other = [key for key, value in vars(op).items() if vars(old[name])[key] != value]
+            lines.append(f"{type(op).__name__} '{name}' has other {', '.join(other)}")
         elif before.parameters.get(name) is not done.graph.parameters.get(name) and (
             before.parameters[name].weights.shape == done.graph.parameters[name].weights.shape
             and not np.array_equal(before.parameters[name].weights, done.graph.parameters[name].weights)
@@ -203,10 +205,10 @@ def same_bytes(before: Int8Graph, optimized: Optimized, inputs: Mapping[str, NDA
                 f"{int((codes != expected[name]).sum())} of {codes.size} elements: keep the model and report it"
             )
     for name, root in optimized.aliases.root.items():
-        if name in tensors and root not in optimized.kept and root not in optimized.views:
-            if not np.array_equal(tensors[name].ravel(), found[root].ravel()):
-                raise MismatchError(
-                    f"tensor '{name}' of graph '{before.structure.name}' is not tensor '{root}' under another shape: "
-                    "keep the model and report it"
-                )
+        plain = name in tensors and root not in optimized.kept and root not in optimized.views
+        if plain and not np.array_equal(tensors[name].ravel(), found[root].ravel()):
+            raise MismatchError(
+                f"tensor '{name}' of graph '{before.structure.name}' is not tensor '{root}' under another shape: "
+                "keep the model and report it"
+            )
     return sum(codes.nbytes for codes in found.values())

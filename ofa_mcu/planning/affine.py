@@ -2,9 +2,9 @@
 
 TFLite adds two codes in four roundings. Fast kernels compute
 
-    code = clamp((offset + floor(first * a / 256) + floor(second * b / 256)) >> shift)
+    code = clamp((offset + floor(first * a / 256) + floor(second * b / 256)) >> 22)
 
-or, without the halves of a 16 x 32 bit multiplication, (offset + floor((first * a + second * b) / 256)) >> shift. There
+or, without the halves of a 16 x 32 bit multiplication, (offset + floor((first * a + second * b) / 256)) >> 22. There
 are only 65,536 pairs of codes: for given factors every pair bounds the offset from below and above, and if all bounds
 leave an offset, both forms equal TFLite everywhere. If they leave none, the factors are moved by a few units.
 """
@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from ofa_mcu.graph.arithmetic import INT8_MAX, INT8_MIN, multiply_by_quantized_multiplier
 from ofa_mcu.graph.constants import AddConstants, Scaling
 
-__all__ = ["AFFINE_SHIFTS", "AffineForm", "affine_form"]
+__all__ = ["AFFINE_SHIFT", "AffineForm", "affine_form"]
 
 Int64 = NDArray[np.int64]
 
-AFFINE_SHIFTS = (22, 20)
-"""Shifts of the forms; kernels shift by immediates, so there are few. The larger one is finer."""
+AFFINE_SHIFT = 22
+"""Fraction bits of the sums: those that 32 bits leave beside codes and what goes beyond them."""
 
 _FRACTION = 8
 _CODES = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.int64)
@@ -35,7 +35,7 @@ _NEAR = 64
 
 @dataclass(frozen=True)
 class AffineForm:
-    """Factors int32 of both codes, in units of 2**-(shift + 8) of an output code, and the offset in units 2**-shift.
+    """Factors int32 of both codes, in units of 2**-30 of an output code, and the offset in units of 2**-22.
 
     The offset leads to codes less `clamp_min`, so that they saturate at 0 below; the form's last step is
     clamp_min + min(max(value, 0), clamp_max - clamp_min).
@@ -44,7 +44,6 @@ class AffineForm:
     first: int
     second: int
     offset: int
-    shift: int
     clamp_min: int
     clamp_max: int
 
@@ -61,11 +60,11 @@ def _real(scaling: Scaling) -> float:
     return scaling.multiplier * 2.0 ** (scaling.shift - 31)
 
 
-def _bounds(steps: Int64, sums: Int64, constants: AddConstants, shift: int) -> tuple[Int64, Int64]:
+def _bounds(steps: Int64, sums: Int64, constants: AddConstants) -> tuple[Int64, Int64]:
     """Smallest and largest offset each pair allows, for its wanted code (clamped) and its sum without offset."""
     far = np.int64(1) << 40
-    low = np.where(steps > constants.clamp_min, (steps << shift) - sums, -far)
-    high = np.where(steps < constants.clamp_max, ((steps + 1) << shift) - 1 - sums, far)
+    low = np.where(steps > constants.clamp_min, (steps << AFFINE_SHIFT) - sums, -far)
+    high = np.where(steps < constants.clamp_max, ((steps + 1) << AFFINE_SHIFT) - 1 - sums, far)
     return low, high
 
 
@@ -79,15 +78,10 @@ def affine_form(constants: AddConstants, *, subtract: bool = False) -> AffineFor
     wanted = wanted.clip(constants.clamp_min, constants.clamp_max)
     gain = _real(constants.output) * 2.0**constants.left_shift
     slopes = gain * _real(constants.first), sign * gain * _real(constants.second)
-    for shift in AFFINE_SHIFTS:
-        unit = 2.0 ** (shift + _FRACTION)
-        if max(map(abs, slopes)) * unit >= 2.0**31 - 64:
-            continue
-        factors = round(slopes[0] * unit), round(slopes[1] * unit)
-        found = _search(factors, wanted, constants, shift)
-        if found is not None:
-            return found
-    return None
+    unit = 2.0 ** (AFFINE_SHIFT + _FRACTION)
+    if max(map(abs, slopes)) * unit >= 2.0**31 - 64:
+        return None
+    return _search((round(slopes[0] * unit), round(slopes[1] * unit)), wanted, constants)
 
 
 def _sums(first: int, second: int, a: Int64, b: Int64) -> tuple[Int64, Int64]:
@@ -96,13 +90,13 @@ def _sums(first: int, second: int, a: Int64, b: Int64) -> tuple[Int64, Int64]:
     return (one >> _FRACTION) + (two >> _FRACTION), (one + two) >> _FRACTION
 
 
-def _search(factors: tuple[int, int], wanted: Int64, constants: AddConstants, shift: int) -> AffineForm | None:
+def _search(factors: tuple[int, int], wanted: Int64, constants: AddConstants) -> AffineForm | None:
     a, b = np.broadcast_to(_CODES[:, None], (256, 256)), np.broadcast_to(_CODES[None, :], (256, 256))
     apart, together = _sums(*factors, a, b)
-    low, high = _bounds(wanted, apart, constants, shift)[0], _bounds(wanted, together, constants, shift)[1]
+    low, high = _bounds(wanted, apart, constants)[0], _bounds(wanted, together, constants)[1]
     lowest, highest = int(low.max()), int(high.min())
     if lowest <= highest:
-        return _form(*factors, _middle(lowest, highest), constants, shift, apart)
+        return _form(*factors, _middle(lowest, highest), constants, apart)
     if lowest - highest > _NEAR:
         return None
     # Only pairs near the bounds can decide when the factors move a little; the winner is checked on all of them.
@@ -112,15 +106,15 @@ def _search(factors: tuple[int, int], wanted: Int64, constants: AddConstants, sh
     for move in _MOVES:
         moved = factors[0] + move[0], factors[1] + move[1]
         one, both = _sums(*moved, a_close, b_close)
-        lowest = int(_bounds(wanted_close, one, constants, shift)[0].max())
-        highest = int(_bounds(wanted_close, both, constants, shift)[1].min())
+        lowest = int(_bounds(wanted_close, one, constants)[0].max())
+        highest = int(_bounds(wanted_close, both, constants)[1].min())
         if lowest > highest:
             continue
         apart, together = _sums(*moved, a, b)
-        lowest = int(_bounds(wanted, apart, constants, shift)[0].max())
-        highest = int(_bounds(wanted, together, constants, shift)[1].min())
+        lowest = int(_bounds(wanted, apart, constants)[0].max())
+        highest = int(_bounds(wanted, together, constants)[1].min())
         if lowest <= highest:
-            return _form(*moved, _middle(lowest, highest), constants, shift, apart)
+            return _form(*moved, _middle(lowest, highest), constants, apart)
     return None
 
 
@@ -131,12 +125,13 @@ def _middle(lowest: int, highest: int) -> int:
 
 
 def _form(
-    first: int, second: int, offset: int, constants: AddConstants, shift: int, sums: Int64
+    first: int, second: int, offset: int, constants: AddConstants, sums: Int64
 ) -> AffineForm | None:
-    """The form, None where its 32-bit sum could overflow."""
-    offset -= constants.clamp_min << shift
-    if int(sums.min()) + offset < -(1 << 31) or int(sums.max()) + 1 + offset >= 1 << 31:
+    """The form, None where its 32-bit sum, with the code or with what exceeds clamp_min, could overflow."""
+    based = offset - (constants.clamp_min << AFFINE_SHIFT)
+    for added in (offset, based):
+        if int(sums.min()) + added < -(1 << 31) or int(sums.max()) + 1 + added >= 1 << 31:
+            return None
+    if not -(1 << 31) <= based < 1 << 31:
         return None
-    if not -(1 << 31) <= offset < 1 << 31:
-        return None
-    return AffineForm(first, second, offset, shift, constants.clamp_min, constants.clamp_max)
+    return AffineForm(first, second, based, constants.clamp_min, constants.clamp_max)

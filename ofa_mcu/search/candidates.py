@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ofa_mcu.planning.core_model import core_model, core_of
 from ofa_mcu.planning.cost import Cost, estimate
-from ofa_mcu.planning.memory import plan_memory
+from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.search.budget import Budget, Violation
 from ofa_mcu.search.predictor import Predictor
 from ofa_mcu.space.lowering import shape_graph
@@ -55,7 +56,8 @@ class CandidatePool:
         known = self._known.get(subnet)
         if known is None:
             graph = shape_graph(self._predictor.space, subnet)
-            cost = estimate(graph, plan_memory(graph).arena_bytes, self._budget.profile)
+            profile = self._budget.profile
+            cost = estimate(make_plan(graph, core_model(core_of(profile))), profile)
             accuracy = self._predictor.predict(subnet, graph)
             known = Candidate(subnet, accuracy, cost, tuple(self._budget.violations(cost)))
             self._known[subnet] = known

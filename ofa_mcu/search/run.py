@@ -13,7 +13,7 @@ import numpy as np
 from ofa_mcu import __version__, schemas
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.graph.verify import probe_inputs, verify
-from ofa_mcu.planning.memory import plan_memory
+from ofa_mcu.planning.compile import compile_graph
 from ofa_mcu.planning.tflm import tflm_head_bytes
 from ofa_mcu.runs import Run
 from ofa_mcu.search.budget import Budget
@@ -23,7 +23,6 @@ from ofa_mcu.search.features import Genome
 from ofa_mcu.search.nsga import evolve
 from ofa_mcu.search.pick import Measured, Objective, choose, next_to_measure
 from ofa_mcu.search.predictor import Predictor
-from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.subnet import Subnet
 
 if TYPE_CHECKING:
@@ -97,7 +96,8 @@ def search(
     verify(pick.graph, model, {name: np.concatenate([probes[name], images])})
     accuracy_fp32 = evaluator.float_accuracy(pick.network, "test")
     accuracy_int8 = evaluator.int8_accuracy(pick.graph, "test")
-    plan = plan_memory(shape_graph(space, pick.subnet))
+    compiled = compile_graph(pick.graph, profile)
+    cost, memory = compiled.cost, compiled.plan.memory
     by_measure = {m.candidate.subnet: m.accuracy for m in measured}
     body = {
         "schema": schemas.SEARCH,
@@ -107,19 +107,19 @@ def search(
         "seconds": round(time.monotonic() - began, 2),
         "pick": {
             "subnet": str(pick.subnet),
-            "macs": best.candidate.cost.macs,
+            "macs": cost.macs,
             "parameters": pick.graph.structure.parameters,
             "accuracy_fp32": round(accuracy_fp32, 5),
             "accuracy_int8": round(accuracy_int8, 5),
             "accuracy_int8_validation": round(best.accuracy, 5),
-            "sram_bytes": best.candidate.cost.sram_bytes,
-            "flash_bytes": best.candidate.cost.flash_bytes,
-            "instructions": round(best.candidate.cost.instructions),
-            "arena_bytes": plan.arena_bytes,
-            "arena_lower_bound": plan.lower_bound,
+            "sram_bytes": cost.sram_bytes,
+            "flash_bytes": cost.flash_bytes,
+            "instructions": round(cost.instructions),
+            "arena_bytes": memory.arena_bytes,
+            "arena_lower_bound": memory.lower_bound,
             "tflm_head_bytes": tflm_head_bytes(pick.graph.structure),
             "model_crc32": zlib.crc32(model),
-            "estimates": options.budget.estimates(best.candidate.cost),
+            "estimates": options.budget.estimates(cost),
         },
         "front": [
             candidate_json(c)

@@ -16,8 +16,9 @@ from ofa_mcu.devices.link import Link
 from ofa_mcu.devices.project import write_project
 from ofa_mcu.errors import UsageError
 from ofa_mcu.graph.ir import Int8Graph, Quantization
-from ofa_mcu.planning.core_model import core_of
-from ofa_mcu.planning.memory import plan_memory
+from ofa_mcu.planning.core_model import core_model, core_of
+from ofa_mcu.planning.facts import analyse
+from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.profiles import BoardProfile, all_profiles
 from ofa_mcu.space.shapes import Mean, ShapeGraph
 from tests.codegen.models import random_weights
@@ -58,16 +59,16 @@ def roomy_board(core: str) -> BoardProfile:
     raise UsageError(f"no board has an emulator twin with core '{core}': name a core of boards/*.toml")
 
 
-def model_files(graph: Int8Graph) -> tuple[dict[str, str], int]:
+def model_files(graph: Int8Graph, core: str) -> tuple[dict[str, str], int]:
     """The generated files and the arena's size."""
-    plan = plan_memory(graph.structure)
-    files = emit_c(graph, plan.offsets, plan.arena_bytes, name=graph.structure.name, model_crc32=CRC32)
-    return files, plan.arena_bytes
+    facts = analyse(graph)
+    plan = make_plan(graph.structure, core_model(core), facts)
+    return emit_c(graph, plan, name=graph.structure.name, model_crc32=CRC32, facts=facts), plan.arena_bytes
 
 
 def link(folder: Path, profile: BoardProfile, graph: Int8Graph) -> Linked:
     """Builds the twin's firmware in `folder`; what a build leaves in `folder`/build speeds up the next."""
-    files, arena = model_files(graph)
+    files, arena = model_files(graph, core_of(profile))
     build = build_project(write_project(folder / "project", profile, files), build_dir=folder / "build", jobs=1)
     return Linked(profile, graph, arena, build.elf, read_image(build.elf))
 

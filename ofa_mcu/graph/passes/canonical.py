@@ -89,7 +89,7 @@ def flatten_whole_windows(graph: Int8Graph) -> Int8Graph:
 
 def _flattened(graph: Int8Graph, op: Conv2D) -> Int8Graph:
     structure = graph.structure
-    _, height, width, depth = structure.shapes[op.inputs[0]]
+    _, height, width, _ = structure.shapes[op.inputs[0]]
     rows = _taps(height, op.kernel[0], op.dilation[0], op.padding.top)
     columns = _taps(width, op.kernel[1], op.dilation[1], op.padding.left)
     if rows is None or columns is None or op.inputs[0] in structure.constants:

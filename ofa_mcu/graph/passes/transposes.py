@@ -35,8 +35,8 @@ def sink_transposes(graph: Int8Graph) -> Rewrite:
     """The graph with every Transpose as far down as it goes; two in a row are one, a matrix takes one into its weights.
 
     A Transpose moves behind operators that can as well work on its input: its own writer keeps its name but writes its
-    codes in the order of that input, which the view says. It stays in front of an output of the graph, and where several
-    operators read it.
+    codes in the order of that input, which the view says. It stays in front of an output of the graph, and where
+    several operators read it.
     """
     views: dict[str, View] = {}
     while True:

@@ -1,0 +1,56 @@
+"""From an int8 graph to its plan for a board: passes, facts, ways and places, and what it all costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.graph.pipeline import Optimized, optimize
+from ofa_mcu.planning.core_model import core_model, core_of
+from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES, Cost, estimate
+from ofa_mcu.planning.facts import GraphFacts, analyse
+from ofa_mcu.planning.plan import Optimize, Plan, make_plan
+from ofa_mcu.profiles.profile import BoardProfile
+
+__all__ = ["CompileOptions", "Compiled", "compile_graph"]
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """How to compile: what for, whether constant channels go, bytes of arena that speed may cost."""
+
+    optimize: Optimize = Optimize.SPEED
+    dead_channels: bool = True
+    arena_limit: int = 0
+    stack_bytes: int = DEFAULT_STACK_BYTES
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A compiled model: the graph as it was and as it is generated, its plan, and its promised cost on the board."""
+
+    source: Int8Graph
+    optimized: Optimized
+    facts: GraphFacts
+    plan: Plan
+    cost: Cost
+
+    @property
+    def graph(self) -> Int8Graph:
+        """The graph that C is generated for."""
+        return self.optimized.graph
+
+
+def compile_graph(graph: Int8Graph, profile: BoardProfile, options: CompileOptions | None = None) -> Compiled:
+    """Compile a graph for a board's core.
+
+    Raises:
+        UsageError: no figures were measured for the core.
+        OfaMcuError: an operator has no kernel.
+    """
+    options = options or CompileOptions()
+    optimized = optimize(graph, dead_channels=options.dead_channels)
+    facts = analyse(optimized.graph)
+    figures = core_model(core_of(profile))
+    plan = make_plan(optimized.graph.structure, figures, facts, options.optimize, options.arena_limit)
+    return Compiled(graph, optimized, facts, plan, estimate(plan, profile, options.stack_bytes))

@@ -1,0 +1,291 @@
+"""Convolutions on cores with the DSP extension: two output channels of four pixels at a time.
+
+Ways differ in the loop over the taps (unrolled, in a function for every number of taps and every rounding; or looped,
+in one function for all) and in where windows are read: from the input itself with borders put together apart, or from
+a padded copy of some of its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ofa_mcu.planning.kernels.base import Code, Facts, Flavour, Kernel, LayerView, Rounding, Way
+from ofa_mcu.planning.kernels.dsp_matrix_layout import (
+    PIXELS,
+    Geometry,
+    Taps,
+    band_gap,
+    direct_gap,
+    geometry,
+    is_pointwise,
+    taps_of,
+)
+from ofa_mcu.space.shapes import Conv2D
+
+__all__ = ["CONV", "DIRECT", "FAR_PAIRS", "POINTWISE", "Block", "Plan", "plan_of"]
+
+FAR_PAIRS = 60
+"""Pairs of taps whose widened codes are in reach of the stack pointer."""
+
+_MOST_PAIRS = 75  # 1,200 bytes of stack
+_LIMIT = 65535
+DIRECT = 0
+_LAYER_BYTES = 20
+_POINTS_BYTES = _LAYER_BYTES + 8
+_WINDOW_BYTES = _LAYER_BYTES + 28
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a block function is made for: layers with equal blocks share one.
+
+    `shift` is the shift of all channels, None where the stream holds one for each.
+    """
+
+    taps: Taps
+    unrolled: bool
+    odd: bool
+    dead_zone: bool
+    low: bool
+    high: bool
+    shift: int | None
+
+    @property
+    def key(self) -> tuple[bool | int | None | Taps, ...]:
+        """What tells functions apart; the one of a loop takes any number of taps."""
+        flags = (self.unrolled, self.odd, self.dead_zone, self.low, self.high, self.shift)
+        return (self.taps, *flags) if self.unrolled else flags
+
+    @property
+    def wide_bytes(self) -> int:
+        """Scratch memory for the widened codes; unrolled functions have them on the stack."""
+        return 0 if self.unrolled else 4 * PIXELS * self.taps.pairs
+
+    def stream_words(self, outputs: int) -> int:
+        """Words of weights, biases and scales."""
+        return -(-outputs // 2) * (2 + self.taps.pairs) + outputs * (2 + self.dead_zone + (self.shift is None))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A way in terms of its block and of `band`: output rows of a padded copy, or `DIRECT`."""
+
+    shape: Geometry
+    block: Block
+    band: int = DIRECT
+
+
+def _block(shape: Geometry, facts: Facts, dead_zone: bool, unrolled: bool) -> Block:
+    own = facts.rounding is Rounding.PER_CHANNEL or not unrolled
+    return Block(
+        taps_of(shape, not unrolled),
+        unrolled,
+        shape.outputs % 2 == 1,
+        dead_zone,
+        facts.clamp_low,
+        facts.clamp_high,
+        None if own else facts.shift,
+    )
+
+
+def plan_of(view: LayerView, variant: str) -> Plan:
+    """The plan of the way that `ways` called `variant`."""
+    operator = view.operator
+    assert isinstance(operator, Conv2D)
+    loop, _, place = variant.partition(" ")
+    shape = geometry(operator, view.source, view.target)
+    block = _block(shape, view.facts, view.dead_zone, loop == "unrolled")
+    return Plan(shape, block, int(place.removeprefix("band ")) if place.startswith("band ") else DIRECT)
+
+
+def _supported(view: LayerView) -> Conv2D | None:
+    operator, facts = view.operator, view.facts
+    if not isinstance(operator, Conv2D) or facts.rounding is Rounding.GENERAL or facts.wide_weights:
+        return None
+    numbers = (*view.source, *view.target, *operator.stride, operator.padding.top, operator.padding.left)
+    if len(view.source) != 4 or view.source[0] != 1 or min(view.source) < 1 or max(numbers) > _LIMIT:
+        return None
+    if max(operator.kernel) > 255 or max(operator.dilation) > 255:
+        return None
+    return operator
+
+
+def _blocks(shape: Geometry, facts: Facts, dead_zone: bool) -> Iterator[Block]:
+    unrolled = _block(shape, facts, dead_zone, True)
+    if unrolled.taps.pairs <= _MOST_PAIRS:
+        yield unrolled
+    looped = _block(shape, facts, dead_zone, False)
+    if looped.taps.words <= _LIMIT and looped.taps.column <= _LIMIT:
+        yield looped
+
+
+_BLOCK_FEATURES = (
+    *("blocks", "widened", "runs", "left_pairs", "pairs", "dead_zones", "clamps", "own_shifts"),
+    *("steps", "far_steps", "looped_blocks", "looped_pairs", "rounds", "looped_steps"),
+)
+_CODE_TERMS = {
+    "unrolled": ("functions", "widened", "left_pairs", "steps", "dead_zone", "clamps", "own_shifts"),
+    "looped": ("functions", "dead_zone", "clamps"),
+    "driver": ("functions",),
+}
+
+
+def _block_counts(block: Block, outputs: int, blocks: int) -> tuple[float, ...]:
+    """Blocks of four pixels; of them words widened, runs, pairs left over; pairs of channels; channels with a dead
+    zone, clamps, own shifts; pairs of taps of pairs of channels, near and far from the stack pointer; what a loop has.
+    """
+    taps = block.taps
+    codes = blocks * outputs
+    pairs = blocks * -(-outputs // 2)
+    near = min(taps.pairs, FAR_PAIRS) if taps.pairs > FAR_PAIRS else taps.pairs
+    common = (
+        blocks,
+        blocks * taps.runs * taps.words,
+        blocks * taps.runs,
+        blocks * taps.left_pairs,
+        pairs,
+        codes * block.dead_zone,
+        codes * (block.low + block.high),
+        codes * (block.shift is None),
+    )
+    if block.unrolled:
+        return (*common, pairs * near, pairs * (taps.pairs - near), 0, 0, 0, 0)
+    return (*common, 0, 0, blocks, pairs, pairs * -(-taps.pairs // 8), pairs * taps.pairs)
+
+
+def _code(block: Block, driver: str) -> tuple[Code, ...]:
+    taps = block.taps
+    clamps = block.low + block.high
+    if block.unrolled:
+        counts: tuple[float, ...] = (
+            *(1, min(taps.words, 1) + taps.words * (taps.words <= 4), taps.left_pairs, taps.pairs),
+            *(block.dead_zone, clamps, block.shift is None),
+        )
+        own = Code("unrolled", ("ofa_dsp_matrix", block.key), tuple(map(float, counts)))
+    else:
+        own = Code("looped", ("ofa_dsp_matrix", block.key), (1, float(block.dead_zone), float(clamps)))
+    return own, Code("driver", (driver,))
+
+
+@lru_cache(4096)
+def _points_ways(shape: Geometry, facts: Facts, dead_zone: bool) -> tuple[Way, ...]:
+    blocks = -(-shape.pixels // PIXELS)
+    grows = shape.outputs - shape.depth
+    ways = []
+    for block in _blocks(shape, facts, dead_zone):
+        ways.append(
+            Way(
+                kernel="ofa_dsp_pointwise",
+                variant="unrolled" if block.unrolled else "looped",
+                counts=(1, *_block_counts(block, shape.outputs, blocks)),
+                constant_bytes=_POINTS_BYTES + 4 * block.stream_words(shape.outputs),
+                code=_code(block, "ofa_matrix_points"),
+                scratch_bytes=block.wide_bytes,
+                overread=block.taps.overread,
+                forward_gap=max(0, PIXELS * (blocks - 1) * grows),
+                backward_gap=max(0, (shape.pixels - PIXELS) * grows) if blocks > 1 else 0,
+            )
+        )
+    return tuple(ways)
+
+
+def _row_blocks(shape: Geometry) -> int:
+    return -(-shape.output_width // PIXELS)
+
+
+def _direct_counts(shape: Geometry) -> tuple[tuple[float, ...], int]:
+    """Rows, and of the windows put together: blocks, rows of them inside and outside the input, words of these."""
+    top, bottom = shape.inside(0)
+    first, last = shape.inside(1)
+    per_row = _row_blocks(shape)
+    inner = sum(
+        first <= PIXELS * i and min(PIXELS * (i + 1), shape.output_width) <= last for i in range(per_row)
+    )
+    patches = shape.output_height * per_row - (bottom - top) * inner
+    words = patches * shape.kernel[0] * (shape.patch_bytes // shape.kernel[0] // 8)
+    return (shape.output_height, patches, patches * shape.kernel[0], words, 0), shape.output_height * per_row
+
+
+def _band_counts(shape: Geometry, band: int) -> tuple[tuple[float, ...], int]:
+    rows, blocks, steps, moved = 0, 0, 0, 0
+    kept = 0
+    for first in range(0, shape.output_height, band):
+        count = min(band, shape.output_height - first)
+        rows += shape.band_rows(count) - kept
+        moved += kept
+        kept = max(0, shape.extent[0] - shape.stride[0])
+        above = count // 4 if shape.output_width % PIXELS else 0
+        blocks += above * shape.output_width + (count - 4 * above) * _row_blocks(shape)
+        steps += 1
+    words = (rows + moved) * (shape.band_row // 8)
+    return (shape.output_height, 0, rows, words, steps), blocks
+
+
+def _bands(shape: Geometry) -> tuple[int, ...]:
+    """Sizes of bands worth trying; none where windows stay inside the input and blocks fill its rows."""
+    borders = shape.inside(0) != (0, shape.output_height) or shape.inside(1) != (0, shape.output_width)
+    if not borders and (shape.output_width % PIXELS == 0 or shape.output_height == 1):
+        return ()
+    sizes = {1, min(4, shape.output_height), shape.output_height}
+    return tuple(sorted(sizes))
+
+
+@lru_cache(4096)
+def _window_ways(shape: Geometry, facts: Facts, dead_zone: bool) -> tuple[Way, ...]:
+    ways = []
+    for block in _blocks(shape, facts, dead_zone):
+        for band in (DIRECT, *_bands(shape)):
+            if band == DIRECT:
+                counts, blocks = _direct_counts(shape)
+                scratch = (shape.patch_bytes + 3) & ~3 if counts[1] else 0
+                gap, driver, place = direct_gap(shape), "ofa_matrix_direct", "direct"
+            else:
+                counts, blocks = _band_counts(shape, band)
+                scratch = (shape.band_rows(band) * shape.band_row + 4 + 3) & ~3
+                gap, driver, place = band_gap(shape, band), "ofa_matrix_band", f"band {band}"
+            ways.append(
+                Way(
+                    kernel="ofa_dsp_conv",
+                    variant=f"{'unrolled' if block.unrolled else 'looped'} {place}",
+                    counts=(1, *counts, *_block_counts(block, shape.outputs, blocks)),
+                    constant_bytes=_WINDOW_BYTES + 4 * block.stream_words(shape.outputs),
+                    code=_code(block, driver),
+                    scratch_bytes=block.wide_bytes + scratch,
+                    overread=block.taps.overread if band == DIRECT else 0,
+                    forward_gap=gap,
+                )
+            )
+    return tuple(ways)
+
+
+def _pointwise(view: LayerView) -> tuple[Way, ...]:
+    operator = _supported(view)
+    if operator is None or not is_pointwise(operator):
+        return ()
+    return _points_ways(geometry(operator, view.source, view.target), view.facts, view.dead_zone)
+
+
+def _windows(view: LayerView) -> tuple[Way, ...]:
+    operator = _supported(view)
+    if operator is None or is_pointwise(operator):
+        return ()
+    return _window_ways(geometry(operator, view.source, view.target), view.facts, view.dead_zone)
+
+
+POINTWISE = Kernel(
+    "ofa_dsp_pointwise",
+    Flavour.DSP,
+    ("calls", *_BLOCK_FEATURES),
+    _pointwise,
+    _CODE_TERMS,
+)
+
+CONV = Kernel(
+    "ofa_dsp_conv",
+    Flavour.DSP,
+    ("calls", "rows", "patches", "padded_rows", "padded_words", "bands", *_BLOCK_FEATURES),
+    _windows,
+    _CODE_TERMS,
+)
