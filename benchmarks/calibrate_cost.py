@@ -107,9 +107,7 @@ AROUND = frozenset(
 """Functions of the program around the layers of a model."""
 
 
-def collect(
-    samples: Samples, emulator: Emulator, graph: Int8Graph, plan: Plan, rng: np.random.Generator
-) -> None:
+def collect(samples: Samples, emulator: Emulator, graph: Int8Graph, plan: Plan, rng: np.random.Generator) -> None:
     """Runs one model and files what it took."""
     size = graph.structure.bytes_of("input")
     seen = emulator.run(graph, rng.integers(-128, 128, (1, size)).astype(np.int8), plan)[0]
@@ -207,7 +205,9 @@ def table(core: str, lines: Sequence[Sequence[str]]) -> None:
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     print(f"\n{core}")
     for line in lines:
-        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), flush=True)
+        print(
+            "  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), flush=True
+        )
 
 
 def calibrate(core: str, folder: Path) -> None:

@@ -16,6 +16,7 @@ from ofa_mcu.graph.passes.borders import fold_borders
 from ofa_mcu.graph.passes.canonical import convolve_one_channel, convolve_rows, flatten_whole_windows
 from ofa_mcu.graph.passes.channels import remove_dead_channels
 from ofa_mcu.graph.passes.folding import fold_constants
+from ofa_mcu.graph.passes.identities import reshape_identities
 from ofa_mcu.graph.passes.padding import fold_padding
 from ofa_mcu.graph.passes.relu import fuse_relu
 from ofa_mcu.graph.passes.reshapes import Aliases, alias_reshapes, remove_reshapes
@@ -87,6 +88,7 @@ def optimize(
         fold_borders,
         fold_padding,
         fuse_relu,
+        reshape_identities,
         sink_transposes,
         remove_reshapes,
         convolve_one_channel,

@@ -29,8 +29,9 @@ AFFINE_SHIFT = 22
 
 _FRACTION = 8
 _CODES = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.int64)
-_MOVES = sorted(product(range(-6, 7), repeat=2), key=lambda move: abs(move[0]) + abs(move[1]))[:85]
-_NEAR = 64
+_MOVES = np.array(sorted(product(range(-16, 17), repeat=2), key=lambda move: abs(move[0]) + abs(move[1]))).T[..., None]
+_TRIALS = 8
+_NEAR = 96
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def affine_form(constants: AddConstants, *, subtract: bool = False) -> AffineFor
     return _search((round(slopes[0] * unit), round(slopes[1] * unit)), wanted, constants)
 
 
-def _sums(first: int, second: int, a: Int64, b: Int64) -> tuple[Int64, Int64]:
+def _sums(first: int | Int64, second: int | Int64, a: Int64, b: Int64) -> tuple[Int64, Int64]:
     """Both forms' sums: floored apart and floored together; the first is never above the second, by one at most."""
     one, two = first * a, second * b
     return (one >> _FRACTION) + (two >> _FRACTION), (one + two) >> _FRACTION
@@ -97,24 +98,21 @@ def _search(factors: tuple[int, int], wanted: Int64, constants: AddConstants) ->
     lowest, highest = int(low.max()), int(high.min())
     if lowest <= highest:
         return _form(*factors, _middle(lowest, highest), constants, apart)
-    if lowest - highest > _NEAR:
+    if lowest - highest > _NEAR // 2:
         return None
     # Only pairs near the bounds can decide when the factors move a little; the winner is checked on all of them.
-    reach = 2 * _NEAR
-    close = (low >= lowest - reach) | (high <= highest + reach)
-    a_close, b_close, wanted_close = a[close], b[close], wanted[close]
-    for move in _MOVES:
-        moved = factors[0] + move[0], factors[1] + move[1]
-        one, both = _sums(*moved, a_close, b_close)
-        lowest = int(_bounds(wanted_close, one, constants)[0].max())
-        highest = int(_bounds(wanted_close, both, constants)[1].min())
-        if lowest > highest:
-            continue
-        apart, together = _sums(*moved, a, b)
+    close = (low >= highest - _NEAR) | (high <= lowest + _NEAR)
+    moved = np.asarray(factors)[:, None, None] + _MOVES
+    one, both = _sums(moved[0], moved[1], a[close], b[close])
+    lows = _bounds(wanted[close], one, constants)[0].max(axis=1)
+    highs = _bounds(wanted[close], both, constants)[1].min(axis=1)
+    for index in np.flatnonzero(lows <= highs)[:_TRIALS].tolist():
+        pair = int(moved[0, index, 0]), int(moved[1, index, 0])
+        apart, together = _sums(*pair, a, b)
         lowest = int(_bounds(wanted, apart, constants)[0].max())
         highest = int(_bounds(wanted, together, constants)[1].min())
         if lowest <= highest:
-            return _form(*moved, _middle(lowest, highest), constants, apart)
+            return _form(*pair, _middle(lowest, highest), constants, apart)
     return None
 
 
@@ -124,9 +122,7 @@ def _middle(lowest: int, highest: int) -> int:
     return (max(lowest, -bound) + min(highest, bound)) // 2
 
 
-def _form(
-    first: int, second: int, offset: int, constants: AddConstants, sums: Int64
-) -> AffineForm | None:
+def _form(first: int, second: int, offset: int, constants: AddConstants, sums: Int64) -> AffineForm | None:
     """The form, None where its 32-bit sum, with the code or with what exceeds clamp_min, could overflow."""
     based = offset - (constants.clamp_min << AFFINE_SHIFT)
     for added in (offset, based):

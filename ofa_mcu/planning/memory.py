@@ -84,23 +84,26 @@ class Lifetimes:
         """Bytes alive while the operator runs in that way, at best."""
         operator = self.structure.operators[index]
         total = self.beside[index] + self.around[index] + _aligned(way.scratch_bytes)
-        out = _aligned(self.structure.bytes_of(operator.output))
+        out = self.structure.bytes_of(operator.output)
         saved = 0
         for position, name in enumerate(dict.fromkeys(operator.inputs)):
             if name in self.dying[index]:
-                saved = max(saved, _overlap(way, position, _aligned(self.structure.bytes_of(name)), out))
+                saved = max(saved, _overlap(way, position, self.structure.bytes_of(name), out))
         return total - saved
 
 
 def _overlap(way: Way, position: int, source: int, target: int) -> int:
-    """The most bytes that input number `position` and the output can have in common, in multiples of four."""
+    """The most bytes that input number `position` and the output can have in common, both of aligned sizes."""
+    apart = _aligned(source) + _aligned(target)
     if position > 0:
-        return min(source, target) if way.in_place_second and position == 1 else 0
-    shared = 0
-    for gap in (way.forward_gap, way.backward_gap):
-        if gap is not None:
-            shared = max(shared, min(source, target - gap))
-    return shared // ALIGNMENT * ALIGNMENT
+        return min(_aligned(source), _aligned(target)) if way.in_place_second and position == 1 else 0
+    span = apart
+    if way.forward_gap is not None:
+        span = min(span, max(_aligned(way.forward_gap) + _aligned(source), _aligned(target)))
+    if way.backward_gap is not None:
+        start = _aligned(max(source + way.backward_gap - target, 0))
+        span = min(span, max(start + _aligned(target), _aligned(source)))
+    return apart - span
 
 
 def _aligned(size: int, alignment: int = ALIGNMENT) -> int:
@@ -153,9 +156,7 @@ class _Relation:
 
     def needs_backward(self, source_offset: int, target_offset: int) -> bool:
         """Whether the two overlap in a way that only working backwards allows."""
-        apart = (
-            target_offset >= source_offset + self.source_bytes or source_offset >= target_offset + self.target_bytes
-        )
+        apart = target_offset >= source_offset + self.source_bytes or source_offset >= target_offset + self.target_bytes
         return not apart and not self.equal and source_offset - target_offset < self.forward
 
 

@@ -71,9 +71,7 @@ class Plan:
 
 
 _BY_NAME: Mapping[str, Kernel] = {kernel.name: kernel for kernel in KERNELS}
-_TERMS: Mapping[str, tuple[str, ...]] = {
-    kind: terms for kernel in KERNELS for kind, terms in kernel.code_terms.items()
-}
+_TERMS: Mapping[str, tuple[str, ...]] = {kind: terms for kernel in KERNELS for kind, terms in kernel.code_terms.items()}
 
 
 def kernel_named(name: str) -> Kernel:
@@ -272,9 +270,7 @@ def _small_code(
         # Ways that differ in memory only, or use nothing else, stay open.
         kept.append(
             tuple(
-                other
-                for other in each
-                if other is one or all((code.kind, code.key) in used for code in other.way.code)
+                other for other in each if other is one or all((code.kind, code.key) in used for code in other.way.code)
             )
         )
     return kept

@@ -92,6 +92,7 @@ TWINS = {
     "m3": Emulator("mps2-an385", 6, "cortex-m3", None, 0, 0x20000000, 0x40004000, 25_000_000),
     "m4": Emulator("mps2-an386", 6, "cortex-m4", "fpv4-sp-d16", 0, 0x20000000, 0x40004000, 25_000_000),
     "m7": Emulator("mps2-an500", 6, "cortex-m7", "fpv5-sp-d16", 0, 0x20000000, 0x40004000, 25_000_000),
+    "m33": Emulator("mps2-an505", 6, "cortex-m33", "fpv5-sp-d16", 0x10000000, 0x38000000, 0x50200000, 20_000_000),
     "m55": Emulator("mps3-an547", 6, "cortex-m55", "auto", 0, 0x20000000, 0x49303000, 32_000_000),
 }
 

@@ -10,6 +10,7 @@ from ofa_mcu.graph.passes.borders import fold_borders
 from ofa_mcu.graph.passes.canonical import convolve_one_channel, convolve_rows, flatten_whole_windows
 from ofa_mcu.graph.passes.channels import LiveChannels, remove_dead_channels
 from ofa_mcu.graph.passes.folding import fold_constants
+from ofa_mcu.graph.passes.identities import reshape_identities
 from ofa_mcu.graph.passes.padding import fold_padding
 from ofa_mcu.graph.passes.relu import fuse_relu
 from ofa_mcu.graph.passes.reshapes import Aliases, alias_reshapes, remove_reshapes
@@ -35,5 +36,6 @@ __all__ = [
     "fuse_relu",
     "remove_dead_channels",
     "remove_reshapes",
+    "reshape_identities",
     "sink_transposes",
 ]

@@ -155,7 +155,9 @@ def _steps(block: Block) -> tuple[Step, ...]:
             for product in part:
                 if product.word not in loaded:
                     steps += pairs[product.word]
-                    loaded.update(word for load in pairs[product.word] for word in range(load.word, load.word + load.count))
+                    loaded.update(
+                        word for load in pairs[product.word] for word in range(load.word, load.word + load.count)
+                    )
                 if not by_pixels and not begun:
                     steps.append(LoadWeights(*one))
                     begun = True

@@ -200,9 +200,7 @@ def _direct_counts(shape: Geometry) -> tuple[tuple[float, ...], int]:
     top, bottom = shape.inside(0)
     first, last = shape.inside(1)
     per_row = _row_blocks(shape)
-    inner = sum(
-        first <= PIXELS * i and min(PIXELS * (i + 1), shape.output_width) <= last for i in range(per_row)
-    )
+    inner = sum(first <= PIXELS * i and min(PIXELS * (i + 1), shape.output_width) <= last for i in range(per_row))
     patches = shape.output_height * per_row - (bottom - top) * inner
     words = patches * shape.kernel[0] * (shape.patch_bytes // shape.kernel[0] // 8)
     return (shape.output_height, patches, patches * shape.kernel[0], words, 0), shape.output_height * per_row

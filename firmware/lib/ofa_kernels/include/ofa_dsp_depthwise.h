@@ -1,0 +1,73 @@
+/* Depthwise convolution for the DSP extension: four channels at a time, taken apart into planes of halfwords.
+ *
+ * A plane holds padded rows of one channel: two pixels in a word, the earlier one in the low half, codes times 256;
+ * padding is the input's zero point times 256. Strips of rows are split and swept one after the other; rows that two
+ * strips share move to the planes' start. The table holds for every channel its bias times 256, multiplier, offset,
+ * then where they are wanted what is taken off the offset for sums below 0, the shift, 127 - the largest code, and
+ * the smallest code + 128, these two in every byte; then its weights, rows of words with two taps or one.
+ */
+#ifndef OFA_DSP_DEPTHWISE_H
+#define OFA_DSP_DEPTHWISE_H
+
+#include "ofa_dsp.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Rows of the input into planes; `outside` holds four zero points. */
+typedef void ofa_dsp_split_rows(ofa_word *planes, const int8_t *input, uint32_t rows, uint32_t outside);
+
+/* Outputs of `channels` channels, 1..4, in `units` units of rows. */
+typedef void ofa_dsp_sweep_rows(int8_t *output, const ofa_word *planes, const ofa_word *table, uint32_t units,
+                                uint32_t channels);
+
+typedef struct {
+    ofa_dsp_split_rows *split;
+    ofa_dsp_sweep_rows *sweep;
+    const uint32_t *table;
+    uint32_t outside;      /* four zero points */
+    int32_t input_row;     /* bytes of a row */
+    int32_t output_row;
+    uint16_t input_height; /* rows that the outputs depend on */
+    uint16_t output_height;
+    uint16_t channels;
+    uint16_t strip;        /* rows of outputs of a strip; not one more than a multiple of unit, if that is 2 */
+    uint16_t row_words;    /* of a row of a plane */
+    uint16_t lead_words;   /* of these left of the first word with a pixel */
+    uint16_t plane_words;
+    uint16_t channel_words; /* of the table */
+    uint8_t kernel;        /* rows of taps, not below the stride */
+    uint8_t stride;        /* from row to row */
+    uint8_t pad_top;
+    uint8_t unit;          /* rows of outputs that are swept together, 1 or 2 */
+} ofa_dsp_planes_layer;
+
+/* `planes` takes 16 * plane_words bytes. In place where the outputs of a strip end at or below the input rows not read
+ * yet, and output and input start at the same byte or there is one group of channels.
+ */
+void ofa_dsp_depthwise_planes(const ofa_dsp_planes_layer *layer, const int8_t *input, int8_t *output,
+                              ofa_word *planes);
+
+/* Bytes: saturated sum, saturated difference. value >> shift, a register. */
+#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
+#define OFA_BYTE_QADD(to, a, b) __asm__ volatile("qadd8 %0, %1, %2" : "=r"(to) : "r"(a), "r"(b))
+#define OFA_BYTE_QSUB(to, a, b) __asm__ volatile("qsub8 %0, %1, %2" : "=r"(to) : "r"(a), "r"(b))
+#define OFA_ASR_BY(to, a, shift) __asm__ volatile("asr %0, %1, %2" : "=r"(to) : "r"(a), "r"(shift))
+#define OFA_SIGN_AND(to, a, value) __asm__ volatile("and %0, %1, %2, asr #31" : "=r"(to) : "r"(a), "r"(value))
+#else
+static inline uint32_t ofa_low_byte(int32_t value)
+{
+    return (uint32_t)(value < -128 ? -128 : value > 127 ? 127 : value);
+}
+#define OFA_BYTE_QADD(to, a, b) ((to) = ofa_low_byte((int8_t)(uint8_t)(a) + (int8_t)(uint8_t)(b)))
+#define OFA_BYTE_QSUB(to, a, b) ((to) = ofa_low_byte((int8_t)(uint8_t)(a) - (int8_t)(uint8_t)(b)))
+#define OFA_ASR_BY(to, a, shift) ((to) = (uint32_t)((int32_t)(a) >> (shift)))
+#define OFA_SIGN_AND(to, a, value) ((to) = (a) & (uint32_t)((int32_t)(value) >> 31))
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,111 @@
+"""Convolutions on DSP cores: the stream of weights, the descriptor and the call of each layer."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa_mcu.codegen.c_text import Fields, initializer
+from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
+from ofa_mcu.codegen.kernels.dsp_matrix_block import block_function, block_name
+from ofa_mcu.planning.filters import filter_matrix, fold_bias
+from ofa_mcu.graph.constants import ChannelRequantization
+from ofa_mcu.planning.kernels.dsp_matrix import DIRECT, Block, Plan, plan_of
+from ofa_mcu.planning.kernels.dsp_matrix_layout import is_pointwise
+from ofa_mcu.planning.requantize import FastScales
+from ofa_mcu.space.shapes import Conv2D
+
+__all__ = ["pack_stream", "write"]
+
+
+def pack_stream(
+    matrix: NDArray[np.int8], bias: NDArray[np.int32], scales: FastScales, block: Block
+) -> NDArray[np.int32]:
+    """Weights (O, taps), folded bias (O,) and scales as include/ofa_dsp_matrix.h orders them."""
+    outputs = len(matrix)
+    even_outputs = outputs + outputs % 2
+    wide = np.zeros((even_outputs, matrix.shape[1] + 1), np.int64)  # the last tap is the one of weight zero
+    wide[:outputs, :-1] = matrix
+    halves = (wide[0::2] + 256 * wide[1::2])[:, np.array(block.taps.order())]
+    words = (halves[:, :, 0] & 0xFFFF) | (halves[:, :, 1] & 0xFFFF) << 16
+    biases = np.zeros(even_outputs, np.int64)
+    biases[:outputs] = bias
+    first = np.stack([biases[0::2], biases[0::2] + 256 * biases[1::2]], axis=1)
+    columns = [scales.multiplier, scales.offset]
+    if block.dead_zone:
+        columns.append(scales.dead_zone)
+    if block.shift is None:
+        columns.append(np.broadcast_to(np.asarray(scales.shift, np.int64) - 1, (outputs,)))
+    last = np.zeros((even_outputs, len(columns)), np.int64)
+    last[:outputs] = np.stack(columns, axis=1)
+    stream = np.concatenate([first, words, last.reshape(len(first), -1)], axis=1).ravel()
+    stream = stream[: block.stream_words(outputs)]
+    return (stream & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+
+
+def write(layer: PlacedLayer) -> LayerCode:
+    """The C of a layer of ofa_dsp_pointwise or ofa_dsp_conv."""
+    operator, constants, scales = layer.operator, layer.constants, layer.scales
+    assert isinstance(operator, Conv2D)
+    assert isinstance(constants, ChannelRequantization)
+    assert scales is not None
+    plan = plan_of(layer.view, layer.way.variant)
+    parameters = layer.graph.parameters[operator.name]
+    matrix = filter_matrix(operator, parameters.weights)
+    bias = fold_bias(operator, parameters, constants.input_zero_point)
+    name = f"{layer.prefix}_stream"
+    common = _layer_fields(plan, name, constants)
+    wide = "0" if layer.way.scratch_bytes == 0 else f"(ofa_word *)({layer.scratch})"
+    if is_pointwise(operator):
+        kind = "ofa_matrix_points_layer"
+        fields: Fields = {"matrix": common, "pixels": plan.shape.pixels, "depth": plan.shape.depth}
+        call = f"ofa_matrix_points(&layer, {layer.inputs[0]}, {layer.output}, {wide}, {int(layer.backward)});"
+    else:
+        kind = "ofa_matrix_window_layer"
+        fields = {"matrix": common, **_window_fields(plan)}
+        function = "ofa_matrix_direct" if plan.band == DIRECT else "ofa_matrix_band"
+        beside = "0" if layer.way.scratch_bytes == 0 else f"{layer.scratch} + {plan.block.wide_bytes}"
+        call = f"{function}(&layer, {layer.inputs[0]}, {layer.output}, {wide}, {beside});"
+    body = (f"static const {kind} layer = {{", *initializer(fields, 4), "};", call)
+    return LayerCode(
+        arrays={name: pack_stream(matrix, bias, scales, plan.block)},
+        body=body,
+        functions={block_name(plan.block): block_function(plan.block)},
+        headers=("ofa_dsp_matrix.h",),
+    )
+
+
+def _layer_fields(plan: Plan, stream: str, constants: ChannelRequantization) -> Fields:
+    taps = plan.block.taps
+    return {
+        "block": block_name(plan.block),
+        "weights": f"(const uint32_t *){stream}",
+        "outputs": plan.shape.outputs,
+        "words": taps.words,
+        "column": taps.column,
+        "rows": taps.rows,
+        "columns": taps.columns,
+        "low": constants.clamp_min,
+        "high": constants.clamp_max,
+        "zero_point": constants.input_zero_point,
+    }
+
+
+def _window_fields(plan: Plan) -> Fields:
+    shape = plan.shape
+    return {
+        "input_height": shape.height,
+        "input_width": shape.width,
+        "depth": shape.depth,
+        "output_height": shape.output_height,
+        "output_width": shape.output_width,
+        "extent_height": shape.extent[0],
+        "extent_width": shape.extent[1],
+        "stride_height": shape.stride[0],
+        "stride_width": shape.stride[1],
+        "pad_top": shape.pad_top,
+        "pad_left": shape.pad_left,
+        "kernel_height": shape.kernel[0],
+        "dilation_height": shape.dilation[0],
+        "band": plan.band,
+    }
