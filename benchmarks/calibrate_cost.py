@@ -18,7 +18,7 @@ import os
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,9 +43,9 @@ from ofa_mcu.planning.plan import Plan, PricedWay, make_plan
 from ofa_mcu.profiles import BoardProfile, all_profiles
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
-from ofa_mcu.space.shapes import Operator, ShapeGraph
+from ofa_mcu.space.shapes import ShapeGraph
 from tests.codegen.emulation import FLAVOURS, Emulator
-from tests.codegen.models import random_weights, side_by_side, ways_of
+from tests.codegen.models import side_by_side, ways_of
 from tests.kernels.toolchain import ARM_CORES
 from tests.planning.networks import link, quantized, roomy_board, run_once
 
@@ -101,8 +101,10 @@ def measure(core: str, folder: Path) -> Samples:
 
 
 AROUND = frozenset(
-    "main Reset_Handler fault leave put semihost now start_timer ofa_model_observe ofa_model_run ofa_model_input "
-    "ofa_model_output".split()
+    (
+        *("main", "Reset_Handler", "fault", "leave", "put", "semihost", "now", "start_timer"),
+        *("ofa_model_observe", "ofa_model_run", "ofa_model_input", "ofa_model_output"),
+    )
 )
 """Functions of the program around the layers of a model."""
 

@@ -73,19 +73,24 @@ def detection() -> Int8Graph:
     """Boxes in 128 x 160 images at two resolutions: coarse features go up again and join the fine ones; 18 M MACs."""
     net = Grower("detection", 4, (1, 128, 160, 3), images=2)
     current = net.conv("input", 8, 3, 2, RELU6)
-    for channels, expand, stride in ((8, 1, 1), (16, 4, 2), (16, 4, 1), (24, 4, 2), (24, 4, 1)):
+    levels: dict[int, str] = {}  # features by height
+    for channels, expand, stride in (
+        *((8, 1, 1), (16, 3, 2), (16, 3, 1), (24, 3, 2), (24, 4, 1)),
+        *((40, 4, 2), (40, 4, 1), (96, 6, 2), (96, 4, 1), (96, 4, 1)),
+    ):
         current = _inverted(net, current, channels, expand, stride)
-    fine = current
-    for channels, expand, stride in ((48, 6, 2), (48, 4, 1), (48, 4, 1)):
-        current = _inverted(net, current, channels, expand, stride)
-    coarse = net.conv(current, 48, 1, 1, RELU6)
-    _, height, width, _ = net.shapes[fine]
-    raised = net.moved(ResizeNearestNeighbor, net.conv(coarse, 24, 1, 1, RELU6), (1, height, width, 1))
-    lateral = net.requantized(Quantize, net.conv(fine, 24, 1, 1, RELU6), net.quantization[raised])
-    joined = net.moved(Concatenation, (raised, lateral), axis=3)
-    features = net.conv(net.depthwise(joined, 3, 1, RELU6), 48, 1, 1, RELU6)
-    heads = [net.conv(net.depthwise(each, 3, 1, RELU6), 18) for each in (features, coarse)]
-    return net.graph(*(net.logistic(head) for head in heads))
+        levels[net.shapes[current][1]] = current
+    heads = []
+    for height, channels in ((8, 40), (16, 24)):
+        lateral = net.conv(levels[height], channels, 1, 1, RELU)
+        raised = net.conv(current, channels, 1, 1, RELU6)
+        raised = net.moved(ResizeNearestNeighbor, raised, (1, *net.shapes[lateral][1:3], 1))
+        joined = net.moved(
+            Concatenation, (raised, net.requantized(Quantize, lateral, net.quantization[raised])), axis=3
+        )
+        current = net.conv(net.depthwise(joined, 3, 1, RELU6), 2 * channels, 1, 1, RELU6)
+        heads.append(net.logistic(net.conv(net.depthwise(current, 3, 1, RELU6), 18)))
+    return net.graph(*heads)
 
 
 def mobilenet_v2_224() -> Int8Graph:

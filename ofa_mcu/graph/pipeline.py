@@ -22,7 +22,7 @@ from ofa_mcu.graph.passes.relu import fuse_relu
 from ofa_mcu.graph.passes.reshapes import Aliases, alias_reshapes, remove_reshapes
 from ofa_mcu.graph.passes.transposes import sink_transposes
 from ofa_mcu.graph.passes.unread import drop_unread
-from ofa_mcu.graph.passes.views import Keep, Rewrite, View, composed, viewed
+from ofa_mcu.graph.passes.views import Keep, Permute, Rewrite, View, composed, viewed
 
 __all__ = ["Optimized", "Step", "optimize", "same_bytes"]
 
@@ -113,7 +113,8 @@ def _taken(state: Optimized, name: str, result: Int8Graph | Rewrite) -> Optimize
         return state
     views = composed(state.views, {**_reshaped_views(state.graph, done), **done.views})
     root = {tensor: done.aliases.get(found, found) for tensor, found in state.aliases.root.items()}
-    root |= done.aliases
+    root |= {tensor: found for tensor, found in done.aliases.items() if not _permuted(state.views.get(tensor))}
+    root = {tensor: found for tensor, found in root.items() if not _permuted(done.views.get(found))}
     there = _tensors(done.graph)
     gone = {tensor: name for tensor in _tensors(state.graph) if tensor not in there}
     return Optimized(
@@ -146,6 +147,10 @@ def _finished(graph: Int8Graph, state: Optimized) -> Optimized:
         eliminated={tensor: name for tensor, name in state.eliminated.items() if tensor in known and tensor not in there},
         views={name: view for name, view in state.views.items() if name in there},
     )
+
+
+def _permuted(view: View | None) -> bool:
+    return view is not None and any(isinstance(step, Permute) for step in view.steps)
 
 
 def _tensors(graph: Int8Graph) -> dict[str, None]:

@@ -1,30 +1,21 @@
-"""What the cost model promises against its own definitions, the kernels' loops, and linked and running firmware."""
+"""What the cost model promises against its own definitions and against linked and running firmware."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.planning import core_model as core_models
 from ofa_mcu.planning.core_model import core_model, core_of, known_cores
-from ofa_mcu.planning.cost import (
-    Cost,
-    estimate,
-    layer_instructions,
-    millijoules,
-    milliseconds,
-)
-from ofa_mcu.planning.features import FEATURES, layer_features
-from ofa_mcu.planning.layout import weight_bytes
-from ofa_mcu.profiles import all_profiles, load_profile
+from ofa_mcu.planning.cost import Cost, estimate, millijoules, milliseconds
+from ofa_mcu.planning.kernels import KERNELS
+from ofa_mcu.planning.plan import code_bytes, make_plan, price
+from ofa_mcu.profiles import BoardProfile, all_profiles, load_profile
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
 from ofa_mcu.space.shapes import (
@@ -42,13 +33,13 @@ from ofa_mcu.space.shapes import (
 from tests.codegen.emulation import needs_emulator
 from tests.planning.networks import link, quantized, roomy_board, run_once
 
-CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m55", "cortex-m7")
+CORES = ("cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m4", "cortex-m55", "cortex-m7")
 DISCO = load_profile("stm32f746")
 LARGEST = shape_graph(FASHION_MNIST, FASHION_MNIST.largest)
 
 
-def cost_of(graph: ShapeGraph, arena: int = 1000) -> Cost:
-    return estimate(graph, arena, DISCO)
+def cost_of(graph: ShapeGraph, profile: BoardProfile = DISCO) -> Cost:
+    return estimate(make_plan(graph, core_model(core_of(profile))), profile)
 
 
 def same(height: int, width: int, kernel: int, stride: int) -> Padding:
@@ -91,22 +82,26 @@ def test_figures_of_a_core(core: str) -> None:
     assert figures.core == core
     assert "arm-none-eabi-gcc" in figures.compiler
     assert f"-mcpu={core}" in figures.flags.split()
-    assert set(figures.errors) == set(FEATURES)
-    for kernel, error in figures.errors.items():
-        assert error.layers >= 8 and error.mean <= error.largest < 0.02, kernel
+    runs = {kernel.name: kernel for kernel in KERNELS if kernel.flavour in figures.flavour.runs}
+    assert set(figures.instructions) == set(figures.errors) == set(runs)
+    for name, kernel in runs.items():
+        assert set(figures.instructions[name]) == set(kernel.features)
+        assert all(set(figures.code[kind]) == set(terms) for kind, terms in kernel.code_terms.items())
+        error = figures.errors[name]
+        assert error.layers >= 4 and error.mean <= error.largest < 0.10, name
 
 
 def test_unknown_core() -> None:
-    with pytest.raises(UsageError, match="core 'cortex-m33', only for cortex-m0plus, cortex-m3, .*calibrate_cost"):
-        core_model("cortex-m33")
-    with pytest.raises(UsageError, match="cortex-m33"):
-        estimate(LARGEST, 1000, replace(DISCO, core="cortex-m33", emulator=None))
+    with pytest.raises(UsageError, match="core 'cortex-m23', only for cortex-m0plus, cortex-m3, .*calibrate_cost"):
+        core_model("cortex-m23")
+    with pytest.raises(UsageError, match="cortex-m23"):
+        cost_of(LARGEST, replace(DISCO, core="cortex-m23", emulator=None))
 
 
 def test_broken_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = json.loads((core_models.DATA / "cortex-m4.json").read_text())
     monkeypatch.setattr(core_models, "DATA", tmp_path)
-    for index, text in enumerate(["{", "[]", json.dumps({**good, "instructions": {}}), json.dumps({"core": "x"})]):
+    for index, text in enumerate(["{", "[]", json.dumps({**good, "instructions": []}), json.dumps({"core": "x"})]):
         (tmp_path / f"broken{index}.json").write_text(text)
         with pytest.raises(OfaMcuError, match=r"broken\d.json does not hold .* run benchmarks/calibrate_cost.py"):
             core_model(f"broken{index}")
@@ -114,44 +109,36 @@ def test_broken_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_twins_core_counts() -> None:
     with_twin = replace(DISCO, core="cortex-m4")
-    assert estimate(LARGEST, 1000, with_twin).core == "cortex-m7"
-    assert estimate(LARGEST, 1000, replace(with_twin, emulator=None)).core == "cortex-m4"
+    assert cost_of(LARGEST, with_twin).core == "cortex-m7"
+    assert cost_of(LARGEST, replace(with_twin, emulator=None)).core == "cortex-m4"
 
 
 def test_sums() -> None:
-    cost = estimate(LARGEST, 1001, DISCO, stack_bytes=4096)
     figures = core_model("cortex-m7")
-    assert (cost.arena_bytes, cost.stack_bytes, cost.static_bytes) == (1008, 4096, figures.static_bytes)
+    plan = make_plan(LARGEST, figures)
+    cost = estimate(plan, DISCO, stack_bytes=4096)
+    arena = -(-plan.arena_bytes // 8) * 8
+    assert (cost.arena_bytes, cost.stack_bytes, cost.static_bytes) == (arena, 4096, figures.static_bytes)
     assert cost.sram_bytes == cost.arena_bytes + cost.static_bytes + cost.stack_bytes
     assert cost.flash_bytes == cost.flash_code_bytes + cost.flash_weight_bytes
-    assert cost.flash_weight_bytes == weight_bytes(LARGEST) == sum(layer.weight_bytes for layer in cost.layers)
+    assert cost.flash_weight_bytes == sum(one.way.constant_bytes for one in plan.ways)
     assert cost.macs == LARGEST.macs == sum(layer.macs for layer in cost.layers)
     layers = sum(layer.instructions for layer in cost.layers)
     assert cost.instructions == round(layers + figures.inference_instructions)
     assert [layer.name for layer in cost.layers] == [operator.name for operator in LARGEST.operators]
-    for operator, layer in zip(LARGEST.operators, cost.layers, strict=True):
-        assert layer.instructions == layer_instructions(LARGEST, operator, figures) > 0
-    assert estimate(LARGEST, 1001, DISCO, stack_bytes=4096) == cost
+    for one, layer in zip(plan.ways, cost.layers, strict=True):
+        assert layer.instructions == price(one.way, figures) > 0
+    assert estimate(make_plan(LARGEST, figures), DISCO, stack_bytes=4096) == cost
 
 
-def test_code_of_a_kernel_counts_once() -> None:
-    def network(*operators: Operator) -> ShapeGraph:
-        shapes = {"input": (1, 4, 4, 8), **{operator.output: (1, 4, 4, 8) for operator in operators}}
-        return ShapeGraph("x", shapes, operators, ("input",), (operators[-1].output,))
-
-    def depthwise(name: str) -> DepthwiseConv2D:
-        return DepthwiseConv2D(name=name, inputs=("input",), output=name, kernel=(3, 3), padding=Padding(1, 1, 1, 1))
-
-    full = Conv2D(name="full", inputs=("input",), output="full", kernel=(3, 3), padding=Padding(1, 1, 1, 1))
-    once, twice = cost_of(network(depthwise("a"))), cost_of(network(depthwise("a"), depthwise("b")))
+def test_shared_functions_count_once() -> None:
     figures = core_model("cortex-m7")
-    per_layer = figures.layer_code_bytes["ofa_depthwise"]
-    assert twice.flash_code_bytes - once.flash_code_bytes == pytest.approx(per_layer, abs=1)
-    alone, both = cost_of(network(full)), cost_of(network(depthwise("a"), full))
-    shared = dict(figures.shared_code)[frozenset({"ofa_conv2d", "ofa_depthwise"})]
-    base = figures.base_flash_bytes
-    apart = (once.flash_code_bytes - base) + (alone.flash_code_bytes - base)
-    assert apart - (both.flash_code_bytes - base) == pytest.approx(shared, abs=2)
+    plan = make_plan(LARGEST, figures)
+    codes = [code for one in plan.ways for code in one.way.code]
+    once = {(code.kind, code.key): code for code in codes}
+    assert len(once) < len(codes)
+    assert code_bytes(codes, figures) == pytest.approx(code_bytes(once.values(), figures))
+    assert code_bytes(codes, figures) == pytest.approx(sum(code_bytes([code], figures) for code in once.values()))
 
 
 def test_a_layer_without_kernel_is_named() -> None:
@@ -195,80 +182,6 @@ def test_millijoules() -> None:
         millijoules(cost, DISCO, power_mw=0)
 
 
-def walk(structure: ShapeGraph, operator: Conv2D | DepthwiseConv2D) -> dict[str, int]:
-    """Turns of every loop, counted by walking through them as the kernels do."""
-    _, height, width, depth = structure.shapes[operator.inputs[0]]
-    _, out_height, out_width, channels = structure.shapes[operator.output]
-    deep = isinstance(operator, Conv2D)
-    depth = depth if deep else 1
-    count = dict.fromkeys(FEATURES["ofa_conv2d" if deep else "ofa_depthwise"], 0)
-
-    def add(**turns: int) -> None:
-        for name, turn in turns.items():
-            if name in count:
-                count[name] += turn
-
-    add(calls=1, rows=out_height)
-    for y in range(out_height):
-        top = y * operator.stride[0] - operator.padding.top
-        inside_y = [r for r in range(operator.kernel[0]) if 0 <= top + r < height]
-        for x in range(out_width):
-            left = x * operator.stride[1] - operator.padding.left
-            inside_x = [c for c in range(operator.kernel[1]) if 0 <= left + c < width]
-            add(pixels=1)
-            for block in range(0, channels, 4):
-                here = min(4, channels - block)
-                taps = len(inside_x) * depth
-                add(blocks=1, channels=here)
-                for _ in inside_y:
-                    add(quads=taps // 4, singles=taps % 4, blocks_with_quads=int(taps >= 4))
-                    add(blocks_with_singles=int(taps % 4 > 0))
-                if deep or here == 4:
-                    add(full_blocks=1, window_rows=len(inside_y), taps=len(inside_y) * taps)
-                else:
-                    add(last_blocks=1, last_channels=here, last_window_rows=here * len(inside_y))
-                    add(last_taps=here * len(inside_y) * taps)
-                if len(inside_y) == operator.kernel[0] and len(inside_x) == operator.kernel[1]:
-                    continue
-                add(padded_blocks=1, padding_rows=len(inside_y) + 1)
-                taps_of_window = product(range(operator.kernel[0]), range(operator.kernel[1]))
-                mask = [r in inside_y and c in inside_x for r, c in taps_of_window]
-                runs = sum(before and not now for before, now in pairwise([True, *mask]))
-                add(padding_runs=runs, padding_taps=depth * mask.count(False))
-    return count
-
-
-@given(
-    st.tuples(st.integers(1, 9), st.integers(1, 9)),
-    st.sampled_from([1, 2, 3, 5, 7]),
-    st.integers(1, 2),
-    st.tuples(st.integers(1, 6), st.integers(1, 10)),
-    st.booleans(),
-)
-def test_numbers_are_what_the_loops_do(
-    size: tuple[int, int], kernel: int, stride: int, channels: tuple[int, int], deep: bool
-) -> None:
-    at = {"name": "x", "inputs": ("input",), "output": "x"}
-    window = {"kernel": (kernel, kernel), "stride": (stride, stride), "padding": same(*size, kernel, stride)}
-    operator = Conv2D(**at, **window) if deep else DepthwiseConv2D(**at, **window)  # type: ignore[arg-type]
-    shapes = {
-        "input": (1, *size, channels[0] if deep else channels[1]),
-        "x": (1, -(-size[0] // stride), -(-size[1] // stride), channels[1]),
-    }
-    structure = ShapeGraph("x", shapes, (operator,), ("input",), ("x",))
-    kind, numbers = layer_features(structure, operator)
-    if kind != "ofa_pointwise":
-        assert dict(zip(FEATURES[kind], numbers, strict=True)) == walk(structure, operator)
-
-
-@given(st.integers(0, 10_000))
-def test_numbers_are_complete(seed: int) -> None:
-    graph = shape_graph(FASHION_MNIST, FASHION_MNIST.sample(np.random.default_rng(seed)))
-    for operator in graph.operators:
-        kernel, numbers = layer_features(graph, operator)
-        assert len(numbers) == len(FEATURES[kernel]) and min(numbers) >= 0
-
-
 @needs_emulator
 @pytest.mark.slow
 @pytest.mark.parametrize("core", CORES)
@@ -277,7 +190,7 @@ def test_promise_and_firmware(core: str, tmp_path: Path) -> None:
     profile = roomy_board(core)
     for structure in (shape_graph(FASHION_MNIST, FASHION_MNIST.sample(rng)), odd_network()):
         linked = link(tmp_path, profile, quantized(structure, rng))
-        promise = estimate(structure, linked.arena_bytes, profile)
+        promise = cost_of(structure, profile)
         assert promise.sram_bytes == linked.image.sram_bytes
         flash = linked.image.flash_bytes
         assert abs(promise.flash_bytes - flash) <= max(0.02 * flash, 512)

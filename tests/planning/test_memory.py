@@ -55,7 +55,7 @@ def live_sets(graph: ShapeGraph) -> list[set[str]]:
 
 
 def ways_for(graph: ShapeGraph, rng: np.random.Generator | None = None) -> list[Way]:
-    """Ways as element-wise kernels have them for sums and as filters have them for the rest; drawn at random if asked."""
+    """Ways as element-wise kernels have them for sums and as filters have for the rest; at random if asked."""
     ways = []
     for op in graph.operators:
         source, target = graph.bytes_of(op.inputs[0]), graph.bytes_of(op.output)

@@ -7,8 +7,8 @@ from ofa_mcu.planning.kernels.dsp_matrix_layout import PIXELS, Taps
 
 __all__ = ["block_function", "block_name"]
 
-_UNROLLED_WORDS = 4
-_PLACES = ("output[0]", "output[next]", "third[0]", "third[next]")
+_UNROLLED_WORDS = 8  # of all rows
+_LOOPED_WORDS = 4  # of a row
 
 
 def block_name(block: Block) -> str:
@@ -40,69 +40,76 @@ def block_function(block: Block) -> tuple[str, ...]:
 
 
 def _gather(taps: Taps) -> list[str]:
-    lines = [
-        "(void)wide;",
-        f"ofa_word x[{PIXELS * taps.pairs}] __attribute__((aligned(8)));",
-    ]
-    if taps.words > _UNROLLED_WORDS or (taps.words and taps.columns > 1):
-        call = f"ofa_matrix_gather(x, quad, {taps.rows}, {taps.columns}, {taps.column}, {taps.words});"
-        lines += [f"ofa_word *to = {call}"] if taps.left else [call]
-    elif taps.words:
-        words = [f"OFA_MATRIX_WORD(to, a, b, c, d, {4 * word});" for word in range(taps.words)]
+    lines = ["(void)wide;", f"ofa_word x[{PIXELS * taps.pairs}] __attribute__((aligned(8)));"]
+    if taps.columns == 1 and taps.rows * taps.words <= _UNROLLED_WORDS:
+        lines += _rows_unrolled(taps)
+    elif taps.columns == 1 and 0 < taps.words <= _LOOPED_WORDS:
         lines += [
-            "ofa_word *to = x;",
             "{",
-            "    const int8_t *a = quad->input;",
-            "    const int8_t *b = a + quad->input_next, *c = a + quad->input_third;",
-            "    const int8_t *d = c + quad->input_next;",
+            "    ofa_word *to = x;",
+            *_START,
+            f"    const int32_t row = quad->row - {4 * taps.words};",
+            f"    for (int32_t rows = {taps.rows}; rows > 0; --rows) {{",
+            *["        OFA_MATRIX_WORD(to, a, b, c, d);"] * taps.words,
+            *(f"        {pixel} += row;" for pixel in "abcd"),
+            "    }",
+            "}",
+            *_left_over(taps),
         ]
-        if taps.rows == 1:
-            lines += [f"    {word}" for word in words]
-        else:
-            lines += [
-                "    const int32_t row = quad->row;",
-                f"    for (int32_t i = {taps.rows}; i > 0; --i) {{",
-                *(f"        {word}" for word in words),
-                "        a += row;",
-                "        b += row;",
-                "        c += row;",
-                "        d += row;",
-                "    }",
-            ]
-        lines += ["}"]
     else:
-        lines += ["ofa_word *to = x;"]
-    return [*lines, *_left_over(taps), "OFA_BARRIER();"]
+        if taps.words:
+            call = f"ofa_matrix_gather(x, quad, {taps.rows}, {taps.columns}, {taps.column}, {taps.words});"
+            lines.append(call)
+        lines += _left_over(taps)
+    return [*lines, "OFA_BARRIER();"]
+
+
+_START = (
+    "    const int8_t *a = quad->input;",
+    "    const int8_t *b = a + quad->input_next, *c = a + quad->input_third;",
+    "    const int8_t *d = c + quad->input_next;",
+)
+
+
+def _rows_unrolled(taps: Taps) -> list[str]:
+    """All words and all codes left over, row by row."""
+    lines = ["{", "    ofa_word *to = x;", *_START]
+    if taps.rows > 1:
+        lines.append(f"    const int32_t row = quad->row - {4 * taps.words};")
+    left = 2 * taps.runs * taps.words
+    for row in range(taps.rows):
+        if row:
+            lines += [f"    {pixel} += row;" for pixel in "abcd"]
+        lines += ["    OFA_MATRIX_WORD(to, a, b, c, d);"] * taps.words
+        for code in range(taps.left):
+            pair, tap = divmod(row * taps.left + code, 2)
+            lines.append(f"    OFA_MATRIX_CODE(x + {PIXELS * (left + pair)}, {tap}, a, b, c, d, {code});")
+    return [*lines, "    (void)to;", "}"]
 
 
 def _left_over(taps: Taps) -> list[str]:
     """Codes that no word holds: two of them, perhaps of different runs, to a pair of taps of each pixel."""
     if not taps.left:
         return []
+    lines = ["{", f"    ofa_word *to = x + {PIXELS * 2 * taps.runs * taps.words};", *_START]
+    if taps.rows > 1:
+        lines.append("    const int32_t row = quad->row;")
+    lines.append("    uint32_t p0, p1, p2, p3;")
     places = [
         (run // taps.columns, run % taps.columns * taps.column + 4 * taps.words + code)
         for run in range(taps.runs)
         for code in range(taps.left)
     ]
-    lines = [
-        "{",
-        "    const int32_t next = quad->input_next, third = quad->input_third, row = quad->row;",
-        "    const int8_t *a = quad->input;",
-        "    uint32_t p0, p1, p2, p3;",
-        "    (void)row;",
-    ]
     at_row = 0
-    for i in range(0, len(places), 2):
-        pair = places[i : i + 2]
-        first = pair[0][0]
-        if first > at_row:
-            lines.append(f"    a += {first - at_row} * row;")
-            at_row = first
-        for pixel, start in enumerate(("", "next + ", "third + ", "third + next + ")):
-            codes = [f"(uint32_t)(int32_t)a[{start}{'row + ' * (row - at_row)}{offset}]" for row, offset in pair]
-            value = f"p{pixel} = {codes[0]};" if len(codes) == 1 else f"OFA_PKHBT(p{pixel}, {codes[0]}, {codes[1]});"
-            lines.append(f"    {value}")
-        lines += ["    OFA_STRD_NEXT(p0, p1, to);", "    OFA_STRD_NEXT(p2, p3, to);"]
+    for i, (row, offset) in enumerate(places):
+        if row > at_row:
+            lines += [f"    {pixel} += row;" for pixel in "abcd"]
+            at_row = row
+        for number, pixel in enumerate("abcd"):
+            code = f"(uint32_t)(int32_t){pixel}[{offset}]"
+            lines.append(f"    OFA_PKHBT(p{number}, p{number}, {code});" if i % 2 else f"    p{number} = {code};")
+        if i % 2 or i + 1 == len(places):
+            lines += ["    OFA_STRD_NEXT(p0, p1, to);", "    OFA_STRD_NEXT(p2, p3, to);"]
     return [*lines, "}"]
 
 
@@ -110,35 +117,36 @@ def _channels(block: Block) -> list[str]:
     sums = [f"{kind}{pixel}" for kind in "eo" for pixel in range(PIXELS)]
     lines = [
         "const ofa_word *w = layer->weights;",
-        "int8_t *output = quad->output;",
-        "const int8_t *const end = output + layer->outputs;",
-    ]
-    if block.low:
-        lines.append("const uint32_t low = (uint32_t)(layer->low + 128);")
-    if block.high:
-        lines.append("const uint32_t high = (uint32_t)(127 - layer->high);")
-    lines += [
-        "for (;;) {",
-        f"    uint32_t {', '.join(sums)};",
-        "    {",
-        "        uint32_t bias_e, bias_o, w0, w1, even, x0, x1;",
-        "        OFA_LDRD_NEXT(bias_e, bias_o, w);",
-        *(f"        {line}" for line in _products(block.taps.pairs)),
-        "    }",
-        "    const int32_t next = quad->output_next;",
-        "    int8_t *third = output + quad->output_third;",
-        f"    uint32_t m, c{', d' * block.dead_zone}{', shift' * (block.shift is None)};",
+        "ofa_matrix_cursor cursor = ofa_matrix_cursor_of(quad, layer->outputs);",
+        "again:;",
+        f"uint32_t {', '.join(sums)};",
+        "{",
+        "    uint32_t bias_e, bias_o, w0, w1, even, x0, x1;",
+        "    OFA_LDRD_NEXT(bias_e, bias_o, w);",
+        *(f"    {line}" for line in _products(block.taps.pairs)),
+        "}",
+        f"uint32_t m, c{', d' * block.dead_zone}{', shift' * (block.shift is None)};",
     ]
     for pixel in range(PIXELS):
-        lines += [f"    o{pixel} -= e{pixel};", f"    e{pixel} <<= 8;"]
-    lines += _codes(block, "e") + ["    ++output;", "    ++third;"]
-    leave = ["    if (output == end) {", "        return;", "    }"]
+        lines += [f"o{pixel} -= e{pixel};", f"e{pixel} <<= 8;"]
+    lines += _codes(block, "e")
     if block.odd:
-        lines += leave
-    lines += _codes(block, "o") + ["    ++output;"]
-    if not block.odd:
-        lines += leave
-    return [*lines, "}"]
+        lines += ["if (cursor.at + 1 == cursor.end) {"]
+        lines += [f"    {line}" for line in _clamps(block)]
+        lines += ["    ofa_matrix_store_last(&cursor, e0, e1, e2, e3);", "    return;", "}"]
+    lines += _codes(block, "o")
+    lines += [f"OFA_BYTES(e{pixel}, o{pixel});" for pixel in range(PIXELS)]
+    return [*lines, *_clamps(block), "OFA_MATRIX_STORE(cursor, e0, e1, e2, e3, again);"]
+
+
+def _clamps(block: Block) -> list[str]:
+    lines = []
+    for name, present in (("LOW", block.low), ("HIGH", block.high)):
+        if present:
+            by = name.lower()
+            lines.append(f"const uint32_t {by} = OFA_MATRIX_{name}_BY(layer);")
+            lines += [f"OFA_MATRIX_{name}(e{pixel}, {by});" for pixel in range(PIXELS)]
+    return lines
 
 
 def _products(pairs: int) -> list[str]:
@@ -171,7 +179,7 @@ def _products(pairs: int) -> list[str]:
 
 
 def _codes(block: Block, kind: str) -> list[str]:
-    """A channel's four codes from its sums."""
+    """A channel's four codes, not clamped, from its sums."""
     lines = ["OFA_LDRD_NEXT(m, c, w);"]
     if block.dead_zone and block.shift is None:
         lines.append("OFA_LDRD_NEXT(d, shift, w);")
@@ -179,18 +187,12 @@ def _codes(block: Block, kind: str) -> list[str]:
         lines.append("OFA_LDR_NEXT(d, w);")
     elif block.shift is None:
         lines.append("OFA_LDR_NEXT(shift, w);")
-    for pixel, place in enumerate(_PLACES):
+    for pixel in range(PIXELS):
         value = f"{kind}{pixel}"
-        scale = (
+        lines.append(
             f"OFA_MATRIX_SCALE_SIGNED({value}, m, c, d);" if block.dead_zone else f"OFA_MATRIX_SCALE({value}, m, c);"
         )
-        lines.append(scale)
         if block.shift is None:
             lines.append(f"{value} = (uint32_t)((int32_t){value} >> shift);")
         lines.append(f"OFA_SSAT8({value}, {value}, {1 if block.shift is None else block.shift});")
-        if block.low:
-            lines.append(f"OFA_MATRIX_LOW({value}, low);")
-        if block.high:
-            lines.append(f"OFA_MATRIX_HIGH({value}, high);")
-        lines.append(f"{place} = (int8_t){value};")
-    return [f"    {line}" for line in lines]
+    return lines

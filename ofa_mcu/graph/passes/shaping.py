@@ -38,12 +38,11 @@ def reshaped(graph: Int8Graph, wanted: Mapping[str, Shape]) -> Int8Graph | None:
     """The graph with these shapes for these tensors, and for all that must follow; None where some operator cannot."""
     structure = graph.structure
     shapes = dict(structure.shapes)
-    operators = {op.name: op for op in structure.operators}
-    around: dict[str, list[str]] = {}
+    around: dict[str, list[Operator]] = {}
     for op in structure.operators:
-        for name in {*op.inputs, op.output}:
-            around.setdefault(name, []).append(op.name)
-    waiting = [(name, shape) for name, shape in wanted.items() if shape != shapes[name]]
+        for name in dict.fromkeys((*op.inputs, op.output)):
+            around.setdefault(name, []).append(op)
+    waiting = list(wanted.items())
     while waiting:
         name, shape = waiting.pop()
         if shapes[name] == shape:
@@ -51,22 +50,17 @@ def reshaped(graph: Int8Graph, wanted: Mapping[str, Shape]) -> Int8Graph | None:
         if shapes[name] != structure.shapes[name] or name in structure.constants:
             return None
         shapes[name] = shape
-        for reader in around.get(name, ()):
-            operator = operators[reader]
-            named = (*operator.inputs, operator.output)
-            fitted = _fitted(structure, operator, [shapes[each] for each in named])
-            if fitted is not None:
-                operators[reader] = fitted
-                continue
-            if not _follows(structure, operator, shape):
-                return None
-            waiting += [(each, shape) for each in named if shapes[each] != shape]
-    for op in structure.operators:  # what was still open when it was looked at
-        fitted = _fitted(structure, operators[op.name], [shapes[each] for each in (*op.inputs, op.output)])
+        for op in around.get(name, ()):
+            named = (*op.inputs, op.output)
+            if _fitted(structure, op, [shapes[each] for each in named]) is None and _follows(structure, op, shape):
+                waiting += [(each, shape) for each in named]
+    operators = []
+    for op in structure.operators:
+        fitted = _fitted(structure, op, [shapes[each] for each in (*op.inputs, op.output)])
         if fitted is None:
             return None
-        operators[op.name] = fitted
-    return rebuilt(graph, operators.values(), shapes=shapes)
+        operators.append(fitted)
+    return rebuilt(graph, operators, shapes=shapes)
 
 
 def _follows(structure: ShapeGraph, operator: Operator, shape: Shape) -> bool:

@@ -205,12 +205,6 @@ void ofa_dsp_pointwise(const ofa_dsp_pointwise_layer *layer, const int8_t *input
 /* Any number of input channels, in a loop; with activation and without. */
 ofa_dsp_block ofa_dsp_deep_block, ofa_dsp_deep_block_linear;
 
-/* Some channels of a pointwise convolution, computed as ofa_pointwise does: output[pixels][stride] at channels[i] gets
- * channel i of `layer`.
- */
-void ofa_pointwise_channels(const ofa_pointwise_layer *layer, const uint16_t *channels, int32_t stride,
-                            const int8_t *input, int8_t *output);
-
 /* Depthwise convolution with a square kernel, four channels at a time in a ring of rows of halfwords. The table holds
  * for every channel its bias times 256, multiplier, offset, what is taken off that for sums below 0, and its weights:
  * rows of words with two taps or one, the rows 0 .. k - 1 and then 0 .. k - 2 again.

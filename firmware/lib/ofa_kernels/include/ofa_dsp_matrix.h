@@ -13,6 +13,9 @@
 #ifndef OFA_DSP_MATRIX_H
 #define OFA_DSP_MATRIX_H
 
+#include <stdint.h>
+#include <string.h>
+
 #include "ofa_dsp.h"
 
 #ifdef __cplusplus
@@ -29,6 +32,8 @@ typedef struct {
     int32_t input_next, input_third;
     int32_t output_next, output_third;
 } ofa_matrix_quad;
+
+typedef int16_t __attribute__((may_alias)) ofa_half_word;
 
 typedef struct ofa_matrix_layer ofa_matrix_layer;
 typedef void ofa_matrix_block(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, ofa_word *wide);
@@ -85,19 +90,113 @@ void ofa_matrix_direct(const ofa_matrix_window_layer *layer, const int8_t *input
 void ofa_matrix_band(const ofa_matrix_window_layer *layer, const int8_t *input, int8_t *output, ofa_word *wide,
                      int8_t *rows);
 
+/* Where the codes of four pixels go: the next two channels of pixel 0, distances less two, the end of pixel 0. */
+typedef struct {
+    int8_t *at;
+    intptr_t next, third;
+    const int8_t *end;
+} ofa_matrix_cursor;
+
+static inline ofa_matrix_cursor ofa_matrix_cursor_of(const ofa_matrix_quad *quad, int32_t outputs)
+{
+    const ofa_matrix_cursor cursor = {quad->output, quad->output_next - 2, quad->output_third - 2,
+                                      quad->output + outputs};
+    return cursor;
+}
+
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
+
 #define OFA_QADD8(to, a, b) __asm__ volatile("qadd8 %0, %1, %2" : "=r"(to) : "r"(a), "r"(b))
 #define OFA_QSUB8(to, a, b) __asm__ volatile("qsub8 %0, %1, %2" : "=r"(to) : "r"(a), "r"(b))
+/* the low byte of `high` becomes byte 1 of `low` */
+#define OFA_BYTES(low, high) __asm__("bfi %0, %1, #8, #8" : "+r"(low) : "r"(high))
+#define OFA_STRH_NEXT(value, pointer) \
+    __asm__ volatile("strh %1, [%0], #2" : "+r"(pointer) : "r"(value) : "memory")
+#define OFA_STRH_AT(value, pointer, distance) \
+    __asm__ volatile("strh %0, [%1, %2]" : : "r"(value), "r"(pointer), "r"(distance) : "memory")
+/* four codes anywhere */
+#define OFA_LOOSE_NEXT(to, pointer) __asm__ volatile("ldr %0, [%1], #4" : "=&r"(to), "+r"(pointer))
+
+/* Two channels of four pixels. Jumps to `again` while there are more; control falls through where there are none. */
+#define OFA_MATRIX_STORE(cursor, c0, c1, c2, c3, again) \
+    do { \
+        int8_t *to; \
+        int32_t next; \
+        __asm__ volatile("ldrd %0, %1, %2" : "=&r"(to), "=&r"(next) : "m"(cursor)); \
+        OFA_STRH_NEXT(c0, to); \
+        OFA_STRH_AT(c1, to, next); \
+        int32_t third; \
+        const int8_t *to_end; \
+        __asm__ volatile("ldrd %0, %1, %2" : "=&r"(third), "=&r"(to_end) : "m"((cursor).third), "m"((cursor).end)); \
+        (cursor).at = to; \
+        int8_t *behind = to + third; \
+        OFA_STRH_NEXT(c2, behind); \
+        OFA_STRH_AT(c3, behind, next); \
+        if (to != to_end) { \
+            goto again; \
+        } \
+    } while (0)
+
 #else
+
 static inline uint32_t ofa_saturated_byte(int32_t value)
 {
-    return (uint32_t)(value < -128 ? -128 : value > 127 ? 127 : value);
+    return (uint8_t)(value < -128 ? -128 : value > 127 ? 127 : value);
 }
-#define OFA_QADD8(to, a, b) ((to) = ofa_saturated_byte((int8_t)(a) + (int8_t)(b)))
-#define OFA_QSUB8(to, a, b) ((to) = ofa_saturated_byte((int8_t)(a) - (int8_t)(b)))
+static inline uint32_t ofa_qadd8(uint32_t a, uint32_t b)
+{
+    return ofa_saturated_byte((int8_t)(uint8_t)a + (int8_t)(uint8_t)b) |
+           ofa_saturated_byte((int8_t)(uint8_t)(a >> 8) + (int8_t)(uint8_t)(b >> 8)) << 8;
+}
+static inline uint32_t ofa_qsub8(uint32_t a, uint32_t b)
+{
+    return ofa_saturated_byte((int8_t)(uint8_t)a - (int8_t)(uint8_t)b) |
+           ofa_saturated_byte((int8_t)(uint8_t)(a >> 8) - (int8_t)(uint8_t)(b >> 8)) << 8;
+}
+static inline uint32_t ofa_loose_load(const int8_t *from)
+{
+    uint32_t word;
+    memcpy(&word, from, sizeof word);
+    return word;
+}
+static inline void ofa_store_bytes(int8_t *to, uint32_t codes)
+{
+    to[0] = (int8_t)(uint8_t)codes;
+    to[1] = (int8_t)(uint8_t)(codes >> 8);
+}
+#define OFA_QADD8(to, a, b) ((to) = ofa_qadd8(a, b))
+#define OFA_QSUB8(to, a, b) ((to) = ofa_qsub8(a, b))
+#define OFA_BYTES(low, high) ((low) = ((low) & 0xffu) | ((high) & 0xffu) << 8)
+#define OFA_LOOSE_NEXT(to, pointer) ((to) = ofa_loose_load(pointer), (pointer) += 4)
+#define OFA_MATRIX_STORE(cursor, c0, c1, c2, c3, again) \
+    do { \
+        int8_t *const behind = (cursor).at + (cursor).third + 2; \
+        ofa_store_bytes((cursor).at, c0); \
+        ofa_store_bytes((cursor).at + (cursor).next + 2, c1); \
+        ofa_store_bytes(behind, c2); \
+        ofa_store_bytes(behind + (cursor).next + 2, c3); \
+        (cursor).at += 2; \
+        if ((cursor).at != (cursor).end) { \
+            goto again; \
+        } \
+    } while (0)
+
 #endif
 
-/* Codes below or above what the layer allows, by saturation of their byte. */
+/* The last channel of an odd number. */
+static inline void ofa_matrix_store_last(const ofa_matrix_cursor *cursor, uint32_t c0, uint32_t c1, uint32_t c2,
+                                         uint32_t c3)
+{
+    int8_t *const behind = cursor->at + cursor->third + 2;
+    cursor->at[0] = (int8_t)(uint8_t)c0;
+    cursor->at[cursor->next + 2] = (int8_t)(uint8_t)c1;
+    behind[0] = (int8_t)(uint8_t)c2;
+    behind[cursor->next + 2] = (int8_t)(uint8_t)c3;
+}
+
+/* Codes of two channels that are below or above what the layer allows: byte 0 and 1 of `by` tell how far from the end
+ * of int8 that is.
+ */
 #define OFA_MATRIX_LOW(value, by) \
     do { \
         OFA_QSUB8(value, value, by); \
@@ -108,8 +207,10 @@ static inline uint32_t ofa_saturated_byte(int32_t value)
         OFA_QADD8(value, value, by); \
         OFA_QSUB8(value, value, by); \
     } while (0)
+#define OFA_MATRIX_LOW_BY(layer) ((uint32_t)((layer)->low + 128) * 0x0101u)
+#define OFA_MATRIX_HIGH_BY(layer) ((uint32_t)(127 - (layer)->high) * 0x0101u)
 
-/* The sum scaled by 256, minus `d` where it is negative, becomes what is left to be shifted. */
+/* A sum scaled by 256 becomes what is left to be shifted; `d` is taken off the offset of negative sums. */
 #define OFA_MATRIX_SCALE(value, m, c) OFA_SMMLA(value, value, m, c)
 #define OFA_MATRIX_SCALE_SIGNED(value, m, c, d) \
     do { \
@@ -117,24 +218,36 @@ static inline uint32_t ofa_saturated_byte(int32_t value)
         OFA_SMMLA(value, value, m, nudged); \
     } while (0)
 
-/* Four codes of each of four pixels, `at` bytes behind a, b, c and d, to two pairs of taps of each pixel. */
-#define OFA_MATRIX_WORD(to, a, b, c, d, at) \
+/* Four codes of each of four pixels to two pairs of taps of each; a, b, c and d move on. */
+#define OFA_MATRIX_WORD(to, a, b, c, d) \
     do { \
-        uint32_t wa = *(const ofa_loose_word *)((a) + (at)), wb = *(const ofa_loose_word *)((b) + (at)); \
-        uint32_t wc = *(const ofa_loose_word *)((c) + (at)), wd = *(const ofa_loose_word *)((d) + (at)); \
-        uint32_t ea, eb, ec, ed; \
+        uint32_t wa, wb, wc, wd, ea, eb; \
+        OFA_LOOSE_NEXT(wa, a); \
+        OFA_LOOSE_NEXT(wb, b); \
         OFA_SXTB16(ea, wa); \
         OFA_SXTB16(eb, wb); \
         OFA_STRD_NEXT(ea, eb, to); \
-        OFA_SXTB16(ec, wc); \
-        OFA_SXTB16(ed, wd); \
-        OFA_STRD_NEXT(ec, ed, to); \
+        OFA_LOOSE_NEXT(wc, c); \
+        OFA_LOOSE_NEXT(wd, d); \
+        OFA_SXTB16(ea, wc); \
+        OFA_SXTB16(eb, wd); \
+        OFA_STRD_NEXT(ea, eb, to); \
         OFA_SXTB16_ROR8(wa, wa); \
         OFA_SXTB16_ROR8(wb, wb); \
         OFA_STRD_NEXT(wa, wb, to); \
         OFA_SXTB16_ROR8(wc, wc); \
         OFA_SXTB16_ROR8(wd, wd); \
         OFA_STRD_NEXT(wc, wd, to); \
+    } while (0)
+
+/* One code of each of four pixels to the first or the second tap of a pair of each. */
+#define OFA_MATRIX_CODE(to, tap, a, b, c, d, at) \
+    do { \
+        ofa_half_word *const half = (ofa_half_word *)(void *)(to) + (tap); \
+        half[0] = (a)[at]; \
+        half[2] = (b)[at]; \
+        half[4] = (c)[at]; \
+        half[6] = (d)[at]; \
     } while (0)
 
 /* Windows of four pixels: `rows` times `columns` runs of 4 * `words` codes; `words` is above 0. */
@@ -150,13 +263,13 @@ ofa_matrix_gather(ofa_word *to, const ofa_matrix_quad *quad, int32_t rows, int32
             const int8_t *b = a + next, *c = a + third;
             const int8_t *d = c + next;
             const int8_t *const end = a + 4 * words;
-            do {
-                OFA_MATRIX_WORD(to, a, b, c, d, 0);
-                a += 4;
-                b += 4;
-                c += 4;
-                d += 4;
-            } while (a != end);
+            if (words & 1) {
+                OFA_MATRIX_WORD(to, a, b, c, d);
+            }
+            while (a != end) {
+                OFA_MATRIX_WORD(to, a, b, c, d);
+                OFA_MATRIX_WORD(to, a, b, c, d);
+            }
         }
         start += quad->row;
     }
@@ -181,7 +294,8 @@ ofa_matrix_gather(ofa_word *to, const ofa_matrix_quad *quad, int32_t rows, int32
         OFA_SMLAD(e3, even, x1); \
     } while (0)
 
-#define OFA_MATRIX_PUT(to, value) \
+/* A channel's sum, scaled by 256, to its code. */
+#define OFA_MATRIX_FINISH(value) \
     do { \
         if (dead_zone) { \
             OFA_MATRIX_SCALE_SIGNED(value, m, c, d); \
@@ -190,15 +304,6 @@ ofa_matrix_gather(ofa_word *to, const ofa_matrix_quad *quad, int32_t rows, int32
         } \
         value = (uint32_t)((int32_t)(value) >> shift); \
         OFA_SSAT8(value, value, 1); \
-        if (low) { \
-            const uint32_t by = (uint32_t)(layer->low + 128); \
-            OFA_MATRIX_LOW(value, by); \
-        } \
-        if (high) { \
-            const uint32_t by = (uint32_t)(127 - layer->high); \
-            OFA_MATRIX_HIGH(value, by); \
-        } \
-        (to) = (int8_t)(value); \
     } while (0)
 
 #define OFA_MATRIX_SCALES() \
@@ -220,69 +325,82 @@ ofa_matrix_looped(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, of
     const ofa_word *volatile wide_end =
         ofa_matrix_gather(wide, quad, layer->rows, layer->columns, layer->column, layer->words);
     const uint32_t first = (uint32_t)(wide_end - wide) / 8 % 4;
-    int8_t *output = quad->output;
-    const int8_t *const end = output + layer->outputs;
+    ofa_matrix_cursor cursor = ofa_matrix_cursor_of(quad, layer->outputs);
     const ofa_word *w = layer->weights;
     OFA_BARRIER();
-    for (;;) {
-        uint32_t e0, e1, e2, e3, o0, o1, o2, o3;
-        {
-            const ofa_word *x = wide;
-            OFA_LDRD_NEXT(e0, o0, w);
-            e1 = e2 = e3 = e0;
-            o1 = o2 = o3 = o0;
-            /* Sixteen taps a turn; the first turn takes what is left over. */
-            switch (first) {
-                do {
-                case 0:
-                    OFA_MATRIX_STEP();
-                    OFA_MATRIX_STEP();
-                    /* fall through */
-                case 3:
-                    OFA_MATRIX_STEP();
-                    OFA_MATRIX_STEP();
-                    /* fall through */
-                case 2:
-                    OFA_MATRIX_STEP();
-                    OFA_MATRIX_STEP();
-                    /* fall through */
-                default:
-                    OFA_MATRIX_STEP();
-                    OFA_MATRIX_STEP();
-                } while (x != wide_end);
-            }
-        }
-        o0 -= e0;
-        o1 -= e1;
-        o2 -= e2;
-        o3 -= e3;
-        e0 <<= 8;
-        e1 <<= 8;
-        e2 <<= 8;
-        e3 <<= 8;
-        const int32_t next = quad->output_next;
-        int8_t *third = output + quad->output_third;
-        uint32_t m, c, d = 0, shift;
-        OFA_MATRIX_SCALES();
-        OFA_MATRIX_PUT(output[0], e0);
-        OFA_MATRIX_PUT(output[next], e1);
-        OFA_MATRIX_PUT(third[0], e2);
-        OFA_MATRIX_PUT(third[next], e3);
-        ++output;
-        ++third;
-        if (odd && output == end) {
-            return;
-        }
-        OFA_MATRIX_SCALES();
-        OFA_MATRIX_PUT(output[0], o0);
-        OFA_MATRIX_PUT(output[next], o1);
-        OFA_MATRIX_PUT(third[0], o2);
-        OFA_MATRIX_PUT(third[next], o3);
-        ++output;
-        if (!odd && output == end) {
-            return;
+again:;
+    uint32_t e0, e1, e2, e3, o0, o1, o2, o3;
+    {
+        const ofa_word *x = wide;
+        OFA_LDRD_NEXT(e0, o0, w);
+        e1 = e2 = e3 = e0;
+        o1 = o2 = o3 = o0;
+        /* Sixteen taps a turn; the first turn takes what is left over. */
+        switch (first) {
+            do {
+            case 0:
+                OFA_MATRIX_STEP();
+                OFA_MATRIX_STEP();
+                /* fall through */
+            case 3:
+                OFA_MATRIX_STEP();
+                OFA_MATRIX_STEP();
+                /* fall through */
+            case 2:
+                OFA_MATRIX_STEP();
+                OFA_MATRIX_STEP();
+                /* fall through */
+            default:
+                OFA_MATRIX_STEP();
+                OFA_MATRIX_STEP();
+            } while (x != wide_end);
         }
     }
+    o0 -= e0;
+    o1 -= e1;
+    o2 -= e2;
+    o3 -= e3;
+    e0 <<= 8;
+    e1 <<= 8;
+    e2 <<= 8;
+    e3 <<= 8;
+    uint32_t m, c, d = 0, shift;
+    OFA_MATRIX_SCALES();
+    OFA_MATRIX_FINISH(e0);
+    OFA_MATRIX_FINISH(e1);
+    OFA_MATRIX_FINISH(e2);
+    OFA_MATRIX_FINISH(e3);
+    const int last = odd && cursor.at + 1 == cursor.end;
+    if (!last) {
+        OFA_MATRIX_SCALES();
+        OFA_MATRIX_FINISH(o0);
+        OFA_MATRIX_FINISH(o1);
+        OFA_MATRIX_FINISH(o2);
+        OFA_MATRIX_FINISH(o3);
+        OFA_BYTES(e0, o0);
+        OFA_BYTES(e1, o1);
+        OFA_BYTES(e2, o2);
+        OFA_BYTES(e3, o3);
+    }
+    if (low) {
+        const uint32_t by = OFA_MATRIX_LOW_BY(layer);
+        OFA_MATRIX_LOW(e0, by);
+        OFA_MATRIX_LOW(e1, by);
+        OFA_MATRIX_LOW(e2, by);
+        OFA_MATRIX_LOW(e3, by);
+    }
+    if (high) {
+        const uint32_t by = OFA_MATRIX_HIGH_BY(layer);
+        OFA_MATRIX_HIGH(e0, by);
+        OFA_MATRIX_HIGH(e1, by);
+        OFA_MATRIX_HIGH(e2, by);
+        OFA_MATRIX_HIGH(e3, by);
+    }
+    if (last) {
+        ofa_matrix_store_last(&cursor, e0, e1, e2, e3);
+        return;
+    }
+    OFA_MATRIX_STORE(cursor, e0, e1, e2, e3, again);
 }
 
 #ifdef __cplusplus

@@ -12,15 +12,6 @@
  *   - no branch depends on data, so the instruction count is a function of the layer alone (but for the division of
  *     ofa_mean without rescaling on cores that have no division instruction);
  *   - descriptors and constants are only read and may lie in flash.
- *
- * Packed weights: output channels in blocks of four. Block b holds, for every tap in the order kernel row, kernel
- * column, input channel, the four weights of the channels 4b .. 4b + 3 side by side:
- * weights[blocks][taps][4]. Channels beyond the last are filled with zeros. A depthwise kernel has one tap per kernel
- * element.
- *
- * Folded bias: bias[o] - input_zero_point * (sum of all weights of channel o), so that kernels multiply raw codes.
- * Together with every raw product it must stay within int32:
- * |folded bias| + 128 * (sum of the magnitudes of the weights) < 2^31.
  */
 #ifndef OFA_KERNELS_H
 #define OFA_KERNELS_H
@@ -30,71 +21,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* Weights and requantization of a convolution, a depthwise convolution or a fully connected layer.
- *
- * output code = multiplier[o] * 2^(shift[o] - 31) * accumulator + output_zero_point, clamped.
- * multiplier: 0 .. 2^31 - 1; shift: -31 .. 30, positive to the left, |accumulator| << max(shift, 0) < 2^31.
- * clamp_min <= clamp_max. input_zero_point stands for padded input elements; it is unused where there is no padding.
- */
-typedef struct {
-    const int8_t *weights;     /* packed, see above */
-    const int32_t *bias;       /* [output channels], folded */
-    const int32_t *multiplier; /* [output channels] */
-    const int8_t *shift;       /* [output channels] */
-    int8_t input_zero_point;
-    int8_t output_zero_point;
-    int8_t clamp_min;
-    int8_t clamp_max;
-} ofa_filter;
-
-/* Pointwise (1x1, stride 1) convolution of `pixels` pixels. */
-typedef struct {
-    ofa_filter filter;
-    int32_t pixels;          /* >= 1 */
-    uint16_t input_channels; /* 1 .. 65535 */
-    uint16_t output_channels;
-} ofa_pointwise_layer;
-
-/* General convolution with explicit padding. */
-typedef struct {
-    ofa_filter filter;
-    uint16_t input_height;
-    uint16_t input_width;
-    uint16_t input_channels;
-    uint16_t output_height;
-    uint16_t output_width;
-    uint16_t output_channels;
-    uint8_t kernel_height; /* 1 .. 255, like every extent below */
-    uint8_t kernel_width;
-    uint8_t stride_height;
-    uint8_t stride_width;
-    uint8_t pad_top; /* below kernel_height; padding at the bottom follows from the heights, and is below it, too */
-    uint8_t pad_left;
-} ofa_conv2d_layer;
-
-/* Depthwise convolution with depth multiplier 1 and explicit padding. */
-typedef struct {
-    ofa_filter filter;
-    uint16_t input_height;
-    uint16_t input_width;
-    uint16_t output_height;
-    uint16_t output_width;
-    uint16_t channels;
-    uint8_t kernel_height; /* ranges as in ofa_conv2d_layer */
-    uint8_t kernel_width;
-    uint8_t stride_height;
-    uint8_t stride_width;
-    uint8_t pad_top;
-    uint8_t pad_left;
-} ofa_depthwise_layer;
-
-/* Fully connected layer. */
-typedef struct {
-    ofa_filter filter;
-    int32_t inputs;  /* >= 1 */
-    int32_t outputs; /* >= 1 */
-} ofa_fully_connected_layer;
 
 /* Element-wise sum: each input code is scaled by multiplier * 2^(20 + shift - 31), the sum of both by
  * output_multiplier * 2^(output_shift - 31). Multipliers 0 .. 2^31 - 1, shifts -31 .. 0.
@@ -127,18 +53,6 @@ typedef struct {
     int8_t output_zero_point;
     int8_t rescale;
 } ofa_mean_layer;
-
-/* output[pixels][output_channels] from input[pixels][input_channels]. */
-void ofa_pointwise(const ofa_pointwise_layer *layer, const int8_t *input, int8_t *output);
-
-/* output[output_height][output_width][output_channels] from input[input_height][input_width][input_channels]. */
-void ofa_conv2d(const ofa_conv2d_layer *layer, const int8_t *input, int8_t *output);
-
-/* output[output_height][output_width][channels] from input[input_height][input_width][channels]. */
-void ofa_depthwise(const ofa_depthwise_layer *layer, const int8_t *input, int8_t *output);
-
-/* output[outputs] from input[inputs]. */
-void ofa_fully_connected(const ofa_fully_connected_layer *layer, const int8_t *input, int8_t *output);
 
 /* output[count] from first[count] and second[count]. In place: output may be equal to first, to second or to both;
  * any other overlap with output is not allowed. first may overlap second in any way.

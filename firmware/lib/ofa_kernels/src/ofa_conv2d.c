@@ -1,51 +1,45 @@
-#include "ofa_dot.h"
+#include "ofa_patch.h"
+#include "ofa_rows.h"
 
-/* The part of the window inside the input; strides from one kernel row to the next in bytes. */
-static OFA_NOINLINE void window_product(int32_t acc[4], const int8_t *x, const int8_t *weights,
-                                        const ofa_window *window, int32_t input_row)
+void ofa_conv2d(const ofa_conv2d_layer *layer, const int8_t *input, int8_t *output, uint8_t *scratch)
 {
-    const int32_t taps = (window->columns.last - window->columns.first) * window->depth;
-    const int32_t weight_row = 4 * window->width * window->depth;
-    ofa_dot4(acc, x, weights, taps, window->rows.last - window->rows.first, input_row, weight_row);
-}
-
-/* All output channels of one output pixel. `input` is the input element under the first tap inside. */
-static OFA_NOINLINE void output_pixel(const ofa_conv2d_layer *layer, const ofa_window *window, const int8_t *input,
-                                      int8_t *output)
-{
-    const int32_t channels = layer->output_channels;
-    const int32_t input_row = layer->input_width * layer->input_channels;
-    const int32_t skipped = (window->rows.first * window->width + window->columns.first) * window->depth;
-    const int32_t block = 4 * window->height * window->width * window->depth;
-    const int inside = ofa_is_inside(window);
-    const ofa_requantizer requantizer = ofa_requantizer_of(&layer->filter);
-    const int8_t *weights = layer->filter.weights;
-    for (int32_t channel = 0; channel < channels; channel += 4) {
-        int32_t acc[4];
-        window_product(acc, input, weights + 4 * skipped, window, input_row);
-        if (!inside) {
-            ofa_add_padding(acc, window, weights, layer->filter.input_zero_point);
+    const ofa_sliding *window = &layer->window;
+    const int32_t taps = window->kernel_height * window->kernel_width * window->input_channels;
+    int32_t top = -(int32_t)window->pad_top;
+    for (int32_t y = window->output_height; y > 0; --y) {
+        int32_t left = -(int32_t)window->pad_left;
+        for (int32_t x = window->output_width; x > 0; --x) {
+            const int32_t sum = ofa_patch(window, input, top, left, scratch, 1, layer->padding);
+            ofa_row(&layer->rounding, layer->weights, window->output_channels, scratch, taps, sum, output);
+            left += window->stride_width;
+            output += window->output_channels;
         }
-        ofa_store(&requantizer, channel, channels, acc, output);
-        weights += block;
+        top += window->stride_height;
     }
 }
 
-void ofa_conv2d(const ofa_conv2d_layer *layer, const int8_t *input, int8_t *output)
+void ofa_conv2d_pairs(const ofa_conv2d_layer *layer, const int8_t *input, int8_t *output, uint8_t *scratch)
 {
-    ofa_window window;
-    window.height = layer->kernel_height;
-    window.width = layer->kernel_width;
-    window.depth = layer->input_channels;
-    for (int32_t y = 0; y < layer->output_height; ++y) {
-        const int32_t top = y * layer->stride_height - layer->pad_top;
-        window.rows = ofa_clip(top, window.height, layer->input_height);
-        const int8_t *row = input + (top + window.rows.first) * layer->input_width * window.depth;
-        for (int32_t x = 0; x < layer->output_width; ++x) {
-            const int32_t left = x * layer->stride_width - layer->pad_left;
-            window.columns = ofa_clip(left, window.width, layer->input_width);
-            output_pixel(layer, &window, row + (left + window.columns.first) * window.depth, output);
-            output += layer->output_channels;
+    const ofa_sliding *window = &layer->window;
+    const int32_t taps = window->kernel_height * window->kernel_width * window->input_channels;
+    int32_t top = -(int32_t)window->pad_top;
+    for (int32_t y = window->output_height; y > 0; --y) {
+        int32_t left = -(int32_t)window->pad_left;
+        int32_t x = window->output_width;
+        for (; x > 1; x -= 2) {
+            int32_t sums[2];
+            sums[0] = ofa_patch(window, input, top, left, scratch, 2, layer->padding);
+            left += window->stride_width;
+            sums[1] = ofa_patch(window, input, top, left, scratch + 1, 2, layer->padding);
+            left += window->stride_width;
+            ofa_row_pair(&layer->rounding, layer->weights, window->output_channels, scratch, taps, sums, output);
+            output += 2 * window->output_channels;
         }
+        if (x > 0) {
+            const int32_t sum = ofa_patch(window, input, top, left, scratch, 1, layer->padding);
+            ofa_row(&layer->rounding, layer->weights, window->output_channels, scratch, taps, sum, output);
+            output += window->output_channels;
+        }
+        top += window->stride_height;
     }
 }

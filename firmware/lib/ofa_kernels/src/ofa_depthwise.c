@@ -1,98 +1,78 @@
-#include "ofa_filter.h"
+#include "ofa_gather.h"
+#include "ofa_portable.h"
 
-/* acc[j] = the part of the window inside the input of channel j, j < 4. `step` is the number of channels, `input_gap`
- * and `weight_gap` lead from the end of one row of the window to the start of the next, in bytes.
- */
-static OFA_NOINLINE void window_product(int32_t acc[4], const int8_t *x, const int8_t *weights,
-                                        const ofa_window *window, int32_t step, int32_t input_row)
+/* One input row to rows of channels, `pitch` bytes each. */
+static void spread(uint8_t *to, int32_t pitch, const int8_t *from, int32_t width, int32_t channels)
 {
-    const int32_t taps = window->columns.last - window->columns.first;
-    const int32_t input_gap = input_row - taps * step;
-    const int32_t weight_gap = 4 * (window->width - taps);
-    int32_t acc0 = 0, acc1 = 0, acc2 = 0, acc3 = 0;
-    for (int32_t row = window->rows.last - window->rows.first; row > 0; --row) {
-        const int8_t *end = weights + 4 * taps;
-        while (weights != end) {
-            acc0 += x[0] * weights[0];
-            acc1 += x[1] * weights[1];
-            acc2 += x[2] * weights[2];
-            acc3 += x[3] * weights[3];
-            x += step;
-            weights += 4;
+    for (int32_t channel = 0; channel < channels; ++channel) {
+        const int8_t *code = from + channel;
+        uint8_t *at = to;
+        int32_t left = width;
+        for (; left > 1; left -= 2) {
+            at[0] = (uint8_t)*code ^ 128u;
+            code += channels;
+            at[1] = (uint8_t)*code ^ 128u;
+            code += channels;
+            at += 2;
         }
-        x += input_gap;
-        weights += weight_gap;
+        if (left > 0) {
+            *at = (uint8_t)*code ^ 128u;
+        }
+        to += pitch;
     }
-    acc[0] = acc0;
-    acc[1] = acc1;
-    acc[2] = acc2;
-    acc[3] = acc3;
 }
 
-/* The same for one channel, for the last block where the channels are no multiple of four. */
-static OFA_NOINLINE int32_t channel_product(const int8_t *x, const int8_t *weights, const ofa_window *window,
-                                            int32_t step, int32_t input_row)
+void ofa_depthwise(const ofa_depthwise_layer *layer, const int8_t *input, int8_t *output, uint8_t *scratch)
 {
-    const int32_t taps = window->columns.last - window->columns.first;
-    const int32_t input_gap = input_row - taps * step;
-    const int32_t weight_gap = 4 * (window->width - taps);
-    int32_t acc = 0;
-    for (int32_t row = window->rows.last - window->rows.first; row > 0; --row) {
-        for (int32_t tap = taps; tap > 0; --tap) {
-            acc += x[0] * weights[0];
-            x += step;
-            weights += 4;
+    const ofa_sliding *window = &layer->window;
+    const ofa_rounding *rounding = &layer->rounding;
+    const int32_t depth = window->input_channels, channels = window->output_channels;
+    const int32_t pitch = layer->pitch, slot_bytes = depth * pitch, height = window->kernel_height;
+    const int32_t ring = window->dilation_height * (height - 1) + 1, ring_bytes = ring * slot_bytes;
+    const int32_t groups = (window->output_width + 3) >> 2, area = height * window->kernel_width;
+    int32_t *rows = (int32_t *)(void *)scratch;
+    int32_t *sums = rows + height;
+    uint8_t *base = scratch + 4 * (height + 4 * groups);
+    int32_t width = pitch - window->pad_left;
+    width = width < window->input_width ? width : window->input_width;
+    /* The ring's slot of the window's first row, and the next row to be read with its slot. */
+    int32_t top = -(int32_t)window->pad_top, slot = 0, next = top, next_slot = 0;
+    ofa_gather_constant(base, ring_bytes, 1, layer->padding);
+    for (int32_t y = window->output_height; y > 0; --y) {
+        for (; next < top + ring; ++next) {
+            uint8_t *to = base + next_slot;
+            if (next >= 0 && next < window->input_height) {
+                spread(to + window->pad_left, pitch, input + next * window->input_width * depth, width, depth);
+            } else {
+                ofa_gather_constant(to, slot_bytes, 1, layer->padding);
+            }
+            next_slot += slot_bytes;
+            next_slot = next_slot < ring_bytes ? next_slot : 0;
         }
-        x += input_gap;
-        weights += weight_gap;
-    }
-    return acc;
-}
-
-/* All channels of one output pixel. `input` is the input element under the first tap inside. */
-static OFA_NOINLINE void output_pixel(const ofa_depthwise_layer *layer, const ofa_window *window, const int8_t *input,
-                                      int8_t *output)
-{
-    const int32_t channels = layer->channels;
-    const int32_t input_row = layer->input_width * channels;
-    const int32_t skipped = 4 * (window->rows.first * window->width + window->columns.first);
-    const int32_t block = 4 * window->height * window->width;
-    const int inside = ofa_is_inside(window);
-    const ofa_requantizer requantizer = ofa_requantizer_of(&layer->filter);
-    const int8_t *weights = layer->filter.weights;
-    for (int32_t channel = 0; channel < channels; channel += 4) {
-        int32_t acc[4];
-        if (channel + 4 <= channels) {
-            window_product(acc, input + channel, weights + skipped, window, channels, input_row);
-        } else {
-            acc[1] = acc[2] = acc[3] = 0;
-            for (int32_t j = 0; channel + j < channels; ++j) {
-                acc[j] = channel_product(input + channel + j, weights + skipped + j, window, channels, input_row);
+        for (int32_t row = 0, at = slot; row < height; ++row) {
+            rows[row] = at;
+            at += window->dilation_height * slot_bytes;
+            at = at < ring_bytes ? at : at - ring_bytes;
+        }
+        const int8_t *weights = layer->weights;
+        const int32_t *record = rounding->records;
+        const uint8_t *x = base;
+        int32_t left = layer->multiplier;
+        for (int32_t channel = 0; channel < channels; ++channel) {
+            layer->sums(window, x, rows, weights, sums, groups);
+            rounding->store(rounding, record, 0, sums, output + channel, channels, window->output_width);
+            weights += area;
+            record += rounding->words;
+            if (--left == 0) {
+                left = layer->multiplier;
+                x += pitch;
             }
         }
-        if (!inside) {
-            ofa_add_padding(acc, window, weights, layer->filter.input_zero_point);
-        }
-        ofa_store(&requantizer, channel, channels, acc, output);
-        weights += block;
-    }
-}
-
-void ofa_depthwise(const ofa_depthwise_layer *layer, const int8_t *input, int8_t *output)
-{
-    ofa_window window;
-    window.height = layer->kernel_height;
-    window.width = layer->kernel_width;
-    window.depth = 1;
-    for (int32_t y = 0; y < layer->output_height; ++y) {
-        const int32_t top = y * layer->stride_height - layer->pad_top;
-        window.rows = ofa_clip(top, window.height, layer->input_height);
-        const int8_t *row = input + (top + window.rows.first) * layer->input_width * layer->channels;
-        for (int32_t x = 0; x < layer->output_width; ++x) {
-            const int32_t left = x * layer->stride_width - layer->pad_left;
-            window.columns = ofa_clip(left, window.width, layer->input_width);
-            output_pixel(layer, &window, row + (left + window.columns.first) * layer->channels, output);
-            output += layer->channels;
+        output += window->output_width * channels;
+        top += window->stride_height;
+        for (int32_t step = window->stride_height; step > 0; --step) {
+            slot += slot_bytes;
+            slot = slot < ring_bytes ? slot : 0;
         }
     }
 }

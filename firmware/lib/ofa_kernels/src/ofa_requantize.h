@@ -46,6 +46,36 @@ static inline int32_t ofa_scale(int32_t x, int32_t multiplier, int32_t shift)
     return ofa_high_multiply((int32_t)((uint32_t)x << shift), multiplier);
 }
 
+/* floor(256 * x * multiplier / 2^32) for |x| < 2^23 and 0 <= multiplier < 2^31. */
+static inline int32_t ofa_high(int32_t x, int32_t multiplier)
+{
+#if OFA_NO_LONG_MULTIPLY
+    const int32_t x_high = x >> 8;
+    const uint32_t x_low = (uint8_t)x;
+    const int32_t m_high = multiplier >> 16;
+    const uint32_t m_low = (uint16_t)multiplier;
+    /* 256 * x = 2^16 * x_high + 256 * x_low. */
+    const int32_t upper = x_high * (int32_t)m_low;
+    const uint32_t lower = 256 * x_low * (uint32_t)m_high + ((x_low * m_low) >> 8);
+    return x_high * m_high + (upper >> 16) + (int32_t)(((uint32_t)(uint16_t)upper + lower) >> 16);
+#else
+    return (int32_t)(((int64_t)(x * 256) * multiplier) >> 32);
+#endif
+}
+
+/* The nearest code. */
+static inline int32_t ofa_saturate(int32_t value)
+{
+#if defined(__ARM_FEATURE_SAT)
+    return (int32_t)__builtin_arm_ssat(value, 8);
+#else
+    value += 128;
+    value &= ~(value >> 31);
+    value -= 255;
+    return (value & (value >> 31)) + 127;
+#endif
+}
+
 /* value + offset + low limited to low .. low + span; value + offset must not overflow. */
 static inline int32_t ofa_clamp(int32_t value, int32_t offset, int32_t low, int32_t span)
 {

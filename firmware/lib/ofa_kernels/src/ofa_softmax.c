@@ -1,23 +1,8 @@
 #include "ofa_operators.h"
 #include "ofa_requantize.h"
 
-/* x / 2^12 to nearest, x >= 0 */
+/* Exponentials lose so many bits before they are summed. */
 #define EXCESS_BITS 12
-
-static inline int32_t leading_zeros(uint32_t x)
-{
-#if defined(__ARM_ARCH_6M__) && __ARM_ARCH_6M__
-    int32_t zeros = 31;
-    for (int32_t bits = 16; bits > 0; bits >>= 1) {
-        const int32_t more = (int32_t)((0u - (uint32_t)(x >> bits != 0)) & (uint32_t)bits);
-        x >>= more;
-        zeros -= more;
-    }
-    return zeros;
-#else
-    return __builtin_clz(x);
-#endif
-}
 
 /* x * 2^bits, cut off at the ends of 32 bits */
 static inline int32_t saturating_shift(int32_t x, int32_t bits)
@@ -46,12 +31,12 @@ static void softmax_row(const int32_t *exponentials, int32_t depth, const int8_t
         const int32_t above = input[i] - largest;
         largest += above & ~(above >> 31);
     }
-    int32_t sum = 0;
+    uint32_t sum = 0;
     for (int32_t i = 0; i < depth; ++i) {
-        sum += (exponentials[largest - input[i]] + (1 << (EXCESS_BITS - 1))) >> EXCESS_BITS;
+        sum += ((uint32_t)exponentials[largest - input[i]] + (1u << (EXCESS_BITS - 1))) >> EXCESS_BITS;
     }
-    const int32_t zeros = leading_zeros((uint32_t)sum);
-    const int32_t reciprocal = reciprocal_of_one_plus((int32_t)(((uint32_t)sum << zeros) - 0x80000000u));
+    const int32_t zeros = __builtin_clz(sum);
+    const int32_t reciprocal = reciprocal_of_one_plus((int32_t)((sum << zeros) - 0x80000000u));
     /* The result is product / 2^(35 - zeros) to nearest; from a shift of 32 on that is 0. */
     const int32_t shift = 35 - zeros;
     const uint32_t kept = shift < 32 ? UINT32_MAX : 0;

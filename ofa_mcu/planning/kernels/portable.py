@@ -1,0 +1,302 @@
+"""Convolutions and matrix products in plain C: for every shape and every quantization, on any core.
+
+Dense layers are dot products of four output channels at a time, over input rows read in place, copied one at a time, or
+two at a time; convolutions gather their windows first. Copies let the output overwrite what was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+from ofa_mcu.planning.kernels.base import Code, Flavour, Kernel, LayerView, Rounding, Way
+from ofa_mcu.planning.kernels.portable_windows import (
+    Windows,
+    conv_gap,
+    depthwise_gap,
+    patches,
+    product_gap,
+    windows_of,
+)
+from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected, Padding
+
+__all__ = [
+    "CHANNEL_BLOCK",
+    "CONV2D",
+    "DEPTHWISE",
+    "FULLY_CONNECTED",
+    "KERNELS",
+    "POINTWISE",
+    "WORDS",
+    "pitch_of",
+    "store_of",
+    "sums_of",
+]
+
+CHANNEL_BLOCK = 4
+"""Output channels whose weights lie side by side; the last block is filled up."""
+
+WORDS = {"ofa_store_uniform": 3, "ofa_store_channels": 4, "ofa_store_general": 3}
+"""Constants of an output channel, in 32-bit words, for each function that turns sums into codes."""
+
+_PRODUCT_BYTES, _CONV_BYTES, _DEPTHWISE_BYTES = 32, 52, 60  # of descriptors, with 32-bit pointers
+
+_STORES = ("stores", "uniform_outputs", "channels_outputs", "general_outputs")
+_DOTS = ("blocks", "quads", "singles")
+_PAIR_DOTS = ("pair_blocks", "pair_quads", "pair_singles")
+_GATHERS = ("gathers", "gathered_quads", "gathered_singles")
+_PAIR_GATHERS = ("alternate_gathers", "alternate_quads", "alternate_singles")
+
+_PRODUCT = (
+    *("calls", "rows_in_place", "summed_taps", "raw_blocks", "raw_quads", "raw_singles"),
+    *("rows", *_GATHERS[1:], *_DOTS, "row_pairs", *_PAIR_GATHERS[1:], *_PAIR_DOTS, *_STORES),
+)
+_CONV = (
+    *("calls", "output_rows", "pixels", "pixel_pairs", "window_rows", "fills", "filled_taps"),
+    *(*_GATHERS, *_PAIR_GATHERS, *_DOTS, *_PAIR_DOTS, *_STORES),
+)
+_DEPTHWISE = (
+    *("calls", "output_rows", "input_rows", "spread_channels", "spread_pairs", "fills", "filled_codes", "rows"),
+    *("sweeps", "groups", "group_rows", "taps", "groups_3", "rows_3_1", "rows_3_2", "groups_5", "rows_5_1"),
+    *_STORES,
+)
+
+
+def store_of(view: LayerView) -> str:
+    """The function that turns sums into codes."""
+    facts = view.facts
+    if facts.rounding is Rounding.GENERAL:
+        return "ofa_store_general"
+    if facts.rounding is Rounding.PER_CHANNEL or view.dead_zone or facts.clamp_low or facts.clamp_high:
+        return "ofa_store_channels"
+    return "ofa_store_uniform"
+
+
+def sums_of(windows: Windows) -> str:
+    """The function that sums up the windows of a depthwise layer."""
+    columns = windows.columns
+    if columns.dilation == 1 and (columns.kernel, columns.stride) in ((3, 1), (3, 2), (5, 1)):
+        return f"ofa_depthwise_{columns.kernel}_{columns.stride}"
+    return "ofa_depthwise_any"
+
+
+def pitch_of(windows: Windows) -> int:
+    """Columns that the windows of a depthwise layer pass, taken in groups of four."""
+    columns = windows.columns
+    return (-(-columns.out // 4) * 4 - 1) * columns.stride + columns.extent
+
+
+def _padded(count: int) -> int:
+    return -(-count // 4) * 4
+
+
+def _constants(view: LayerView, taps: int) -> int:
+    channels = view.target[-1]
+    return _padded(channels) * taps + 4 * channels * WORDS[store_of(view)]
+
+
+def _stores(view: LayerView, calls: int) -> dict[str, int]:
+    return {"stores": calls, f"{store_of(view).rsplit('_', 1)[1]}_outputs": prod(view.target)}
+
+
+def _dots(names: tuple[str, ...], rows: int, blocks: int, taps: int) -> dict[str, int]:
+    each = rows * blocks
+    return dict(zip(names, (each, each * (taps // 4), each * (taps % 4)), strict=True))
+
+
+def _codes(view: LayerView, *kinds: str) -> tuple[Code, ...]:
+    return tuple(Code(kind) for kind in (*kinds, store_of(view)))
+
+
+def _counts(names: tuple[str, ...], *parts: Mapping[str, int]) -> tuple[float, ...]:
+    found = {"calls": 1}
+    for part in parts:
+        found |= part
+    return tuple([found.get(name, 0) for name in names])
+
+
+_ROW = ("ofa_gather", "ofa_row", "ofa_dot4")
+_ROW_PAIR = ("ofa_gather_alternate", "ofa_row_pair", "ofa_dot4_pair")
+
+
+def _product(name: str, view: LayerView, rows: int, taps: int) -> tuple[Way, ...]:
+    outputs = view.target[-1]
+    blocks = -(-outputs // CHANNEL_BLOCK)
+    constant_bytes = _PRODUCT_BYTES + _constants(view, taps)
+    quads, singles = divmod(taps, 4)
+    direct = {"rows_in_place": rows, "summed_taps": rows * taps}
+    raw = ("raw_blocks", "raw_quads", "raw_singles")
+    ways = [
+        Way(
+            name,
+            "in place",
+            _counts(_PRODUCT, direct, _dots(raw, rows, blocks, taps), _stores(view, rows * blocks)),
+            constant_bytes,
+            _codes(view, "ofa_product", "ofa_dot4_raw"),
+            forward_gap=product_gap(rows, taps, outputs, 1, False),
+        )
+    ]
+    for step in (1, 2) if rows > 1 else (1,):
+        pairs = rows // 2 if step == 2 else 0
+        single = rows - 2 * pairs
+        counts = {
+            "rows": single,
+            "gathered_quads": single * quads,
+            "gathered_singles": single * singles,
+            "row_pairs": pairs,
+            "alternate_quads": 2 * pairs * quads,
+            "alternate_singles": 2 * pairs * singles,
+        }
+        gap = product_gap(rows, taps, outputs, step, True)
+        ways.append(
+            Way(
+                name,
+                "pairs" if pairs else "copied",
+                _counts(
+                    _PRODUCT,
+                    counts,
+                    _dots(_DOTS, single, blocks, taps),
+                    _dots(_PAIR_DOTS, pairs, blocks, taps),
+                    _stores(view, rows * blocks),
+                ),
+                constant_bytes,
+                _codes(view, *_ROW, *(("ofa_product_pairs", *_ROW_PAIR) if pairs else ("ofa_product_copied",))),
+                scratch_bytes=step * taps,
+                forward_gap=gap,
+                backward_gap=gap,
+            )
+        )
+    return tuple(ways)
+
+
+def _pointwise_ways(view: LayerView) -> tuple[Way, ...]:
+    operator = view.operator
+    if not isinstance(operator, Conv2D) or operator.kernel != (1, 1) or operator.stride != (1, 1):
+        return ()
+    if operator.padding != Padding():
+        return ()
+    return _product("ofa_pointwise", view, prod(view.target[1:3]), view.source[3])
+
+
+def _fully_connected_ways(view: LayerView) -> tuple[Way, ...]:
+    operator = view.operator
+    if not isinstance(operator, FullyConnected):
+        return ()
+    rows = view.structure.rows_of(operator)
+    return _product("ofa_fully_connected", view, rows, prod(view.source) // rows)
+
+
+def _conv2d_ways(view: LayerView) -> tuple[Way, ...]:
+    if not isinstance(view.operator, Conv2D):
+        return ()
+    windows = windows_of(view)
+    rows, columns = windows.rows, windows.columns
+    taps = rows.kernel * columns.kernel * windows.depth
+    blocks = -(-windows.channels // CHANNEL_BLOCK)
+    constant_bytes = _CONV_BYTES + _constants(view, taps)
+    ways = []
+    for step in (1, 2) if columns.out > 1 else (1,):
+        pairs = rows.out * (columns.out // 2) if step == 2 else 0
+        single = rows.out * columns.out - 2 * pairs
+        patch = patches(windows, pairs > 0)
+        counts = {
+            "output_rows": rows.out,
+            "pixels": single,
+            "pixel_pairs": pairs,
+            "window_rows": patch.rows,
+            "fills": patch.fills,
+            "filled_taps": patch.filled,
+            "gathers": patch.gathers,
+            "gathered_quads": patch.quads,
+            "gathered_singles": patch.singles,
+            "alternate_gathers": patch.alternate_gathers,
+            "alternate_quads": patch.alternate_quads,
+            "alternate_singles": patch.alternate_singles,
+        }
+        common = ("ofa_patch", "ofa_gather_constant", "ofa_gather_alternate", *_ROW)
+        ways.append(
+            Way(
+                "ofa_conv2d",
+                "pairs" if pairs else "",
+                _counts(
+                    _CONV,
+                    counts,
+                    _dots(_DOTS, single, blocks, taps),
+                    _dots(_PAIR_DOTS, pairs, blocks, taps),
+                    _stores(view, rows.out * columns.out * blocks),
+                ),
+                constant_bytes,
+                _codes(view, *common, *(("ofa_conv2d_pairs", *_ROW_PAIR[1:]) if pairs else ("ofa_conv2d",))),
+                scratch_bytes=step * taps,
+                forward_gap=conv_gap(windows, step),
+            )
+        )
+    return tuple(ways)
+
+
+def _depthwise_ways(view: LayerView) -> tuple[Way, ...]:
+    operator = view.operator
+    if not isinstance(operator, DepthwiseConv2D):
+        return ()
+    windows = windows_of(view)
+    rows, columns, depth, channels = windows.rows, windows.columns, windows.depth, windows.channels
+    pitch = pitch_of(windows)
+    groups = -(-columns.out // 4)
+    ring = rows.extent
+    scratch = 4 * rows.kernel + 16 * groups + ring * depth * pitch
+    read_to = (rows.out - 1) * rows.stride - rows.before + ring
+    inside = min(read_to, rows.size)
+    blank = rows.before + max(read_to - rows.size, 0)
+    width = min(pitch - columns.before, columns.size)
+    sweeps = rows.out * channels
+    sums = sums_of(windows)
+    each = sweeps * groups
+    counts = {
+        "output_rows": rows.out,
+        "input_rows": inside,
+        "spread_channels": inside * depth,
+        "spread_pairs": inside * depth * (-(-width // 2)),
+        "fills": blank + 1,
+        "filled_codes": (blank + ring) * depth * pitch,
+        "rows": rows.out * rows.kernel,
+        "sweeps": sweeps,
+    }
+    match sums:
+        case "ofa_depthwise_any":
+            counts |= {
+                "groups": each,
+                "group_rows": each * rows.kernel,
+                "taps": each * rows.kernel * columns.kernel,
+            }
+        case _:
+            kind = sums.removeprefix("ofa_depthwise_")
+            counts |= {f"groups_{kind[0]}": each, f"rows_{kind}": each * rows.kernel}
+    constant_bytes = _padded(channels * rows.kernel * columns.kernel) + 4 * channels * WORDS[store_of(view)]
+    return (
+        Way(
+            "ofa_depthwise",
+            sums.removeprefix("ofa_depthwise_"),
+            _counts(_DEPTHWISE, counts, _stores(view, sweeps)),
+            _DEPTHWISE_BYTES + constant_bytes,
+            _codes(view, "ofa_depthwise", "ofa_gather_constant", sums),
+            scratch_bytes=scratch,
+            forward_gap=depthwise_gap(windows),
+        ),
+    )
+
+
+_KINDS = (
+    *("ofa_product", "ofa_product_copied", "ofa_product_pairs", "ofa_conv2d", "ofa_conv2d_pairs", "ofa_patch"),
+    *("ofa_gather", "ofa_gather_alternate", "ofa_gather_constant", "ofa_row", "ofa_row_pair"),
+    *("ofa_dot4", "ofa_dot4_raw", "ofa_dot4_pair", *WORDS),
+    *("ofa_depthwise", "ofa_depthwise_any", "ofa_depthwise_3_1", "ofa_depthwise_3_2", "ofa_depthwise_5_1"),
+)
+_TERMS = {kind: ("bytes",) for kind in _KINDS}
+
+POINTWISE = Kernel("ofa_pointwise", Flavour.PORTABLE, _PRODUCT, _pointwise_ways, _TERMS)
+FULLY_CONNECTED = Kernel("ofa_fully_connected", Flavour.PORTABLE, _PRODUCT, _fully_connected_ways, _TERMS)
+CONV2D = Kernel("ofa_conv2d", Flavour.PORTABLE, _CONV, _conv2d_ways, _TERMS)
+DEPTHWISE = Kernel("ofa_depthwise", Flavour.PORTABLE, _DEPTHWISE, _depthwise_ways, _TERMS)
+
+KERNELS = (POINTWISE, FULLY_CONNECTED, CONV2D, DEPTHWISE)
+"""Kernels of this family."""

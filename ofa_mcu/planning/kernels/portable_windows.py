@@ -1,0 +1,157 @@
+"""How the windows of a layer meet its input, and how far its output may run ahead over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ofa_mcu.planning.kernels.base import LayerView
+from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D
+
+__all__ = ["Axis", "Patches", "Windows", "conv_gap", "depthwise_gap", "patches", "product_gap", "windows_of"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Windows along one axis: elements of input and output, taps of a window, and how windows move."""
+
+    size: int
+    out: int
+    kernel: int
+    stride: int
+    dilation: int
+    before: int
+
+    @property
+    def extent(self) -> int:
+        """Elements from the first tap to the last."""
+        return (self.kernel - 1) * self.dilation + 1
+
+    def inside(self, position: int) -> tuple[int, int]:
+        """First tap of window number `position` inside the input and how many follow it inside, itself included."""
+        start = position * self.stride - self.before
+        first = min(max(-(start // self.dilation), 0), self.kernel)
+        last = min(max(-(-(self.size - start) // self.dilation), first), self.kernel)
+        return first, last - first
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Geometry of a convolution: rows, columns, channels of the input and of the output."""
+
+    rows: Axis
+    columns: Axis
+    depth: int
+    channels: int
+
+
+def windows_of(view: LayerView) -> Windows:
+    """Geometry of a Conv2D or DepthwiseConv2D."""
+    operator = view.operator
+    assert isinstance(operator, Conv2D | DepthwiseConv2D)
+    pad, kernel, stride, dilation = operator.padding, operator.kernel, operator.stride, operator.dilation
+    _, height, width, depth = view.source
+    _, out_height, out_width, channels = view.target
+    return Windows(
+        Axis(height, out_height, kernel[0], stride[0], dilation[0], pad.top),
+        Axis(width, out_width, kernel[1], stride[1], dilation[1], pad.left),
+        depth,
+        channels,
+    )
+
+
+@dataclass(frozen=True)
+class Patches:
+    """What putting together the windows of a layer takes, summed over all of them.
+
+    rows, blank_rows: rows of windows inside the input and outside. gathers, quads, singles: runs of taps copied one
+    behind the other, and their steps of four taps and of one; the `alternate` ones are copied to every second place.
+    fills, filled: runs of taps outside the input, and taps.
+    """
+
+    rows: int
+    blank_rows: int
+    gathers: int
+    quads: int
+    singles: int
+    alternate_gathers: int
+    alternate_quads: int
+    alternate_singles: int
+    fills: int
+    filled: int
+
+
+@lru_cache(maxsize=4096)
+def patches(windows: Windows, pairs: bool) -> Patches:
+    """The numbers of a layer, gathered window by window or two neighbours at a time."""
+    rows, columns, depth = windows.rows, windows.columns, windows.depth
+    inside = sum(rows.inside(y)[1] for y in range(rows.out))
+    blank = rows.out * rows.kernel - inside
+    paired = columns.out // 2 * 2 if pairs else 0
+    plain, alternate = [0, 0, 0], [0, 0, 0]
+    fills = filled = 0
+    for x in range(columns.out):
+        first, count = columns.inside(x)
+        outside = columns.kernel - count
+        sums = alternate if x < paired else plain
+        if columns.dilation == 1:
+            runs, taps = int(count > 0), count * depth
+            fills += (first > 0) + (first + count < columns.kernel)
+        else:
+            runs, taps = count, depth
+            fills += outside
+        sums[0] += runs
+        sums[1] += runs * (taps // 4)
+        sums[2] += runs * (taps % 4)
+        filled += outside * depth
+    return Patches(
+        inside * columns.out,
+        blank * columns.out,
+        *(inside * value for value in plain),
+        *(inside * value for value in alternate),
+        inside * fills + blank * columns.out,
+        inside * filled + blank * columns.out * columns.kernel * depth,
+    )
+
+
+def product_gap(rows: int, taps: int, outputs: int, step: int, copied: bool) -> int:
+    """How many bytes the input of a matrix product has to start above its output, rows taken `step` at a time.
+
+    The same number holds for their ends where rows are taken from the last to the first.
+    """
+    growth = outputs - taps
+    if not copied:
+        return outputs + max(0, (rows - 1) * growth)
+    return max(0, (rows - 1) // step * step * growth)
+
+
+@lru_cache(maxsize=4096)
+def conv_gap(windows: Windows, step: int) -> int:
+    """The same for a convolution whose windows are gathered `step` at a time before their outputs are written."""
+    rows, columns = windows.rows, windows.columns
+    pitch = columns.size * windows.depth
+    zero = columns.before // columns.stride  # the last window that starts at the first column
+    places = {zero // step * step, (columns.out - 1) // step * step}
+    gap = 0
+    for y in range(rows.out):
+        top = min(max(y * rows.stride - rows.before, 0), rows.size - 1) * pitch
+        for x in places:
+            if 0 < x < columns.out:
+                left = min(max(x * columns.stride - columns.before, 0), columns.size - 1) * windows.depth
+                gap = max(gap, (y * columns.out + x) * windows.channels - top - left)
+        if y > 0:
+            gap = max(gap, y * columns.out * windows.channels - top)
+    return gap
+
+
+@lru_cache(maxsize=4096)
+def depthwise_gap(windows: Windows) -> int:
+    """The same where an output row is written after all rows of its windows were read."""
+    rows, columns = windows.rows, windows.columns
+    pitch = columns.size * windows.depth
+    gap = 0
+    for y in range(rows.out - 1):
+        read = max(y * rows.stride - rows.before + rows.extent, 0)
+        if read < rows.size:
+            gap = max(gap, (y + 1) * columns.out * windows.channels - read * pitch)
+    return gap
