@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from benchmarks.cost_probes import PROBE_KINDS, probe_graph
+from benchmarks.m4_timing import cycles_of, plugin, profile_command
 from ofa_mcu.codegen.layers import make_layers
 from ofa_mcu.devices.build import build_project
 from ofa_mcu.devices.elf import Image, read_image
@@ -39,7 +40,7 @@ from ofa_mcu.planning.facts import analyse
 from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Code, Way
 from ofa_mcu.planning.memory import lifetimes, place
-from ofa_mcu.planning.plan import Plan, PricedWay, make_plan
+from ofa_mcu.planning.plan import Plan, PricedWay, make_plan, variant_name
 from ofa_mcu.profiles import BoardProfile, all_profiles
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
@@ -52,6 +53,9 @@ from tests.planning.networks import link, quantized, roomy_board, run_once
 FLAGS = ("-O2", "-std=gnu11", "-ffunction-sections", "-fdata-sections")
 GRAPHS_PER_KIND = 8
 WAYS_PER_GRAPH = 4
+TIMED = ("cortex-m4",)
+"""Cores whose published timing is known to `m4_timing`."""
+TIMED_GRAPHS = 3
 SHORTEST = 400
 """Instructions; in shorter layers the address of a buffer, an instruction longer or shorter, shows."""
 
@@ -59,11 +63,13 @@ SHORTEST = 400
 @dataclass
 class Samples:
     """What was measured: by kernel the numbers and instructions of layers and the bytes of their own functions;
-    generated functions' terms and bytes; library functions' kinds and bytes, by model."""
+    generated functions' terms and bytes; bytes of library functions by name; by model, the kinds of library functions
+    it calls and the bytes of all others that came along."""
 
     layers: dict[str, list[tuple[tuple[float, ...], int]]] = field(default_factory=lambda: defaultdict(list))
     own: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     generated: list[tuple[tuple[Code, ...], int]] = field(default_factory=list)
+    functions: dict[str, int] = field(default_factory=dict)
     library: list[tuple[frozenset[str], int]] = field(default_factory=list)
 
 
@@ -126,8 +132,34 @@ def collect(samples: Samples, emulator: Emulator, graph: Int8Graph, plan: Plan, 
             samples.generated.append((codes, sum(sizes[name] for name in layer.code.functions)))
         generated |= {layer.symbol, *layer.code.functions}
     kinds = frozenset(code.kind for one in plan.ways for code in one.way.code if not code.key)
-    rest = sum(count for name, count in sizes.items() if name not in generated and name not in AROUND)
-    samples.library.append((kinds, rest))
+    samples.functions |= {kind: sizes[kind] for kind in kinds if sizes[kind]}
+    ours = generated | kinds | AROUND
+    samples.library.append((kinds, sum(count for name, count in sizes.items() if name not in ours)))
+
+
+def measure_cycles(core: str, folder: Path) -> dict[str, float]:
+    """Cycles per instruction of every variant of every kernel, by the core's published timing."""
+    rng = np.random.default_rng(4)
+    emulator, library, out = Emulator(core, folder), plugin(folder), folder / "profile"
+    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for kind in (*PROBE_KINDS, *PROBE_KINDS, "others", "others", "others"):
+        for _ in range(TIMED_GRAPHS):
+            graph = probe_graph(rng, kind, layers=1)
+            if len(graph.structure.operators) > 1:
+                continue
+            for (way,) in zip(*ways_of(graph, analyse(graph), FLAVOURS[core]), strict=True):
+                if len(found[variant_name(way)]) >= TIMED_GRAPHS:
+                    continue
+                codes = rng.integers(-128, 128, (1, graph.structure.bytes_of("input"))).astype(np.int8)
+                emulator.run(
+                    graph,
+                    codes,
+                    free_plan(graph, [way]),
+                    lambda program: profile_command(library, program, "ofa_model_run", "ofa_model_observe", out),
+                )
+                found[variant_name(way)].append(cycles_of(emulator.program, out))
+    rates = {name: sum(c for _, c in pairs) / sum(i for i, _ in pairs) for name, pairs in found.items()}
+    return {name: round(rate, 3) for name, rate in sorted(rates.items())}
 
 
 def fit(rows: Sequence[tuple[tuple[float, ...], int]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -142,29 +174,39 @@ def fit(rows: Sequence[tuple[tuple[float, ...], int]]) -> tuple[NDArray[np.float
 
 
 def fit_code(samples: Samples, terms: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, float]]:
-    """Bytes per unit of every term of every kind of function."""
+    """Bytes per unit of every term of every kind of function.
+
+    Library functions are as long as their symbols say, and bring along what else was linked; generated ones are fitted.
+    """
     columns = [(kind, position) for kind, names in terms.items() for position in range(len(names))]
     index = {column: number for number, column in enumerate(columns)}
-    rows: list[tuple[NDArray[np.float64], int]] = []
-    for codes, size in samples.generated:
-        row = np.zeros(len(columns))
+    known = np.zeros(len(columns))
+    for kind, size in samples.functions.items():
+        known[index[kind, 0]] = size
+    generated = np.zeros((len(samples.generated), len(columns)))
+    for row, (codes, _) in zip(generated, samples.generated, strict=True):
         for code in codes:
             for position, count in enumerate(code.counts):
                 row[index[code.kind, position]] += count
-        rows.append((row, size))
-    for kinds, size in samples.library:
-        row = np.zeros(len(columns))
+    brought = np.zeros((len(samples.library), len(columns)))
+    for row, (kinds, _) in zip(brought, samples.library, strict=True):
         for kind in kinds:
             row[index[kind, 0]] = 1
-        rows.append((row, size))
-    matrix = np.array([row for row, _ in rows])
-    sizes = np.array([size for _, size in rows], float)
-    weight = 1 / np.maximum(sizes, 200)
-    found = nnls(matrix * weight[:, None], sizes * weight, maxiter=100_000)[0]
+    found = known + _least(generated, [size for _, size in samples.generated])
+    least = min(size for _, size in samples.library)  # what belongs to the program around the model
+    found += _least(brought, [size - least for _, size in samples.library])
     result: dict[str, dict[str, float]] = {}
     for (kind, position), value in zip(columns, found, strict=True):
         result.setdefault(kind, {})[terms[kind][position]] = round(float(value), 2)
     return result
+
+
+def _least(matrix: NDArray[np.float64], sizes: Sequence[int]) -> NDArray[np.float64]:
+    """Non-negative weights of least relative error; zeros where there is nothing to fit."""
+    if not len(matrix):
+        return np.zeros(matrix.shape[1])
+    scale = 1 / np.maximum(np.array(sizes, float), 200)
+    return np.asarray(nnls(matrix * scale[:, None], np.array(sizes, float) * scale, maxiter=100_000)[0])
 
 
 def networks() -> list[ShapeGraph]:
@@ -244,6 +286,7 @@ def calibrate(core: str, folder: Path) -> None:
         "code": fit_code(samples, terms),
         "layer_code_bytes": {name: round(float(np.mean(sizes)), 1) for name, sizes in samples.own.items()},
         "instructions": weights,
+        "cycles": measure_cycles(core, folder / "probes") if core in TIMED else {},
         "inference_instructions": 0.0,
         "errors": errors,
     }

@@ -50,7 +50,6 @@ TFLM_CMSIS_NN: dict[str, tuple[float, int]] = {
 compiler; its arena counts the float tensors that mcunet_vww1 has at its borders."""
 
 
-
 def model_files(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     """The files of the models, those of the zoo written to the folder."""
     found: dict[str, Path] = {}

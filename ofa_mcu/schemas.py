@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["BENCH", "BUILD", "CROSSCHECK", "SEARCH"]
+__all__ = ["BENCH", "BUILD", "COMPILE", "CROSSCHECK", "SEARCH", "VALIDATE"]
 
 SEARCH = 1
 BUILD = 1
 BENCH = 1
 CROSSCHECK = 1
+COMPILE = 1
+VALIDATE = 1

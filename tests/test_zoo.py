@@ -15,11 +15,12 @@ from ofa_mcu.graph.pipeline import optimize, same_bytes
 from ofa_mcu.graph.tflite_reader import read_tflite
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.graph.verify import compare_with_tflm, probe_inputs
+from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D
 from tests.graph.files import assert_equal
 
 LARGE = {"mobilenet_v2_224"}
 SMALL = sorted(set(NETWORKS) - LARGE)
-MACS = {"resnet8": 12.5, "person_detect": 7.2, "detection": 18.4, "mobilenet_v2_224": 207.9}
+MACS = {"resnet8": 12.5, "person_detect": 7.2, "detection": 18.5, "mobilenet_v2_224": 207.9}
 
 
 @cache
@@ -64,9 +65,9 @@ def test_activations_and_scales_are_those_of_a_trained_network(name: str) -> Non
     tensors = reference.run(graph, {"input": smooth_images(np.random.default_rng(1), 8, shape)})
     for operator in graph.structure.operators:
         codes = tensors[operator.output].reshape(-1, graph.structure.shapes[operator.output][-1])
-        assert (codes == 127).mean() < 0.15, operator.name
-        assert int(codes.max()) - int(codes.min()) > 60, operator.name
-        if len(codes) >= 64:
-            assert (codes != codes[0]).any(axis=0).mean() > 0.98, operator.name
+        if isinstance(operator, Conv2D | DepthwiseConv2D | Add) and len(codes) >= 64:
+            assert (codes == 127).mean() < 0.06, operator.name
+            assert int(codes.max()) - int(codes.min()) > 100, operator.name
+            assert (codes != codes[0]).any(axis=0).mean() > 0.97, operator.name
     spreads = [np.log(given.weight_scales).std() for given in graph.parameters.values() if given.weight_scales.size > 8]
     assert not spreads or 0.4 < np.mean(spreads) < 1.2

@@ -207,9 +207,8 @@ class Grower:
 
     def _weights(self, shape: tuple[int, int]) -> NDArray[np.int8]:
         """Weights (O, taps), the largest of each channel at 127; some channels are flat, some have few large ones."""
-        channels, taps = shape
         values = self.rng.standard_normal(shape)
-        values *= np.exp(self.rng.uniform(0.0, 0.7, (channels, 1)) * self.rng.standard_normal(shape))
+        values *= np.exp(self.rng.uniform(0.0, 0.7, (shape[0], 1)) * self.rng.standard_normal(shape))
         values /= np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-9)
         return (values * 127.0).round().astype(np.int8)
 

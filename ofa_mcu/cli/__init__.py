@@ -28,9 +28,21 @@ def _root() -> None:
 
 
 def _register_verbs() -> None:
-    from ofa_mcu.cli import bench, boards, build, crosscheck, demo, doctor, flash, search, train
+    from ofa_mcu.cli import (
+        bench,
+        boards,
+        build,
+        compile,
+        crosscheck,
+        demo,
+        doctor,
+        flash,
+        search,
+        train,
+        validate,
+    )
 
-    for verb in (demo, search, build, bench, flash, crosscheck, train, boards, doctor):
+    for verb in (demo, search, compile, validate, build, bench, flash, crosscheck, train, boards, doctor):
         verb.register(app)
 
 

@@ -39,7 +39,9 @@ TIMEOUT_S = 600.0
 def host_compiler() -> str:
     """This machine's C compiler; DeviceError where it is missing."""
     if shutil.which(COMPILER) is None:
-        raise DeviceError(f"{COMPILER}, this machine's C compiler, is not on PATH; install it (apt-get install gcc libc6-dev).")
+        raise DeviceError(
+            f"{COMPILER}, this machine's C compiler, is not on PATH; install it (apt-get install gcc libc6-dev)."
+        )
     return COMPILER
 
 
@@ -81,7 +83,9 @@ class HostBuild:
             try:
                 done = subprocess.run([str(program)], cwd=folder, capture_output=True, timeout=TIMEOUT_S, check=False)
             except subprocess.TimeoutExpired as error:
-                raise OfaMcuError(f"the generated C did not end within {TIMEOUT_S:g} s here; try fewer inputs") from error
+                raise OfaMcuError(
+                    f"the generated C did not end within {TIMEOUT_S:g} s here; try fewer inputs"
+                ) from error
             if done.returncode:
                 words = done.stderr.decode(errors="replace").strip().splitlines()
                 why = next((line for line in words if "rror" in line), f"exit code {done.returncode}")

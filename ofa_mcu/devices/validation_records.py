@@ -27,6 +27,7 @@ __all__ = [
     "Observed",
     "compile_all",
     "compiler_run",
+    "flat_bytes",
     "kernel_include",
     "kernel_sources",
     "observe_folder",
@@ -79,7 +80,9 @@ def compiler_run(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        complaint = next((line for line in lines if "error:" in line or "overflowed" in line), (lines or ["nothing"])[0])
+        complaint = next(
+            (line for line in lines if "error:" in line or "overflowed" in line), (lines or ["nothing"])[0]
+        )
         raise OfaMcuError(f"{command[0]} refused the generated C ({complaint}); report it with the model")
 
 
@@ -109,7 +112,9 @@ def read_tensors(data: bytes, structure: ShapeGraph, images: int) -> Observed:
             size = structure.bytes_of(name)
             header = np.frombuffer(data[position : position + 8], np.int32).tolist()
             if header != [index, size] or len(data) < position + 8 + size:
-                raise OfaMcuError(f"the debug model stopped in input {image} at tensor '{name}'; report it with the model")
+                raise OfaMcuError(
+                    f"the debug model stopped in input {image} at tensor '{name}'; report it with the model"
+                )
             values = np.frombuffer(data, np.int8, size, position + 8)
             position += 8 + size
             if index == _OUTPUT:

@@ -87,7 +87,9 @@ def observe_on_twin(model: DebugModel, profile: BoardProfile, inputs: NDArray[np
         try:
             done = subprocess.run(command, cwd=folder, capture_output=True, timeout=TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired as error:
-            raise DeviceError(f"The emulated {twin.machine} did not end within {TIMEOUT_S:g} s; try fewer inputs.") from error
+            raise DeviceError(
+                f"The emulated {twin.machine} did not end within {TIMEOUT_S:g} s; try fewer inputs."
+            ) from error
         if done.returncode:
             words = done.stderr.decode(errors="replace").strip().splitlines()
             raise DeviceError(

@@ -144,7 +144,9 @@ def _finished(graph: Int8Graph, state: Optimized) -> Optimized:
         state,
         aliases=Aliases({a: b for a, b in root.items() if (a in known or a in there) and b in there}, left.free),
         kept=kept,
-        eliminated={tensor: name for tensor, name in state.eliminated.items() if tensor in known and tensor not in there},
+        eliminated={
+            tensor: name for tensor, name in state.eliminated.items() if tensor in known and tensor not in there
+        },
         views={name: view for name, view in state.views.items() if name in there},
     )
 

@@ -38,7 +38,8 @@ class CoreModel:
     stack; exact. base_flash_bytes: firmware without kernels and model.
     code: for each kind of function the bytes per unit of its terms. layer_code_bytes: the function of a layer itself,
     by kernel. instructions: for each kernel the weight of each of its features. inference_instructions: what one
-    inference takes besides its layers. errors: of the fit, by kernel.
+    inference takes besides its layers. cycles: cycles per instruction of a kernel's variant, by `variant_name`, where
+    the core's published timing says so; empty where instructions are all that is known. errors: of the fit, by kernel.
     """
 
     core: str
@@ -51,6 +52,7 @@ class CoreModel:
     layer_code_bytes: Mapping[str, float]
     instructions: Mapping[str, Mapping[str, float]]
     inference_instructions: float
+    cycles: Mapping[str, float]
     errors: Mapping[str, FitError]
 
 
@@ -107,6 +109,7 @@ def _read(values: Mapping[str, object]) -> CoreModel:
         layer_code_bytes=numbers(values["layer_code_bytes"]),
         instructions={kernel: numbers(weights) for kernel, weights in table(values["instructions"]).items()},
         inference_instructions=number(values["inference_instructions"]),
+        cycles=numbers(values.get("cycles", {})),
         errors={
             name: FitError(int(error["layers"]), error["largest"], error["mean"]) for name, error in errors.items()
         },

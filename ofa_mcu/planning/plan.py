@@ -30,6 +30,7 @@ __all__ = [
     "make_plan",
     "price",
     "priced_ways",
+    "variant_name",
 ]
 
 BALANCED_SLOWDOWN = 0.10
@@ -49,10 +50,19 @@ class Optimize(Enum):
 
 @dataclass(frozen=True)
 class PricedWay:
-    """A way and the instructions one run of it takes."""
+    """A way, the instructions one run of it takes, and its cycles by the core's published timing where that is known.
+
+    Ways are compared by `effort`: cycles, or else instructions.
+    """
 
     way: Way
     instructions: float
+    cycles: float | None = None
+
+    @property
+    def effort(self) -> float:
+        """What a plan keeps low."""
+        return self.instructions if self.cycles is None else self.cycles
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,19 @@ def price(way: Way, figures: CoreModel) -> float:
     weights = figures.instructions[way.kernel]
     names = _BY_NAME[way.kernel].features
     return sum([weights[name] * count for name, count in zip(names, way.counts, strict=True)])
+
+
+def variant_name(way: Way) -> str:
+    """The name under which the cycles per instruction of a variant of a kernel are stored."""
+    return f"{way.kernel} {way.variant}".rstrip()
+
+
+def _priced_way(way: Way, figures: CoreModel) -> PricedWay:
+    instructions = price(way, figures)
+    if not figures.cycles:
+        return PricedWay(way, instructions)
+    usual = sum(figures.cycles.values()) / len(figures.cycles)
+    return PricedWay(way, instructions, instructions * figures.cycles.get(variant_name(way), usual))
 
 
 @cache
@@ -124,7 +147,7 @@ def priced_ways(structure: ShapeGraph, operator: Operator, figures: CoreModel, f
         view = LayerView(structure, operator, facts)
         runs = figures.flavour.runs
         found = [
-            PricedWay(way, price(way, figures))
+            _priced_way(way, figures)
             for kernel in KERNELS
             if kernel.flavour in runs and kernel.name in figures.instructions
             for way in kernel.ways(view)
@@ -141,7 +164,7 @@ def priced_ways(structure: ShapeGraph, operator: Operator, figures: CoreModel, f
 def _frontier(ways: Iterable[PricedWay]) -> list[PricedWay]:
     """The ways that no other beats or equals in instructions, memory and code at once, cheapest first."""
     kept: list[PricedWay] = []
-    for one in sorted(ways, key=lambda each: each.instructions):
+    for one in sorted(ways, key=lambda each: each.effort):
         if not any(_memory(other.way, one.way) and other.way.code == one.way.code for other in kept):
             kept.append(one)
     return kept
@@ -204,7 +227,7 @@ def make_plan(
 
 def _tightest(times: Lifetimes, index: int, ways: Sequence[PricedWay]) -> PricedWay:
     """The fastest of the ways that need least memory."""
-    return min(ways, key=lambda one: (times.footprint(index, one.way), one.instructions))
+    return min(ways, key=lambda one: (times.footprint(index, one.way), one.effort))
 
 
 def _step_back(
@@ -236,7 +259,7 @@ def _small_code(
     costs, until the plan is a tenth slower (balanced) or no function can be dropped that saves bytes (size).
     """
     chosen = [each[0] for each in options]
-    base = sum(one.instructions for one in chosen)
+    base = sum(one.effort for one in chosen)
     limit = base * (1 + BALANCED_SLOWDOWN) if optimize is Optimize.BALANCED else float("inf")
 
     def total(ways: Sequence[PricedWay]) -> float:
@@ -255,12 +278,12 @@ def _small_code(
                 refused.add(function)
                 continue
             saved = bytes_now - total(trial)
-            instructions = sum(one.instructions for one in trial)
-            if saved <= 0 or instructions > limit:
+            effort = sum(one.effort for one in trial)
+            if saved <= 0 or effort > limit:
                 continue
-            rate = saved / max(instructions - slow, 1e-9)
+            rate = saved / max(effort - slow, 1e-9)
             if best is None or rate > best[0]:
-                best = rate, trial, bytes_now - saved, instructions
+                best = rate, trial, bytes_now - saved, effort
         if best is None:
             break
         _, chosen, bytes_now, slow = best
@@ -299,6 +322,6 @@ def _without(
             + other.way.constant_bytes
             for other in others
         ]
-        trial[index] = min(zip(sizes, others, strict=True), key=lambda pair: (pair[0], pair[1].instructions))[1]
+        trial[index] = min(zip(sizes, others, strict=True), key=lambda pair: (pair[0], pair[1].effort))[1]
         kept |= {(code.kind, code.key) for code in trial[index].way.code}
     return trial

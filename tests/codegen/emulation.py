@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +72,17 @@ class Emulator:
         for source, target in zip(kernel_sources(), self._kernels, strict=True):
             build("arm-none-eabi-gcc", self._flags, "-c", source, "-o", target)
 
-    def run(self, graph: Int8Graph, images: NDArray[np.int8], plan: Plan | None = None) -> list[list[Observation]]:
-        """Per image, the observation after each layer; without a plan every layer runs in the first way there is."""
+    def run(
+        self,
+        graph: Int8Graph,
+        images: NDArray[np.int8],
+        plan: Plan | None = None,
+        options: Callable[[Path], Sequence[str]] | None = None,
+    ) -> list[list[Observation]]:
+        """Per image, the observation after each layer; without a plan every layer runs in the first way there is.
+
+        `options` gives further options for QEMU once the program is linked.
+        """
         write_model(self.folder, graph, plan or plan_with(graph, self.flavour), debug=True)
         data = ["#include <stdint.h>", "extern const int8_t test_images[];", "extern const int32_t test_image_count;"]
         data += [array_definition("test_images", images, 32), f"const int32_t test_image_count = {len(images)};", ""]
@@ -83,6 +93,7 @@ class Emulator:
             *self._flags,
             f"-I{self.folder}",
             "-nostartfiles",
+            "-Wl,--gc-sections",
             "--specs=nano.specs",
             "-T",
             str(_HERE / "emulated.ld"),
@@ -94,7 +105,7 @@ class Emulator:
         build("arm-none-eabi-gcc", flags, *sources, _HERE / "emulated_main.c", *self._kernels, "-o", program)
         command = ["qemu-system-arm", "-M", self._machine, "-display", "none", "-monitor", "none", "-serial", "none"]
         command += ["-icount", f"shift={self._icount_shift}", "-semihosting-config", "enable=on,target=native"]
-        command += ["-kernel", str(program)]
+        command += ["-kernel", str(program), *(options(program) if options else ())]
         done = subprocess.run(command, capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, (done.returncode, done.stderr.decode())
         return self._records(done.stdout, len(graph.structure.operators), len(images))

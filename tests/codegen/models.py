@@ -35,7 +35,9 @@ def random_way(rng: np.random.Generator) -> Choice:
 
 def ways_of(graph: Int8Graph, facts: GraphFacts, flavour: Flavour) -> list[list[Way]]:
     """For every operator all ways of all kernels that the flavour runs, measured or not; its own kernels come first."""
-    kernels = sorted((kernel for kernel in KERNELS if kernel.flavour in flavour.runs), key=lambda k: k.flavour != flavour)
+    kernels = sorted(
+        (kernel for kernel in KERNELS if kernel.flavour in flavour.runs), key=lambda k: k.flavour != flavour
+    )
     views = [LayerView(graph.structure, operator, facts.of(operator)) for operator in graph.structure.operators]
     return [[way for kernel in kernels for way in kernel.ways(view)] for view in views]
 

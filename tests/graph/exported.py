@@ -1,4 +1,4 @@
-"""Random graphs with the detours that exporters make: axes moved there and back, reshapes around layers, dead channels."""
+"""Random graphs with the detours that exporters make: axes moved there and back, reshapes, dead channels."""
 
 from __future__ import annotations
 

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ofa_mcu.codegen.kernels import dsp_matrix, portable
 from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
 
 __all__ = ["WRITERS"]
 
-WRITERS: Mapping[str, Callable[[PlacedLayer], LayerCode]] = {}
+WRITERS: Mapping[str, Callable[[PlacedLayer], LayerCode]] = {
+    "ofa_pointwise": portable.write_product,
+    "ofa_fully_connected": portable.write_product,
+    "ofa_conv2d": portable.write_conv2d,
+    "ofa_depthwise": portable.write_depthwise,
+    "ofa_dsp_pointwise": dsp_matrix.write,
+    "ofa_dsp_conv": dsp_matrix.write,
+}
 """By the name of the kernel, what writes its layers."""

@@ -91,7 +91,7 @@ def write_dsp_depthwise(layer: PlacedLayer) -> LayerCode:
         "split": split_name,
         "sweep": sweep_name,
         "table": table,
-        "outside": f"0x{_in_every_byte(zero_point):08x}u",
+        "padding": f"0x{_in_every_byte(zero_point) & 0xFF00FF00:08x}u",
         "input_row": split.row_bytes,
         "output_row": sweep.row_bytes,
         "input_height": planes.rows.used,

@@ -45,8 +45,19 @@ def _quad(split: Split, quad: int, pixel: int, word: int) -> list[str]:
     return lines
 
 
-def _single(split: Split, first: str, second: str, word: int) -> list[str]:
-    lines = _apart(first, second, "p")
+def _pair(split: Split, pixel: int, word: int) -> list[str]:
+    """Two pixels into one word."""
+    lines = _apart(_pixel(split, pixel), _pixel(split, pixel + 1), "p")
+    return lines + [f"*({_at(split, channel, word)}) = p{channel};" for channel in range(GROUP)]
+
+
+def _lone(split: Split, pixel: int, word: int, *, last: bool) -> list[str]:
+    """One pixel into a word, the first of the row behind padding or the last one before it."""
+    first, second = ("{0}", "padding") if last else ("padding", "{0}")
+    lines = [f"a = {_pixel(split, pixel)};", "OFA_AND_LSL8(c, mask, a);", "OFA_AND(a, mask, a);"]
+    for channel in range(GROUP):
+        kind, source = ("OFA_PKHBT", "OFA_PKHTB")[channel // 2], "ca"[channel % 2]
+        lines.append(f"{kind}(p{channel}, {first.format(source)}, {second.format(source)});")
     return lines + [f"*({_at(split, channel, word)}) = p{channel};" for channel in range(GROUP)]
 
 
@@ -55,7 +66,7 @@ def split_lines(name: str, split: Split) -> tuple[str, ...]:
     pixel, word = 0, 0
     body: list[str] = []
     if split.lone_first:
-        body += _single(split, "outside", _pixel(split, 0), 0)
+        body += _lone(split, 0, 0, last=False)
         pixel, word = 1, 1
     moved = 0
     if split.unrolled:
@@ -71,23 +82,23 @@ def split_lines(name: str, split: Split) -> tuple[str, ...]:
             body += _quad(split, quad, pixel, word)
         pixel, word = pixel + 4 * split.quads, word + 2 * split.quads
     if split.rest >= 2:
-        body += _single(split, _pixel(split, pixel), _pixel(split, pixel + 1), word)
+        body += _pair(split, pixel, word)
         pixel, word = pixel + 2, word + 1
     if split.rest % 2:
-        body += _single(split, _pixel(split, pixel), "outside", word)
+        body += _lone(split, pixel, word, last=True)
     body.append(f"from += {split.row_bytes - 4 * moved * split.pitch};")
     body += [f"to{base} += {split.row_words - 2 * moved};" for base in range(len(split.bases))]
     body += ["OFA_OPAQUE(from);", *(f"OFA_OPAQUE(to{base});" for base in range(len(split.bases)))]
     lines = [
         f"static __attribute__((noinline)) void {name}(ofa_word *planes, const int8_t *from, uint32_t rows,",
-        "    uint32_t outside)",
+        "    uint32_t padding)",
         "{",
         "    uint32_t mask = 0xff00ff00u;",
-        "    uint32_t a, b, c, d, p0, p1, p2, p3;",
+        f"    uint32_t {'a, b, c, d' if split.quads or split.rest >= 2 else 'a, c'}, p0, p1, p2, p3;",
         *(["    uint32_t q0, q1, q2, q3;"] if split.quads else []),
         *(f"    ofa_word *to{index} = planes + {base};" for index, base in enumerate(split.bases)),
         "    OFA_OPAQUE(mask);",
-        *([] if split.lone_first or split.rest % 2 else ["    (void)outside;"]),
+        *([] if split.lone_first or split.rest % 2 else ["    (void)padding;"]),
         "    do {",
         *_indented(body, 2),
         "    } while (--rows != 0);",
@@ -141,7 +152,8 @@ def _block(sweep: Sweep, columns: int, first_word: int, first_column: int) -> li
     lines.append("OFA_LDR(bias, header);")
     if not sweep.held:
         streamed = range(sweep.words_per_row)
-        lines += [f"uint32_t {', '.join(f'w{i}' for i in streamed)};", "const ofa_word *w = weights;"]
+        used = sorted({step.index % len(streamed) for step in steps if isinstance(step, Product)})
+        lines.append(f"uint32_t {', '.join(f'w{i}' for i in used)};")
     begun: set[int] = set()
     for step in steps:
         match step:
@@ -156,9 +168,8 @@ def _block(sweep: Sweep, columns: int, first_word: int, first_column: int) -> li
                     at = len(sweep.rounded.header)
                     lines.append(f"OFA_LDRD(w{step.index}, w{step.index + 1}, header + {at});")
                 else:
-                    index = step.index % sweep.words_per_row
-                    names = ", ".join(f"w{index + i}" for i in range(step.count))
-                    lines.append(f"OFA_LDR{'D' if step.count == 2 else ''}_NEXT({names}, w);")
+                    names = ", ".join(f"w{(step.index + i) % sweep.words_per_row}" for i in range(step.count))
+                    lines.append(f"OFA_LDR{'D' if step.count == 2 else ''}({names}, weights + {step.index});")
             case Product():
                 index = step.index if sweep.held else step.index % sweep.words_per_row
                 kind = "OFA_SMLAD" if step.kind == "D" else f"OFA_SMLA{step.kind}"
@@ -184,7 +195,7 @@ def _row(sweep: Sweep) -> list[str]:
     moved = sweep.turns * sweep.unrolled
     if moved:
         bytes_, words = spelled * sweep.columns * sweep.pitch, spelled * step
-        blocks += [f"output += {bytes_};", f"x += {words};", "OFA_OPAQUE(x);"]
+        blocks += [f"output += {bytes_};", "OFA_OPAQUE(x);", f"x += {words};", "OFA_OPAQUE(x);"]
         lines += [f"const int8_t *const stop = output + {sweep.turns * bytes_};"]
         lines += ["do {", *_indented(blocks), "} while (output != stop);"]
     else:
@@ -194,6 +205,7 @@ def _row(sweep: Sweep) -> list[str]:
         lines += _block(sweep, sweep.rest, rest * step, rest * sweep.columns)
     lines += [
         f"output += {sweep.unit * sweep.row_bytes - moved * sweep.columns * sweep.pitch};",
+        "OFA_OPAQUE(x);",
         f"x += {sweep.unit * sweep.stride[0] * sweep.row_words - moved * step};",
         "OFA_OPAQUE(x);",
     ]
@@ -218,6 +230,7 @@ def sweep_lines(name: str, sweep: Sweep) -> tuple[str, ...]:
         for i in range(0, held.stop, 2):
             pair = i + 1 < held.stop
             lines.append(f"OFA_LDRD(w{i}, w{i + 1}, weights + {i});" if pair else f"OFA_LDR(w{i}, weights + {i});")
+        lines += [f"(void)w{i};" for i in range(sweep.weight_words)]
     else:
         lines.append(f"const ofa_word *const weights = table + {header};")
     lines += [

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from ofa_mcu.codegen.c_text import Fields, initializer
 from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
 from ofa_mcu.codegen.kernels.dsp_matrix_block import block_function, block_name
-from ofa_mcu.planning.filters import filter_matrix, fold_bias
 from ofa_mcu.graph.constants import ChannelRequantization
+from ofa_mcu.planning.filters import filter_matrix, fold_bias
 from ofa_mcu.planning.kernels.dsp_matrix import DIRECT, Block, Plan, plan_of
 from ofa_mcu.planning.kernels.dsp_matrix_layout import is_pointwise
 from ofa_mcu.planning.requantize import FastScales

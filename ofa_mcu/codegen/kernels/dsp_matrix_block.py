@@ -7,9 +7,6 @@ from ofa_mcu.planning.kernels.dsp_matrix_layout import PIXELS, Taps
 
 __all__ = ["block_function", "block_name"]
 
-_UNROLLED_WORDS = 8  # of all rows
-_LOOPED_WORDS = 4  # of a row
-
 
 def block_name(block: Block) -> str:
     """A name that no other block has."""
@@ -41,9 +38,9 @@ def block_function(block: Block) -> tuple[str, ...]:
 
 def _gather(taps: Taps) -> list[str]:
     lines = ["(void)wide;", f"ofa_word x[{PIXELS * taps.pairs}] __attribute__((aligned(8)));"]
-    if taps.columns == 1 and taps.rows * taps.words <= _UNROLLED_WORDS:
+    if taps.unrolled_rows:
         lines += _rows_unrolled(taps)
-    elif taps.columns == 1 and 0 < taps.words <= _LOOPED_WORDS:
+    elif taps.unrolled_words:
         lines += [
             "{",
             "    ofa_word *to = x;",
@@ -121,7 +118,7 @@ def _channels(block: Block) -> list[str]:
         "again:;",
         f"uint32_t {', '.join(sums)};",
         "{",
-        "    uint32_t bias_e, bias_o, w0, w1, even, x0, x1;",
+        f"    uint32_t bias_e, bias_o, w0, {'w1, ' * (block.taps.pairs > 1)}even, x0, x1;",
         "    OFA_LDRD_NEXT(bias_e, bias_o, w);",
         *(f"    {line}" for line in _products(block.taps.pairs)),
         "}",
@@ -150,7 +147,7 @@ def _clamps(block: Block) -> list[str]:
 
 
 def _products(pairs: int) -> list[str]:
-    """The sums of a pair of channels; far from the stack pointer by a pointer, which leaves one register for weights."""
+    """The sums of a pair of channels; far from the stack pointer a pointer leaves one register for weights."""
     lines = []
     for pair in range(pairs):
         if pair < FAR_PAIRS:

@@ -15,7 +15,7 @@ __all__ = ["DSP_DEPTHWISE", "Design", "design_of"]
 _NAME = "ofa_dsp_depthwise"
 _DESCRIPTOR_BYTES = 44
 _STRIPS = (1, 2, 4, 8)
-_UNROLLS = {"": 6, ", looped": 1}
+_UNROLLS = {"": 6, ", looped": 2}
 
 
 @dataclass(frozen=True)
@@ -187,9 +187,7 @@ def design_of(view: LayerView, way: Way) -> Design:
     rounded, planes = Rounded.of(view), planes_of(view)
     assert rounded is not None
     assert planes is not None
-    designs = (
-        Design(planes, rounded, strip, unroll) for strip in _strips_of(planes) for unroll in _UNROLLS.values()
-    )
+    designs = (Design(planes, rounded, strip, unroll) for strip in _strips_of(planes) for unroll in _UNROLLS.values())
     return next(design for design in designs if design.variant == way.variant)
 
 

@@ -6,6 +6,7 @@ reaches over is read once. Few weights stay in registers; many are read with eac
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -122,6 +123,18 @@ class Block:
         return _steps(self)
 
 
+def _pairs(numbers: Iterable[int], first: int = 0) -> list[tuple[int, ...]]:
+    """Numbers to be read two at once where they are an even and the next odd one, counted from `first`."""
+    wanted = sorted(numbers)
+    found: list[tuple[int, ...]] = []
+    for number in wanted:
+        if found and len(found[-1]) == 1 and found[-1][0] == number - 1 and (number - first) % 2:
+            found[-1] = (number - 1, number)
+        else:
+            found.append((number,))
+    return found
+
+
 @lru_cache(1024)
 def _steps(block: Block) -> tuple[Step, ...]:
     steps: list[Step] = []
@@ -130,36 +143,28 @@ def _steps(block: Block) -> tuple[Step, ...]:
     reloaded = per_row * block.kernel[0] - 2 if block.reload else -1
     for row in range(block.pixel_rows):
         products = block.products(row)
-        if reloaded >= 0 and any(product.index >= reloaded for product in products):
+        used = {product.index for product in products}
+        words = {product.word for product in products}
+        pixels = {word: pair for pair in _pairs(words, min(words)) for word in pair}
+        if 0 <= reloaded <= max(used):
             steps.append(LoadWeights(reloaded, 2))
             reloaded = -1
-        words = sorted({product.word for product in products})
-        pairs = {}
-        for at in range(0, len(words), 2):
-            pair = words[at : at + 2]
-            load = [LoadPixels(row, pair[0], len(pair))]
-            if pair[-1] - pair[0] > 1:
-                load = [LoadPixels(row, word, 1) for word in pair]
-            pairs.update(dict.fromkeys(pair, load))
-        weights = [(row * per_row + at, min(2, per_row - at)) for at in range(0, per_row, 2)]
+        parts = [products]
+        if not block.held:
+            weights = _pairs(used)
+            if by_pixels:
+                steps += [LoadWeights(pair[0], len(pair)) for pair in weights]
+            else:
+                parts = [[product for product in products if product.index in pair] for pair in weights]
         loaded: set[int] = set()
-        if block.held:
-            parts = [products]
-        elif by_pixels:
-            steps += [LoadWeights(*one) for one in weights]
-            parts = [products]
-        else:
-            parts = [[p for p in products if first <= p.index < first + count] for first, count in weights]
-        for part, one in zip(parts, weights, strict=False):
-            begun = False
-            for product in part:
+        for part in parts:
+            for at, product in enumerate(part):
                 if product.word not in loaded:
-                    steps += pairs[product.word]
-                    loaded.update(
-                        word for load in pairs[product.word] for word in range(load.word, load.word + load.count)
-                    )
-                if not by_pixels and not begun:
-                    steps.append(LoadWeights(*one))
-                    begun = True
+                    pair = pixels[product.word]
+                    steps.append(LoadPixels(row, pair[0], len(pair)))
+                    loaded.update(pair)
+                if at == 0 and not block.held and not by_pixels:
+                    both = sorted({each.index for each in part})
+                    steps.append(LoadWeights(both[0], len(both)))
                 steps.append(product)
     return tuple(steps)

@@ -135,8 +135,8 @@ class Split:
             for channel in range(GROUP)
             for quad in range(self.unrolled or self.quads)
         ) * (self.turns or 1)
-        lone = 13 * self.lone_first
-        rest = 14 * (self.rest // 2) + 13 * (self.rest % 2)
+        lone = 11 * self.lone_first
+        rest = 14 * (self.rest // 2) + 11 * (self.rest % 2)
         return 24 * self.quads + singles + lone + rest
 
 

@@ -29,9 +29,10 @@ __all__ = ["CONV", "DIRECT", "FAR_PAIRS", "POINTWISE", "Block", "Plan", "plan_of
 FAR_PAIRS = 60
 """Pairs of taps whose widened codes are in reach of the stack pointer."""
 
-_MOST_PAIRS = 75  # 1,200 bytes of stack
+_MOST_PAIRS = 72  # 1,152 bytes of stack
 _LIMIT = 65535
 DIRECT = 0
+_COPY_OVERREAD = 3  # rows are copied by words
 _LAYER_BYTES = 20
 _POINTS_BYTES = _LAYER_BYTES + 8
 _WINDOW_BYTES = _LAYER_BYTES + 28
@@ -53,10 +54,15 @@ class Block:
     shift: int | None
 
     @property
-    def key(self) -> tuple[bool | int | None | Taps, ...]:
+    def key(self) -> tuple[bool | int | Taps | None, ...]:
         """What tells functions apart; the one of a loop takes any number of taps."""
         flags = (self.unrolled, self.odd, self.dead_zone, self.low, self.high, self.shift)
         return (self.taps, *flags) if self.unrolled else flags
+
+    @property
+    def clamps(self) -> int:
+        """How often the text of the function clamps the codes of a channel."""
+        return (self.low + self.high) * (1 + self.odd)
 
     @property
     def wide_bytes(self) -> int:
@@ -126,10 +132,19 @@ _BLOCK_FEATURES = (
     *("steps", "far_steps", "looped_blocks", "looped_pairs", "rounds", "looped_steps"),
 )
 _CODE_TERMS = {
-    "unrolled": ("functions", "widened", "left_pairs", "steps", "dead_zone", "clamps", "own_shifts"),
-    "looped": ("functions", "dead_zone", "clamps"),
-    "driver": ("functions",),
+    "dsp_matrix_unrolled": (
+        *("functions", "words", "codes", "row_loops", "loops", "steps", "far_steps"),
+        *("dead_zone", "clamps", "own_shifts", "odd"),
+    ),
+    "dsp_matrix_looped": ("functions", "dead_zone", "clamps", "odd"),
+    "ofa_matrix_points": ("functions",),
+    "ofa_matrix_direct": ("functions",),
+    "ofa_matrix_band": ("functions",),
+    "ofa_matrix_padding": ("functions",),
 }
+"""Of an unrolled function: words and codes gathered outside of loops, whether there is a loop over rows or over all
+words, pairs of taps near and far from the stack pointer, whether codes have dead zones, how often they are clamped,
+whether every channel has its shift, whether the number of channels is odd."""
 
 
 def _block_counts(block: Block, outputs: int, blocks: int) -> tuple[float, ...]:
@@ -155,18 +170,17 @@ def _block_counts(block: Block, outputs: int, blocks: int) -> tuple[float, ...]:
     return (*common, 0, 0, blocks, pairs, pairs * -(-taps.pairs // 8), pairs * taps.pairs)
 
 
-def _code(block: Block, driver: str) -> tuple[Code, ...]:
+def _code(block: Block, *library: str) -> tuple[Code, ...]:
     taps = block.taps
-    clamps = block.low + block.high
-    if block.unrolled:
-        counts: tuple[float, ...] = (
-            *(1, min(taps.words, 1) + taps.words * (taps.words <= 4), taps.left_pairs, taps.pairs),
-            *(block.dead_zone, clamps, block.shift is None),
-        )
-        own = Code("unrolled", ("ofa_dsp_matrix", block.key), tuple(map(float, counts)))
-    else:
-        own = Code("looped", ("ofa_dsp_matrix", block.key), (1, float(block.dead_zone), float(clamps)))
-    return own, Code("driver", (driver,))
+    flags = (float(block.dead_zone), float(block.clamps), float(block.odd))
+    drivers = tuple(Code(name, (name,)) for name in library)
+    if not block.unrolled:
+        return (Code("dsp_matrix_looped", block.key, (1, *flags)), *drivers)
+    words = taps.rows * taps.words if taps.unrolled_rows else taps.words * taps.unrolled_words
+    near = min(taps.pairs, FAR_PAIRS)
+    gather = (words, taps.runs * taps.left, taps.unrolled_words, not (taps.unrolled_rows or taps.unrolled_words))
+    counts = (1, *gather, near, taps.pairs - near, flags[0], flags[1], block.shift is None, flags[2])
+    return (Code("dsp_matrix_unrolled", block.key, tuple(map(float, counts))), *drivers)
 
 
 @lru_cache(4096)
@@ -249,9 +263,9 @@ def _window_ways(shape: Geometry, facts: Facts, dead_zone: bool) -> tuple[Way, .
                     variant=f"{'unrolled' if block.unrolled else 'looped'} {place}",
                     counts=(1, *counts, *_block_counts(block, shape.outputs, blocks)),
                     constant_bytes=_WINDOW_BYTES + 4 * block.stream_words(shape.outputs),
-                    code=_code(block, driver),
+                    code=_code(block, driver, "ofa_matrix_padding"),
                     scratch_bytes=block.wide_bytes + scratch,
-                    overread=block.taps.overread if band == DIRECT else 0,
+                    overread=max(block.taps.overread, _COPY_OVERREAD if scratch else 0),
                     forward_gap=gap,
                 )
             )

@@ -20,6 +20,8 @@ PIXELS = 4
 """Pixels computed side by side."""
 
 _MOST_LEFT_OVER = 32
+_UNROLLED_WORDS = 8
+_UNROLLED_WORDS_OF_ROW = 4
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,16 @@ class Taps:
     def overread(self) -> int:
         """Codes behind the last run that are read."""
         return max(0, 4 * self.words - self.run)
+
+    @property
+    def unrolled_rows(self) -> bool:
+        """Whether unrolled functions gather the window without any loop."""
+        return self.columns == 1 and self.rows * self.words <= _UNROLLED_WORDS
+
+    @property
+    def unrolled_words(self) -> bool:
+        """Whether they gather it in a loop over rows alone."""
+        return self.columns == 1 and not self.unrolled_rows and self.words <= _UNROLLED_WORDS_OF_ROW
 
     def order(self) -> list[tuple[int, int]]:
         """Numbers of the taps of every pair, in the order of the weights in TFLite; -1 is a tap of weight zero."""
@@ -128,10 +140,21 @@ def is_pointwise(operator: Conv2D) -> bool:
 
 def geometry(operator: Conv2D, source: Shape, target: Shape) -> Geometry:
     """Extents of the layer with inputs and outputs of these shapes."""
+    _, height, width, depth = source
+    _, output_height, output_width, outputs = target
     return Geometry(
-        *source[1:], *target[1:], operator.kernel, operator.dilation, operator.stride,
-        operator.padding.top, operator.padding.left,
-    )  # fmt: skip
+        height=height,
+        width=width,
+        depth=depth,
+        output_height=output_height,
+        output_width=output_width,
+        outputs=outputs,
+        kernel=operator.kernel,
+        dilation=operator.dilation,
+        stride=operator.stride,
+        pad_top=operator.padding.top,
+        pad_left=operator.padding.left,
+    )
 
 
 def taps_of(shape: Geometry, padded: bool) -> Taps:

@@ -15,8 +15,8 @@
 extern "C" {
 #endif
 
-/* Rows of the input into planes; `outside` holds four zero points. */
-typedef void ofa_dsp_split_rows(ofa_word *planes, const int8_t *input, uint32_t rows, uint32_t outside);
+/* Rows of the input into planes; `padding` is a word of padding. */
+typedef void ofa_dsp_split_rows(ofa_word *planes, const int8_t *input, uint32_t rows, uint32_t padding);
 
 /* Outputs of `channels` channels, 1..4, in `units` units of rows. */
 typedef void ofa_dsp_sweep_rows(int8_t *output, const ofa_word *planes, const ofa_word *table, uint32_t units,
@@ -26,7 +26,7 @@ typedef struct {
     ofa_dsp_split_rows *split;
     ofa_dsp_sweep_rows *sweep;
     const uint32_t *table;
-    uint32_t outside;      /* four zero points */
+    uint32_t padding;      /* the zero point times 256 in both halves */
     int32_t input_row;     /* bytes of a row */
     int32_t output_row;
     uint16_t input_height; /* rows that the outputs depend on */

@@ -18,12 +18,12 @@
 
 #define OFA_MVE_INLINE static inline __attribute__((always_inline))
 
-/* Four registers as one vector. */
+/* Four registers as one vector; the first register of the instruction goes to its lower lane. */
 OFA_MVE_INLINE int32x4_t ofa_mve_lanes(int32_t a, int32_t b, int32_t c, int32_t d)
 {
     int32x4_t lanes;
-    __asm__("vmov %q0[2], %q0[0], %1, %2" : "=w"(lanes) : "r"(c), "r"(a));
-    __asm__("vmov %q0[3], %q0[1], %1, %2" : "+w"(lanes) : "r"(d), "r"(b));
+    __asm__("vmov %q0[2], %q0[0], %1, %2" : "=w"(lanes) : "r"(a), "r"(c));
+    __asm__("vmov %q0[3], %q0[1], %1, %2" : "+w"(lanes) : "r"(b), "r"(d));
     return lanes;
 }
 

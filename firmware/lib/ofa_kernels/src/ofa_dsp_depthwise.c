@@ -1,6 +1,10 @@
 #include "ofa_dsp_depthwise.h"
 #include "ofa_filter.h"
 
+typedef struct {
+    uint32_t words[4];
+} __attribute__((aligned(4), may_alias)) four_words;
+
 static OFA_NOINLINE void fill(ofa_word *to, uint32_t words, uint32_t value)
 {
     for (; words > 0; --words) {
@@ -10,10 +14,10 @@ static OFA_NOINLINE void fill(ofa_word *to, uint32_t words, uint32_t value)
 }
 
 /* Rows of padding in all four planes. */
-static void fill_rows(const ofa_dsp_planes_layer *layer, ofa_word *row, uint32_t rows, uint32_t padding)
+static OFA_NOINLINE void fill_rows(const ofa_dsp_planes_layer *layer, ofa_word *row, uint32_t rows)
 {
     for (uint32_t channel = 0; channel < 4; ++channel) {
-        fill(row, rows * layer->row_words, padding);
+        fill(row, rows * layer->row_words, layer->padding);
         row += layer->plane_words;
     }
 }
@@ -24,73 +28,86 @@ static OFA_NOINLINE void move_down(ofa_word *plane, uint32_t plane_words, uint32
     for (uint32_t channel = 0; channel < 4; ++channel) {
         ofa_word *to = plane;
         const ofa_word *from = plane + offset;
-        ofa_word *const even = plane + (words & ~1u);
-        while (to != even) {
-            uint32_t a, b;
-            OFA_LDRD_NEXT(a, b, from);
-            OFA_STRD_NEXT(a, b, to);
+        uint32_t left = words;
+        for (; left >= 4; left -= 4) {
+            *(four_words *)to = *(const four_words *)from;
+            to += 4;
+            from += 4;
         }
-        if (words & 1) {
-            *to = *from;
+        for (; left > 0; --left) {
+            *to++ = *from++;
+            OFA_BARRIER(); /* or the compiler calls memmove */
         }
         plane += plane_words;
     }
 }
 
+static void sweep(const ofa_dsp_planes_layer *layer, int8_t *output, const ofa_word *planes, const ofa_word *table,
+                  int32_t rows, uint32_t channels)
+{
+    const int32_t odd = layer->unit == 2 ? rows & 1 : 0;
+    layer->sweep(output, planes, table, (uint32_t)(layer->unit == 2 ? rows >> 1 : rows), channels);
+    if (odd) {
+        /* The last two rows: one of them for the second time. */
+        rows -= 2;
+        layer->sweep(output + rows * layer->output_row, planes + (uint32_t)(rows * layer->stride) * layer->row_words,
+                     table, 1, channels);
+    }
+}
+
+/* A group of channels, strip by strip. */
 static OFA_NOINLINE void group(const ofa_dsp_planes_layer *layer, const int8_t *input, int8_t *output,
                                ofa_word *planes, const ofa_word *table, uint32_t channels)
 {
-    const uint32_t padding = layer->outside & 0xff00ff00u;
-    const int32_t kept = layer->kernel - layer->stride;
-    const uint32_t row_words = layer->row_words;
-    const int32_t unit = layer->unit;
-    const int32_t strips = layer->strip < layer->output_height;
     int32_t unread = layer->input_height;
     int32_t left = layer->output_height;
     int32_t have = layer->pad_top;
-    if (strips) {
-        fill_rows(layer, planes, (uint32_t)have, padding);
+    if (have > 0) {
+        fill_rows(layer, planes, (uint32_t)have);
     }
     for (;;) {
         const int32_t rows = left < layer->strip ? left : layer->strip;
         int32_t fresh = (rows - 1) * layer->stride + layer->kernel - have;
-        ofa_word *row = planes + (uint32_t)have * row_words;
+        ofa_word *row = planes + (uint32_t)(have * layer->row_words);
         const int32_t real = fresh < unread ? fresh : unread;
         if (real > 0) {
-            layer->split(row + layer->lead_words, input, (uint32_t)real, layer->outside);
-            row += (uint32_t)real * row_words;
+            layer->split(row + layer->lead_words, input, (uint32_t)real, layer->padding);
+            row += (uint32_t)(real * layer->row_words);
             input += real * layer->input_row;
             unread -= real;
             fresh -= real;
         }
-        if (strips) {
-            fill_rows(layer, row, (uint32_t)fresh, padding);
+        if (fresh > 0) {
+            fill_rows(layer, row, (uint32_t)fresh);
         }
-        const int32_t units = unit == 2 ? rows >> 1 : rows;
-        layer->sweep(output, planes, table, (uint32_t)units, channels);
-        if (units * unit != rows) {
-            /* The last two rows: one of them for the second time. */
-            layer->sweep(output + (rows - 2) * layer->output_row,
-                         planes + (uint32_t)((rows - 2) * layer->stride) * row_words, table, 1, channels);
-        }
+        sweep(layer, output, planes, table, rows, channels);
         left -= rows;
         if (left == 0) {
             break;
         }
         output += rows * layer->output_row;
-        have = kept;
-        move_down(planes, layer->plane_words, (uint32_t)(rows * layer->stride) * row_words,
-                  (uint32_t)kept * row_words);
+        have = layer->kernel - layer->stride;
+        if (have > 0) {
+            move_down(planes, layer->plane_words, (uint32_t)(rows * layer->stride * layer->row_words),
+                      (uint32_t)(have * layer->row_words));
+        }
     }
 }
 
 void ofa_dsp_depthwise_planes(const ofa_dsp_planes_layer *layer, const int8_t *input, int8_t *output, ofa_word *planes)
 {
     const ofa_word *table = layer->table;
-    fill(planes, 4u * layer->plane_words, layer->outside & 0xff00ff00u);
+    const int32_t whole = layer->strip >= layer->output_height;
+    ofa_word *const first = planes + (uint32_t)(layer->pad_top * layer->row_words + layer->lead_words);
+    fill(planes, 4u * layer->plane_words, layer->padding);
     for (uint32_t left = layer->channels; left > 0;) {
         const uint32_t channels = left < 4 ? left : 4;
-        group(layer, input, output, planes, table, channels);
+        if (whole) {
+            layer->split(first, input, layer->input_height, layer->padding);
+            sweep(layer, output, planes, table, layer->output_height, channels);
+        } else {
+            group(layer, input, output, planes, table, channels);
+        }
         input += 4;
         output += 4;
         table += 4u * layer->channel_words;

@@ -1,0 +1,17 @@
+"""The writers of the kernels for cores with M-profile vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
+from ofa_mcu.codegen.kernels.mve_filters import write_conv2d, write_depthwise, write_pointwise
+
+__all__ = ["WRITERS"]
+
+WRITERS: Mapping[str, Callable[[PlacedLayer], LayerCode]] = {
+    "ofa_mve_pointwise": write_pointwise,
+    "ofa_mve_conv2d": write_conv2d,
+    "ofa_mve_depthwise": write_depthwise,
+}
+"""By the name of the kernel, what writes its layers."""

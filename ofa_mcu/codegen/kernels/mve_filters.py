@@ -1,0 +1,186 @@
+"""Layers for M-profile vectors as C: weights in the order the vectors take them, descriptors, calls."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa_mcu.codegen.c_text import Fields, initializer
+from ofa_mcu.codegen.kernels.base import Array, LayerCode, PlacedLayer
+from ofa_mcu.graph.constants import ChannelRequantization
+from ofa_mcu.planning.filters import filter_matrix, fold_bias
+from ofa_mcu.planning.kernels.mve_dots import VECTOR, Dots, mode_of
+from ofa_mcu.planning.kernels.mve_depthwise import depthwise_kind
+from ofa_mcu.planning.kernels.mve_matrix import pixels_of
+from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D
+
+__all__ = ["pack_columns", "pack_dots", "write_conv2d", "write_depthwise", "write_pointwise"]
+
+_T = TypeVar("_T", bound=np.generic)
+
+HEADERS = ("ofa_mve.h",)
+"""What the layers include."""
+
+_QUAD = 4
+
+
+def write_pointwise(layer: PlacedLayer) -> LayerCode:
+    """A pointwise convolution or a fully connected layer."""
+    pixels = pixels_of(layer.view)
+    depth = prod(layer.view.source) // pixels
+    words = layer.way.variant.split()
+    block = int(words[2]) if words[0] == "block" else 0
+    arrays, dense, dots = _dense(layer, depth)
+    fields = {"dense": dense, "dots": dots, "pixels": pixels, "depth": depth, "block": block}
+    arguments = f"{layer.inputs[0]}, {layer.output}, {layer.scratch}, {int(layer.backward)}"
+    return LayerCode(arrays, _call("ofa_mve_pointwise", fields, arguments), headers=HEADERS)
+
+
+def write_conv2d(layer: PlacedLayer) -> LayerCode:
+    """A convolution."""
+    operator, source, target = layer.operator, layer.view.source, layer.view.target
+    assert isinstance(operator, Conv2D)
+    constants = _constants(layer)
+    arrays, dense, dots = _dense(layer, prod(operator.kernel) * source[3])
+    fields = {
+        "dense": dense,
+        "dots": dots,
+        "input_height": source[1],
+        "input_width": source[2],
+        "input_channels": source[3],
+        "output_height": target[1],
+        "output_width": target[2],
+        "block": int(layer.way.variant.split()[2]),
+        "kernel_height": operator.kernel[0],
+        "kernel_width": operator.kernel[1],
+        "stride_height": operator.stride[0],
+        "stride_width": operator.stride[1],
+        "pad_top": operator.padding.top,
+        "pad_left": operator.padding.left,
+        "input_zero_point": constants.input_zero_point,
+    }
+    arguments = f"{layer.inputs[0]}, {layer.output}, {layer.scratch}"
+    return LayerCode(arrays, _call("ofa_mve_conv2d", fields, arguments), headers=HEADERS)
+
+
+def write_depthwise(layer: PlacedLayer) -> LayerCode:
+    """A depthwise convolution."""
+    operator, source, target = layer.operator, layer.view.source, layer.view.target
+    assert isinstance(operator, DepthwiseConv2D)
+    constants = _constants(layer)
+    parameters = layer.graph.parameters[operator.name]
+    kind, vectors = depthwise_kind(operator.kernel, operator.stride)
+    weights = pack_columns(parameters.weights, vectors, operator.stride[1] if kind == "1" else 0)
+    arrays: dict[str, Array] = {
+        f"{layer.prefix}_weights": weights,
+        f"{layer.prefix}_bias": fold_bias(operator, parameters, constants.input_zero_point),
+        f"{layer.prefix}_multiplier": constants.multiplier,
+        f"{layer.prefix}_shift": constants.shift,
+    }
+    fields = {
+        **{name: f"{layer.prefix}_{name}" for name in ("weights", "bias", "multiplier", "shift")},
+        "input_height": source[1],
+        "input_width": source[2],
+        "input_channels": source[3],
+        "output_height": target[1],
+        "output_width": target[2],
+        "channels": target[3],
+        "depth_multiplier": target[3] // source[3],
+        "vectors": vectors,
+        "kernel_height": operator.kernel[0],
+        "stride_height": operator.stride[0],
+        "stride_width": operator.stride[1],
+        "pad_top": operator.padding.top,
+        "pad_left": operator.padding.left,
+        "pad_right": operator.padding.right,
+        "input_zero_point": constants.input_zero_point,
+        **_clamp(constants),
+    }
+    function = f"ofa_mve_depthwise_{kind}_{_mode(layer, constants)}"
+    arguments = f"{layer.inputs[0]}, {layer.output}, {layer.scratch}"
+    return LayerCode(arrays, _call("ofa_mve_depthwise", fields, arguments, function), headers=HEADERS)
+
+
+def pack_dots(matrix: NDArray[np.int8]) -> NDArray[np.int8]:
+    """(outputs, depth) to (quads, vectors, 4, 16); the last four outputs start early where there are four at least."""
+    outputs, depth = matrix.shape
+    dots = Dots(depth, outputs)
+    padded = np.zeros((max(outputs, _QUAD), dots.vectors * VECTOR), np.int8)
+    padded[:outputs, :depth] = matrix
+    starts = np.minimum(np.arange(dots.quads) * _QUAD, len(padded) - _QUAD)
+    rows = padded[starts[:, None] + np.arange(_QUAD)]
+    return np.ascontiguousarray(rows.reshape(dots.quads, _QUAD, dots.vectors, VECTOR).transpose(0, 2, 1, 3))
+
+
+def pack_columns(weights: NDArray[np.int8], vectors: int, pair_stride: int) -> NDArray[np.int8]:
+    """(1, height, width, channels) to (channels, vectors, 16), taps column by column.
+
+    With a `pair_stride` the second vector is for the next window, so many columns on.
+    """
+    _, height, width, channels = weights.shape
+    taps = weights[0].transpose(2, 1, 0).reshape(channels, width * height)
+    packed = np.zeros((channels, vectors * VECTOR), np.int8)
+    packed[:, : taps.shape[1]] = taps
+    if pair_stride:
+        start = VECTOR + pair_stride * height
+        packed[:, start : start + taps.shape[1]] = taps
+    return packed
+
+
+def _constants(layer: PlacedLayer) -> ChannelRequantization:
+    assert isinstance(layer.constants, ChannelRequantization)
+    return layer.constants
+
+
+def _mode(layer: PlacedLayer, constants: ChannelRequantization) -> str:
+    """The mode of the facts; the general one where shifts need it."""
+    mode = mode_of(layer.view)
+    highest = int(constants.shift.max())
+    return "general" if highest > 0 or (mode == "signed" and highest == 0) else mode
+
+
+def _clamp(constants: ChannelRequantization) -> Fields:
+    return {
+        "zero_point": constants.output_zero_point,
+        "clamp_min": constants.clamp_min,
+        "clamp_max": constants.clamp_max,
+    }
+
+
+def _dense(layer: PlacedLayer, depth: int) -> tuple[dict[str, Array], Fields, str]:
+    """Arrays, descriptor and function of a layer's dot products."""
+    operator = layer.operator
+    constants = _constants(layer)
+    parameters = layer.graph.parameters[operator.name]
+    dots = Dots(depth, len(constants.multiplier))
+    arrays: dict[str, Array] = {
+        f"{layer.prefix}_weights": pack_dots(filter_matrix(operator, parameters.weights)),
+        f"{layer.prefix}_bias": _filled(fold_bias(operator, parameters, constants.input_zero_point), dots),
+        f"{layer.prefix}_multiplier": _filled(constants.multiplier, dots),
+        f"{layer.prefix}_shift": _filled(constants.shift, dots),
+    }
+    fields: Fields = {
+        **{name: f"{layer.prefix}_{name}" for name in ("weights", "bias", "multiplier", "shift")},
+        "vectors": dots.vectors,
+        "outputs": dots.outputs,
+        **_clamp(constants),
+    }
+    return arrays, fields, f"ofa_mve_dots_{dots.kind}_{_mode(layer, constants)}"
+
+
+def _filled(values: NDArray[_T], dots: Dots) -> NDArray[_T]:
+    filled = np.zeros(dots.constants, values.dtype)
+    filled[: len(values)] = values
+    return filled
+
+
+def _call(kernel: str, fields: Fields, arguments: str, function: str = "") -> tuple[str, ...]:
+    return (
+        f"static const {kernel}_layer layer = {{",
+        *initializer(fields, 4),
+        "};",
+        f"{function or kernel}(&layer, {arguments});",
+    )

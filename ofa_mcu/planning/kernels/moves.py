@@ -1,0 +1,236 @@
+"""Operators that only move codes, as runs of bytes in nested loops; padding; repeated rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+from ofa_mcu.planning.kernels.base import Flavour, Kernel, LayerView, Way
+from ofa_mcu.planning.kernels.elementwise import library, padded
+from ofa_mcu.planning.kernels.elementwise_loops import LEVELS, merged, strides
+from ofa_mcu.space.shapes import (
+    Concatenation,
+    Operator,
+    Pad,
+    Reshape,
+    ResizeNearestNeighbor,
+    Shape,
+    Squeeze,
+    StridedSlice,
+    Transpose,
+)
+
+__all__ = ["MOVE_KERNELS", "Move", "layer_moves"]
+
+_MOVE_BYTES, _RESIZE_BYTES = 56, 16
+_WORD = 4
+
+
+@dataclass(frozen=True)
+class Move:
+    """Runs moved in four loops: where the first one starts in input and output, and the steps of each loop, in bytes.
+
+    A run is dense in the output; in the input its bytes lie `input_step` apart.
+    """
+
+    source: int
+    start: int
+    counts: tuple[int, ...]
+    from_steps: tuple[int, ...]
+    to_steps: tuple[int, ...]
+    run: int
+    input_step: int
+
+    @property
+    def runs(self) -> int:
+        """How many runs there are."""
+        return prod(self.counts)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether every run starts at a multiple of four on both sides."""
+        steps = [
+            step
+            for count, *both in zip(self.counts, self.from_steps, self.to_steps, strict=True)
+            for step in both
+            if count > 1
+        ]
+        return all(step % _WORD == 0 for step in (self.source, self.start, *steps))
+
+
+def _move(source: int, start: int, counts: Sequence[int], from_: Sequence[int], to: Sequence[int]) -> Move | None:
+    """The move of those loops, the innermost dense in the output; None where they are too many."""
+    loops = merged(counts, from_, to)
+    run, input_step = 1, 1
+    if loops and loops[-1][2] == 1:
+        run, input_step, _ = loops.pop()
+    if len(loops) > LEVELS:
+        return None
+    full = [(1, 0, 0)] * (LEVELS - len(loops)) + loops
+    all_counts, from_steps, to_steps = zip(*full, strict=True)
+    return Move(source, start, tuple(all_counts), tuple(from_steps), tuple(to_steps), run, input_step)
+
+
+def _concatenation(operator: Concatenation, sources: Sequence[Shape], target: Shape) -> list[Move | None]:
+    moves: list[Move | None] = []
+    start = 0
+    whole = prod(target[operator.axis :])
+    for shape in sources:
+        run = prod(shape[operator.axis :])
+        moves.append(_move(0, start, (prod(shape[: operator.axis]), run), (run, 1), (whole, 1)))
+        start += run
+    return moves
+
+
+def _slice(operator: StridedSlice, source: Shape) -> Move | None:
+    steps = strides(source)
+    begin = sum(first * step for first, step in zip(operator.begin, steps, strict=True))
+    from_ = [stride * step for stride, step in zip(operator.strides, steps, strict=True)]
+    return _move(begin, 0, operator.counts, from_, strides(operator.counts))
+
+
+def _pad(operator: Pad, source: Shape, target: Shape) -> Move | None:
+    to = strides(target)
+    start = sum(before * step for (before, _), step in zip(operator.padding, to, strict=True))
+    return _move(0, start, source, strides(source), to)
+
+
+def layer_moves(operator: Operator, sources: tuple[Shape, ...], target: Shape) -> tuple[Move, ...] | None:
+    """The moves of an operator, one for every input; None where it is none that only moves or has too many loops."""
+    source = sources[0]
+    found: list[Move | None]
+    match operator:
+        case Concatenation():
+            found = _concatenation(operator, sources, target)
+        case StridedSlice():
+            found = [_slice(operator, source)]
+        case Transpose():
+            steps = strides(source)
+            from_ = [steps[axis] for axis in operator.permutation]
+            found = [_move(0, 0, target, from_, strides(target))]
+        case Reshape() | Squeeze():
+            found = [_move(0, 0, (prod(source),), (1,), (1,))]
+        case Pad():
+            found = [_pad(operator, source, target)]
+        case _:
+            return None
+    moves = tuple(move for move in found if move is not None)
+    return moves if len(moves) == len(found) else None
+
+
+def _counts(move: Move) -> tuple[int, ...]:
+    """As `_MOVE_FEATURES` names them."""
+    outer, planes, rows, _ = move.counts
+    if move.input_step != 1:
+        copied = (0,) * 6
+        gathered = (move.runs, move.runs * (move.run // 4), move.runs * (move.run % 4))
+    else:
+        sixteens, rest = divmod(move.run, 16)
+        steps = (move.runs * sixteens, move.runs * (rest // 4), move.runs * (rest % 4))
+        copied = (*steps, 0, 0, 0) if move.aligned else (0, 0, 0, *steps)
+        gathered = (0, 0, 0)
+    return (1, outer, outer * planes, outer * planes * rows, move.runs, *copied, *gathered)
+
+
+_MOVE_FEATURES = (
+    *("calls", "outer", "planes", "rows", "runs"),
+    *("sixteens", "fours", "ones", "loose_sixteens", "loose_fours", "loose_ones"),
+    *("gathered_runs", "gathered_fours", "gathered_ones"),
+)
+
+
+def _keeps_order(operator: Operator) -> bool:
+    """Whether no code moves to a place above its own."""
+    if isinstance(operator, StridedSlice):
+        return min(operator.strides) > 0
+    return isinstance(operator, Reshape | Squeeze)
+
+
+def _sources(view: LayerView) -> tuple[Shape, ...]:
+    return tuple(view.structure.shapes[name] for name in view.operator.inputs)
+
+
+def _moves(view: LayerView) -> tuple[Way, ...]:
+    operator, structure = view.operator, view.structure
+    if isinstance(operator, Pad) or not structure.floats.isdisjoint((*operator.inputs, operator.output)):
+        return ()
+    moves = layer_moves(operator, _sources(view), view.target)
+    if moves is None:
+        return ()
+    constants = [padded(structure.bytes_of(name)) for name in operator.inputs if name in structure.constants]
+    return (
+        Way(
+            kernel="ofa_move",
+            variant="",
+            counts=tuple(map(sum, zip(*map(_counts, moves), strict=True))),
+            constant_bytes=_MOVE_BYTES * len(moves) + sum(constants),
+            code=library("ofa_move"),
+            forward_gap=0 if _keeps_order(operator) and operator.inputs[0] not in structure.constants else None,
+        ),
+    )
+
+
+def _pads(view: LayerView) -> tuple[Way, ...]:
+    if not isinstance(view.operator, Pad):
+        return ()
+    moves = layer_moves(view.operator, _sources(view), view.target)
+    if moves is None:
+        return ()
+    counts = (*_counts(moves[0]), *divmod(prod(view.target), 16))
+    return (Way("ofa_pad", "", counts, _MOVE_BYTES, (*library("ofa_fill"), *library("ofa_move"))),)
+
+
+@lru_cache(maxsize=1024)
+def _fresh_rows(operator: ResizeNearestNeighbor, size: int, output: int) -> int:
+    """Output rows that do not repeat the one above."""
+    from ofa_mcu.graph.reference_layout import nearest  # numpy is only needed here
+
+    return len(set(nearest(operator, size, output).tolist()))
+
+
+def _resize(view: LayerView) -> tuple[Way, ...]:
+    operator = view.operator
+    if not isinstance(operator, ResizeNearestNeighbor):
+        return ()
+    _, height, width, channels = view.target
+    fresh = _fresh_rows(operator, view.source[1], height)
+    loose = channels % _WORD != 0
+
+    def steps(run: int, times: int) -> tuple[int, ...]:
+        sixteens, rest = divmod(run, 16)
+        found = (times * sixteens, times * (rest // 4), times * (rest % 4))
+        return (0, 0, 0, *found) if loose else (*found, 0, 0, 0)
+
+    copies = [
+        sum(pair) for pair in zip(steps(channels, fresh * width), steps(width * channels, height - fresh), strict=True)
+    ]
+    counts = (1, fresh, height - fresh, fresh * width, *copies)
+    tables = padded(2 * height) + padded(2 * width)
+    return (Way("ofa_resize", "", counts, _RESIZE_BYTES + tables, library("ofa_resize")),)
+
+
+_FUNCTION = ("functions",)
+
+MOVE_KERNELS: tuple[Kernel, ...] = (
+    Kernel("ofa_move", Flavour.PORTABLE, _MOVE_FEATURES, _moves, {"ofa_move": _FUNCTION}),
+    Kernel(
+        "ofa_pad",
+        Flavour.PORTABLE,
+        (*_MOVE_FEATURES, "fill_sixteens", "fill_ones"),
+        _pads,
+        {"ofa_fill": _FUNCTION, "ofa_move": _FUNCTION},
+    ),
+    Kernel(
+        "ofa_resize",
+        Flavour.PORTABLE,
+        (
+            *("calls", "fresh_rows", "repeated_rows", "pixels"),
+            *("sixteens", "fours", "ones", "loose_sixteens", "loose_fours", "loose_ones"),
+        ),
+        _resize,
+        {"ofa_resize": _FUNCTION},
+    ),
+)
+"""What only moves codes."""

@@ -1,0 +1,12 @@
+"""Kernels for cores with M-profile vectors (Cortex-M55, Cortex-M85)."""
+
+from __future__ import annotations
+
+from ofa_mcu.planning.kernels.base import Kernel
+from ofa_mcu.planning.kernels.mve_depthwise import MVE_DEPTHWISE
+from ofa_mcu.planning.kernels.mve_matrix import MVE_CONV2D, MVE_POINTWISE
+
+__all__ = ["KERNELS"]
+
+KERNELS: tuple[Kernel, ...] = (MVE_POINTWISE, MVE_CONV2D, MVE_DEPTHWISE)
+"""All of them; they run every layer they know in any rounding."""

@@ -1,0 +1,180 @@
+"""Convolutions and fully connected layers on cores with M-profile vectors."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import prod
+
+from ofa_mcu.planning.kernels.base import Code, Flavour, Kernel, LayerView, Way
+from ofa_mcu.planning.kernels.mve_dots import DOTS_CODE, DOTS_FEATURES, VECTOR, Dots, mode_of
+from ofa_mcu.space.shapes import Conv2D, FullyConnected, Padding, Shape
+
+__all__ = ["MVE_CONV2D", "MVE_POINTWISE", "forward_gap", "is_pointwise", "pixels_of"]
+
+_POINTWISE_BYTES = 36
+_CONV2D_BYTES = 48
+_BLOCKS = (32, 8)
+_WINDOWS = (16, 4)
+_MOST = 0xFFFF
+
+
+def is_pointwise(view: LayerView) -> bool:
+    """Whether every pixel of the output needs one pixel of the input, the one at its place."""
+    operator = view.operator
+    if isinstance(operator, FullyConnected):
+        return True
+    return (
+        isinstance(operator, Conv2D)
+        and operator.kernel == (1, 1)
+        and operator.stride == (1, 1)
+        and operator.padding == Padding()
+    )
+
+
+def pixels_of(view: LayerView) -> int:
+    """Pixels, or rows of a fully connected layer."""
+    return prod(view.target[:-1])
+
+
+def _pointwise_ways(view: LayerView) -> tuple[Way, ...]:
+    if not is_pointwise(view):
+        return ()
+    pixels = pixels_of(view)
+    return _pointwise(pixels, prod(view.source) // pixels, view.target[-1], mode_of(view))
+
+
+@lru_cache(maxsize=4096)
+def _pointwise(pixels: int, depth: int, outputs: int, mode: str) -> tuple[Way, ...]:
+    if max(depth, outputs) > _MOST or pixels * max(depth, outputs) >= 1 << 31:
+        return ()
+    dots = Dots(depth, outputs)
+    code = (Code("ofa_mve_pointwise"), Code(f"ofa_mve_dots_{dots.kind}_{mode}"))
+    constant_bytes = dots.constant_bytes + _POINTWISE_BYTES
+    overread = dots.vectors * VECTOR - depth
+    ways = [
+        Way(
+            kernel="ofa_mve_pointwise",
+            variant=f"apart {mode}",
+            counts=(1, 0, 0, *dots.counts(pixels, 1, mode)),
+            constant_bytes=constant_bytes,
+            code=code,
+            overread=overread,
+        )
+    ]
+    for block in dict.fromkeys(min(size, pixels) for size in _BLOCKS):
+        blocks = -(-pixels // block)
+        last = (blocks - 1) * block
+        copied = last // block * -(-block * depth // VECTOR) + -(-(pixels - last) * depth // VECTOR)
+        growth = outputs - depth
+        ways.append(
+            Way(
+                kernel="ofa_mve_pointwise",
+                variant=f"block of {block} {mode}",
+                counts=(1, blocks, copied, *dots.counts(pixels, blocks, mode)),
+                constant_bytes=constant_bytes,
+                code=code,
+                scratch_bytes=-(-(block * depth + VECTOR) // 8) * 8,
+                overread=max(0, -(-depth * pixels // VECTOR) * VECTOR - depth * pixels) if depth % VECTOR else 0,
+                forward_gap=max(0, last * growth),
+                backward_gap=max(0, (pixels - block) * growth),
+            )
+        )
+    return tuple(ways)
+
+
+def forward_gap(operator: Conv2D, source: Shape, target: Shape) -> int:
+    """How far the input must start above the output so that no row is written over before its last use."""
+    row_bytes = source[2] * source[3]
+    gap = 0
+    for row in range(target[1]):
+        first = min(max(row * operator.stride[0] - operator.padding.top, 0), source[1])
+        written = ((row + 1) * target[2] - 1) * target[3]
+        gap = max(gap, written - first * row_bytes)
+    return gap
+
+
+def _conv2d_ways(view: LayerView) -> tuple[Way, ...]:
+    operator = view.operator
+    if not isinstance(operator, Conv2D) or operator.dilation != (1, 1) or is_pointwise(view):
+        return ()
+    return _conv2d(operator.kernel, operator.stride, operator.padding, view.source, view.target, mode_of(view))
+
+
+def _inside(outputs: int, stride: int, before: int, kernel: int, extent: int) -> int:
+    """Windows along an axis that lie inside the input."""
+    return sum(0 <= place * stride - before <= extent - kernel for place in range(outputs))
+
+
+@lru_cache(maxsize=4096)
+def _conv2d(
+    kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, source: Shape, target: Shape, mode: str
+) -> tuple[Way, ...]:
+    depth = kernel[0] * kernel[1] * source[3]
+    if max(depth + VECTOR, *source, *target) > _MOST or max(*kernel, *stride) > 255:
+        return ()
+    operator = Conv2D(name="", inputs=(), output="", kernel=kernel, stride=stride, padding=padding)
+    dots = Dots(depth, target[3])
+    pixels = target[1] * target[2]
+    row_vectors = -(-kernel[1] * source[3] // VECTOR)
+    whole = _inside(target[1], stride[0], padding.top, kernel[0], source[1]) * _inside(
+        target[2], stride[1], padding.left, kernel[1], source[2]
+    )
+    border = pixels - whole
+    rows_copied = whole * kernel[0]
+    ways = []
+    for block in dict.fromkeys(min(size, pixels) for size in _WINDOWS):
+        calls = -(-pixels // block)
+        ways.append(
+            Way(
+                kernel="ofa_mve_conv2d",
+                variant=f"block of {block} {mode}",
+                counts=(
+                    1,
+                    target[1],
+                    whole,
+                    rows_copied if row_vectors == 1 else 0,
+                    0 if row_vectors == 1 else rows_copied,
+                    0 if row_vectors == 1 else rows_copied * row_vectors,
+                    border,
+                    border * kernel[0],
+                    border * (kernel[0] * row_vectors + dots.vectors),
+                    *dots.counts(pixels, calls, mode),
+                ),
+                constant_bytes=dots.constant_bytes + _CONV2D_BYTES,
+                code=(Code("ofa_mve_conv2d"), Code(f"ofa_mve_dots_{dots.kind}_{mode}")),
+                scratch_bytes=block * VECTOR * dots.vectors + 2 * VECTOR,
+                overread=row_vectors * VECTOR - kernel[1] * source[3],
+                forward_gap=forward_gap(operator, source, target),
+            )
+        )
+    return tuple(ways)
+
+
+_ONE = ("function",)
+
+MVE_POINTWISE = Kernel(
+    name="ofa_mve_pointwise",
+    flavour=Flavour.MVE,
+    features=("layer", "blocks", "copied_vectors", *DOTS_FEATURES),
+    ways=_pointwise_ways,
+    code_terms={"ofa_mve_pointwise": _ONE} | dict.fromkeys(DOTS_CODE, _ONE),
+)
+
+MVE_CONV2D = Kernel(
+    name="ofa_mve_conv2d",
+    flavour=Flavour.MVE,
+    features=(
+        "layer",
+        "rows",
+        "windows",
+        "window_rows",
+        "long_rows",
+        "row_vectors",
+        "border_windows",
+        "border_rows",
+        "border_vectors",
+        *DOTS_FEATURES,
+    ),
+    ways=_conv2d_ways,
+    code_terms={"ofa_mve_conv2d": _ONE} | dict.fromkeys(DOTS_CODE, _ONE),
+)

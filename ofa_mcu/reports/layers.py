@@ -1,0 +1,80 @@
+"""The figures of every layer of a compiled model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ofa_mcu.planning.compile import Compiled
+from ofa_mcu.planning.core_model import core_model
+from ofa_mcu.planning.plan import code_bytes
+from ofa_mcu.space.shapes import Shape
+
+__all__ = ["LayerFigures", "layer_figures", "shape_text"]
+
+
+@dataclass(frozen=True)
+class LayerFigures:
+    """One layer: what it is, how it runs, what it costs.
+
+    macs: multiply-accumulates. instructions: of one inference, predicted. arena_live_bytes: alive in the arena while it
+    runs, scratch memory included. flash_bytes: its constants, its own function, and its share of the functions that it
+    has in common with other layers; with the firmware itself they sum up to the flash of the whole image.
+    """
+
+    index: int
+    name: str
+    op: str
+    kernel: str
+    variant: str
+    inputs: tuple[Shape, ...]
+    output: Shape
+    macs: int
+    instructions: int
+    arena_live_bytes: int
+    scratch_bytes: int
+    flash_bytes: int
+
+    @property
+    def instructions_per_mac(self) -> float | None:
+        """None where the layer multiplies nothing."""
+        return self.instructions / self.macs if self.macs else None
+
+    @property
+    def shapes(self) -> str:
+        """Shapes of inputs and output in one text."""
+        return f"{' + '.join(map(shape_text, self.inputs))} → {shape_text(self.output)}"
+
+
+def layer_figures(compiled: Compiled) -> tuple[LayerFigures, ...]:
+    """Figures of the layers in the order they run."""
+    plan = compiled.plan
+    structure, figures = plan.structure, core_model(plan.core)
+    users = Counter((code.kind, code.key) for one in plan.ways for code in set(one.way.code))
+    rows = []
+    for index, (operator, one) in enumerate(zip(structure.operators, plan.ways, strict=True)):
+        way = one.way
+        flash = way.constant_bytes + figures.layer_code_bytes[way.kernel]
+        flash += sum(code_bytes([code], figures) / users[code.kind, code.key] for code in set(way.code))
+        rows.append(
+            LayerFigures(
+                index=index,
+                name=operator.name,
+                op=type(operator).__name__,
+                kernel=way.kernel,
+                variant=way.variant,
+                inputs=tuple(structure.shapes[name] for name in operator.inputs),
+                output=structure.shapes[operator.output],
+                macs=structure.macs_of(operator),
+                instructions=round(one.instructions),
+                arena_live_bytes=plan.memory.live_bytes[index],
+                scratch_bytes=way.scratch_bytes,
+                flash_bytes=round(flash),
+            )
+        )
+    return tuple(rows)
+
+
+def shape_text(shape: Shape) -> str:
+    """`48×48×16`; the batch is left out."""
+    return "×".join(str(extent) for extent in (shape[1:] if shape[:1] == (1,) else shape)) or "1"
