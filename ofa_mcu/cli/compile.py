@@ -116,7 +116,7 @@ def print_layers(made: BoardModel) -> None:
     from rich.table import Table
 
     from ofa_mcu.reports.compilation import border_sentences, time_estimate
-    from ofa_mcu.reports.layers import layer_figures
+    from ofa_mcu.reports.layers import layer_figures, short_name
 
     table = Table(title=f"{made.model.path.name} for {made.profile.id} ({made.cost.core})")
     left = ("layer", "operator", "kernel", "shapes")
@@ -126,7 +126,7 @@ def print_layers(made: BoardModel) -> None:
         per_mac = row.instructions_per_mac
         table.add_row(
             str(row.index),
-            row.name[-40:],
+            short_name(row.name),
             row.op,
             f"{row.kernel} ({row.variant})" if row.variant else row.kernel,
             row.shapes,
@@ -165,6 +165,8 @@ def print_layers(made: BoardModel) -> None:
 
 def print_explanation(account: Explanation) -> None:
     """What the passes did, what is gone, and every layer's ways."""
+    from ofa_mcu.reports.layers import short_name
+
     for step in account.passes:
         print(f"pass {step.name}: {len(step.changes)} changes")
         for line in step.changes:
@@ -172,13 +174,13 @@ def print_explanation(account: Explanation) -> None:
     print(f"tensors eliminated: {len(account.eliminated)}")
     for name, by in account.eliminated.items():
         print(f"    {name} ({by})")
-    for layer in account.layers:
-        print(f"layer {layer.name} ({layer.op}): {layer.reason}")
+    for index, layer in enumerate(account.layers):
+        print(f"layer {index} {short_name(layer.name)} ({layer.op}): {layer.reason}")
         for way in layer.ways:
             print(
                 f"  {'*' if way.chosen else ' '} {way.kernel} ({way.variant}): {way.instructions:,} instructions, "
-                f"scratch {way.scratch_bytes:,} B, arena {way.arena_bytes:,} B, functions {way.code_bytes:,} B, constants "
-                f"{way.constant_bytes:,} B"
+                f"scratch {way.scratch_bytes:,} B, arena {way.arena_bytes:,} B, functions {way.code_bytes:,} B, "
+                f"constants {way.constant_bytes:,} B"
             )
 
 

@@ -40,8 +40,8 @@ def validate(
 ) -> None:
     """Run a model on the same inputs everywhere, and compare every tensor byte for byte.
 
-    The numpy reference is compared with TFLite Micro's host interpreter, LiteRT's reference kernels (a second opinion: a
-    difference there is told, no failure), and our C on this machine and in the emulator.
+    The numpy reference is compared with TFLite Micro's host interpreter, LiteRT's reference kernels (a second opinion:
+    a difference there is told, no failure), and our C on this machine and in the emulator.
 
     Exit code 5: our C, the reference and TFLite Micro are not equal in every byte.
     """
@@ -77,16 +77,17 @@ def _print(result: Validation) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ofa_mcu.reports.layers import shape_text
+    from ofa_mcu.reports.layers import shape_text, short_name
 
     present = [witness for witness in result.witnesses if witness.skipped is None]
     table = Table(title=f"{result.model.path.name}: {result.inputs} inputs, every tensor that survives the passes")
     for heading in ("tensor", "shape", "bytes", "CRC-32", *(witness.name for witness in present)):
-        table.add_column(heading, justify="left" if heading == "tensor" else "right", overflow="fold")
+        left = heading == "tensor"
+        table.add_column(heading, justify="left" if left else "right", overflow="fold", min_width=40 if left else 7)
     for check in result.tensors:
         told = [check.differing.get(witness.name) for witness in present]
         words = ["" if count is None else "equal" if not count else f"{count} differ" for count in told]
-        table.add_row(check.name[-48:], shape_text(check.shape), f"{check.bytes:,}", f"{check.crc32:08x}", *words)
+        table.add_row(short_name(check.name), shape_text(check.shape), f"{check.bytes:,}", f"{check.crc32:08x}", *words)
     Console(width=None if Console().is_terminal else _WIDTH).print(table)
     if result.eliminated:
         print(f"{len(result.eliminated)} tensors of the file were eliminated by passes:")

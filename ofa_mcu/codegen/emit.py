@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ofa_mcu.codegen.c_text import C_TYPES, array_definition, comment
 from ofa_mcu.codegen.layers import Layer, functions_of, make_layers
 from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.graph.check import check_graph
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.planning.facts import GraphFacts, analyse
 from ofa_mcu.planning.plan import Plan
@@ -49,6 +50,7 @@ def emit_c(
             f"the model's CRC-32 {model_crc32} is not an unsigned 32-bit number: compute it with zlib.crc32"
         )
     _check_ends(structure)
+    check_graph(graph)
     layers = make_layers(graph, plan, facts if facts is not None else analyse(graph))
     return {
         "ofa_model.h": _model_header(structure, plan.arena_bytes, name, model_crc32, debug),
@@ -187,4 +189,10 @@ def _check_ends(structure: ShapeGraph) -> None:
         raise OfaMcuError(
             f"graph '{structure.name}' has {len(structure.inputs)} inputs, {len(structure.outputs)} outputs and "
             f"{len(structure.operators)} layers: C is generated for one input, one output and at least one layer"
+        )
+    shape = structure.shapes[structure.inputs[0]]
+    if shape[0] != 1:
+        raise OfaMcuError(
+            f"input '{structure.inputs[0]}' of graph '{structure.name}' has shape {shape}: C is generated for batch 1, "
+            "export the model with it"
         )

@@ -27,7 +27,7 @@ from ofa_mcu.graph import interpreters, reference
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_reader import read_tflite
 from ofa_mcu.graph.verify import Verification, compare_with_tflm, probe_inputs
-from ofa_mcu.planning.compile import CompileOptions, Compiled, compile_graph
+from ofa_mcu.planning.compile import Compiled, CompileOptions, compile_graph
 from ofa_mcu.planning.cost import Cost
 from ofa_mcu.profiles import BoardProfile
 
@@ -135,8 +135,8 @@ class TwinTrial:
             )
         if measured.stack.used > measured.stack.reserved:
             raise MismatchError(
-                f"{board} used {measured.stack.used} B of stack and {measured.stack.reserved} B are reserved; report it "
-                "with the model"
+                f"{board} used {measured.stack.used} B of stack and {measured.stack.reserved} B are reserved; "
+                "report it with the model"
             )
         self.build.check()
 
@@ -250,7 +250,8 @@ def _too_large(made: BoardModel, over: Mapping[str, int]) -> InfeasibleError:
     )
     binding = max(over, key=lambda memory: over[memory] / budget[memory]) if over else "sram"
     return InfeasibleError(
-        f"{made.model.path.name} exceeds {profile.id}: {parts}; choose a larger board (ofa-mcu boards) or a smaller model",
+        f"{made.model.path.name} exceeds {profile.id}: {parts}; choose a larger board (ofa-mcu boards) or a smaller "
+        "model",
         {
             "code": "infeasible",
             "constraint": binding,

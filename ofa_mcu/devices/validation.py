@@ -1,11 +1,13 @@
 """One model, the same inputs, several witnesses: who computes which tensor differently, and in which layer first?
 
 The numpy reference is compared with TFLite Micro (the truth), with LiteRT's reference kernels (a second opinion), and
-with our own C: on this machine and on a board's core. Tensors that the passes did away with exist only for the first two.
+with our own C: on this machine and on a board's core. Tensors that the passes did away with exist only for the first
+two.
 """
 
 from __future__ import annotations
 
+import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ from ofa_mcu.graph import interpreters, reference
 from ofa_mcu.graph.passes.views import View
 from ofa_mcu.graph.pipeline import Optimized, optimize
 from ofa_mcu.graph.verify import probe_inputs
-from ofa_mcu.planning.core_model import core_model, core_of
+from ofa_mcu.planning.core_model import core_model, core_of, known_cores
 from ofa_mcu.planning.facts import GraphFacts, analyse
 from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.profiles import BoardProfile
@@ -93,7 +95,8 @@ class Validation:
 
     def differing_bytes(self, witness: str) -> int:
         """Bytes that it has otherwise, eliminated tensors included."""
-        return sum(check.differing.get(witness, 0) for check in (*self.tensors, *self.eliminated))
+        counts = [*(check.differing for check in self.tensors), *(gone.differing for gone in self.eliminated)]
+        return sum(count.get(witness, 0) for count in counts)
 
     def first_difference(self, witness: str) -> TensorCheck | None:
         """The first surviving tensor that it has otherwise."""
@@ -108,7 +111,8 @@ class Validation:
                 where = f", first in layer '{first.layer}'" if first else ""
                 raise MismatchError(
                     f"{witness.name} and the reference differ in {count} bytes of {self.model.path.name}{where}; "
-                    f"{self.reproducers.get(witness.name, 'a reproducer')} has inputs and tensors: report it with the model"
+                    f"{self.reproducers.get(witness.name, 'a reproducer')} has inputs and tensors: report it with the "
+                    "model"
                 )
 
 
@@ -174,8 +178,6 @@ def validate_model(
 
 def _debug_model(optimized: Optimized, facts: GraphFacts, core: str) -> DebugModel | None:
     """The model planned for the core; None where the core is one of ours but was not measured."""
-    from ofa_mcu.planning.core_model import known_cores
-
     if core in CORES and core not in known_cores():
         return None
     plan = make_plan(optimized.graph.structure, core_model(core), facts)
@@ -278,5 +280,8 @@ class _Checks:
         for name, value in self.differing[witness].items():
             arrays[f"expected:{name}"] = (self.expected if foreign else self.wanted)[name]
             arrays[f"found:{name}"] = value
-        np.savez_compressed(path, **{name.replace("/", "|"): value for name, value in arrays.items()})
+        with path.open("wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, value in arrays.items():
+                with archive.open(f"{name.replace('/', '|')}.npy", "w") as entry:
+                    np.lib.format.write_array(entry, value)
         return path

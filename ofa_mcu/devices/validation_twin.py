@@ -22,7 +22,7 @@ from ofa_mcu.devices.validation_records import (
     observe_folder,
     read_tensors,
 )
-from ofa_mcu.errors import DeviceError, OfaMcuError
+from ofa_mcu.errors import DeviceError
 from ofa_mcu.profiles.profile import BoardProfile, Emulator
 
 __all__ = ["machine_flags", "observe_on_twin", "require_twin"]

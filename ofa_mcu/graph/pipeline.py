@@ -15,6 +15,7 @@ from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.passes.borders import fold_borders
 from ofa_mcu.graph.passes.canonical import convolve_one_channel, convolve_rows, flatten_whole_windows
 from ofa_mcu.graph.passes.channels import remove_dead_channels
+from ofa_mcu.graph.passes.cropping import crop_kernels
 from ofa_mcu.graph.passes.folding import fold_constants
 from ofa_mcu.graph.passes.identities import reshape_identities
 from ofa_mcu.graph.passes.padding import fold_padding
@@ -91,6 +92,7 @@ def optimize(
         reshape_identities,
         sink_transposes,
         remove_reshapes,
+        crop_kernels,
         convolve_one_channel,
         convolve_rows,
         flatten_whole_windows,

@@ -28,6 +28,7 @@ AFFINE_SHIFT = 22
 """Fraction bits of the sums: those that 32 bits leave beside codes and what goes beyond them."""
 
 _FRACTION = 8
+_INT32_MIN, _INT32_MAX = -(1 << 31), (1 << 31) - 1
 _CODES = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.int64)
 _MOVES = np.array(sorted(product(range(-16, 17), repeat=2), key=lambda move: abs(move[0]) + abs(move[1]))).T[..., None]
 _TRIALS = 8
@@ -97,7 +98,7 @@ def _search(factors: tuple[int, int], wanted: Int64, constants: AddConstants) ->
     low, high = _bounds(wanted, apart, constants)[0], _bounds(wanted, together, constants)[1]
     lowest, highest = int(low.max()), int(high.min())
     if lowest <= highest:
-        return _form(*factors, _middle(lowest, highest), constants, apart)
+        return _form(*factors, (lowest, highest), constants, apart)
     if lowest - highest > _NEAR // 2:
         return None
     # Only pairs near the bounds can decide when the factors move a little; the winner is checked on all of them.
@@ -112,22 +113,18 @@ def _search(factors: tuple[int, int], wanted: Int64, constants: AddConstants) ->
         lowest = int(_bounds(wanted, apart, constants)[0].max())
         highest = int(_bounds(wanted, together, constants)[1].min())
         if lowest <= highest:
-            return _form(*pair, _middle(lowest, highest), constants, apart)
+            return _form(*pair, (lowest, highest), constants, apart)
     return None
 
 
-def _middle(lowest: int, highest: int) -> int:
-    """An offset between the bounds; one of them is far away where all codes are alike."""
-    bound = 1 << 30
-    return (max(lowest, -bound) + min(highest, bound)) // 2
-
-
-def _form(first: int, second: int, offset: int, constants: AddConstants, sums: Int64) -> AffineForm | None:
-    """The form, None where its 32-bit sum, with the code or with what exceeds clamp_min, could overflow."""
-    based = offset - (constants.clamp_min << AFFINE_SHIFT)
-    for added in (offset, based):
-        if int(sums.min()) + added < -(1 << 31) or int(sums.max()) + 1 + added >= 1 << 31:
-            return None
-    if not -(1 << 31) <= based < 1 << 31:
+def _form(
+    first: int, second: int, bounds: tuple[int, int], constants: AddConstants, sums: Int64
+) -> AffineForm | None:
+    """The form with an offset between the bounds, None where a 32-bit sum could overflow, the code's or its excess's."""
+    added = constants.clamp_min << AFFINE_SHIFT
+    lowest = max(bounds[0], _INT32_MIN - int(sums.min()) + max(added, 0), _INT32_MIN + added)
+    highest = min(bounds[1], _INT32_MAX - 1 - int(sums.max()) + min(added, 0), _INT32_MAX + added)
+    if lowest > highest:
         return None
-    return AffineForm(first, second, based, constants.clamp_min, constants.clamp_max)
+    offset = (lowest + highest) // 2 - added
+    return AffineForm(first, second, offset, constants.clamp_min, constants.clamp_max)

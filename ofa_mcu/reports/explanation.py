@@ -19,7 +19,8 @@ __all__ = ["Considered", "Explanation", "LayerChoice", "explain"]
 class Considered:
     """A way that a layer could have been run in; figures of one inference and bytes.
 
-    code_bytes: of all functions the way calls, were nobody else to call them. arena_bytes: alive while it runs, at best.
+    code_bytes: of all functions the way calls, were nobody else to call them. arena_bytes: alive while it runs, at
+    best.
     """
 
     kernel: str

@@ -10,7 +10,9 @@ from ofa_mcu.planning.core_model import core_model
 from ofa_mcu.planning.plan import code_bytes
 from ofa_mcu.space.shapes import Shape
 
-__all__ = ["LayerFigures", "layer_figures", "shape_text"]
+__all__ = ["LayerFigures", "layer_figures", "shape_text", "short_name"]
+
+_LONGEST = 40
 
 
 @dataclass(frozen=True)
@@ -78,3 +80,9 @@ def layer_figures(compiled: Compiled) -> tuple[LayerFigures, ...]:
 def shape_text(shape: Shape) -> str:
     """`48×48×16`; the batch is left out."""
     return "×".join(str(extent) for extent in (shape[1:] if shape[:1] == (1,) else shape)) or "1"
+
+
+def short_name(name: str) -> str:
+    """A name for tables: converters join the names of all operators that became one, of which the first is kept."""
+    first = name.split(";")[0]
+    return first if len(first) <= _LONGEST else f"…{first[1 - _LONGEST :]}"

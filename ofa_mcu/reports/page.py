@@ -12,7 +12,7 @@ from ofa_mcu.devices.model_build import BoardModel, TwinTrial
 from ofa_mcu.files import write_bytes, write_json, write_text
 from ofa_mcu.reports.compilation import border_sentences, compilation_json, time_estimate
 from ofa_mcu.reports.explanation import Explanation
-from ofa_mcu.reports.layers import LayerFigures, layer_figures
+from ofa_mcu.reports.layers import LayerFigures, layer_figures, short_name
 from ofa_mcu.reports.plots import all_plots
 
 __all__ = ["write_report"]
@@ -75,7 +75,7 @@ def _page(
         image = base64.b64encode(data).decode("ascii")
         parts.append(f'<h2>{_TITLES[name]}</h2><img alt="{_TITLES[name]}" src="data:image/png;base64,{image}">')
     parts += [_passes(explanation), "<h2>Ways of each layer</h2>"]
-    for layer in explanation.layers:
+    for index, layer in enumerate(explanation.layers):
         rows = [
             (
                 w.kernel,
@@ -87,10 +87,11 @@ def _page(
             )
             for w in layer.ways
         ]
-        chosen = [index for index, way in enumerate(layer.ways) if way.chosen]
+        chosen = [position for position, way in enumerate(layer.ways) if way.chosen]
         heads = ("kernel", "variant", "instructions", "arena B", "scratch B", "code B")
         parts.append(
-            f"<details><summary>{html.escape(layer.name)} ({layer.op}): {html.escape(layer.reason)}</summary>"
+            f"<details><summary>{index} {html.escape(short_name(layer.name))} ({layer.op}): "
+            f"{html.escape(layer.reason)}</summary>"
             f"{_table(heads, rows, text=(0, 1), marked=chosen)}</details>"
         )
     return "\n".join([*parts, "</body></html>", ""])
@@ -124,7 +125,7 @@ def _layer(row: LayerFigures) -> tuple[str, ...]:
     per_mac = row.instructions_per_mac
     return (
         str(row.index),
-        row.name,
+        short_name(row.name),
         row.op,
         f"{row.kernel} ({row.variant})" if row.variant else row.kernel,
         row.shapes,
@@ -141,7 +142,8 @@ def _passes(explanation: Explanation) -> str:
     for step in explanation.passes:
         lines = "".join(f"<li>{html.escape(line)}</li>" for line in step.changes)
         parts.append(
-            f"<details><summary>{html.escape(step.name)}: {len(step.changes)} changes</summary><ul>{lines}</ul></details>"
+            f"<details><summary>{html.escape(step.name)}: {len(step.changes)} changes</summary>"
+            f"<ul>{lines}</ul></details>"
         )
     gone = "".join(f"<li>{html.escape(name)} ({html.escape(by)})</li>" for name, by in explanation.eliminated.items())
     if gone:
@@ -160,5 +162,6 @@ def _table(
 
     lines = [f"<tr>{cells('th', heads)}</tr>"] if any(heads) else []
     for index, row in enumerate(rows):
-        lines.append(f"<tr{' class="chosen"' if index in marked else ''}>{cells('td', row)}</tr>")
+        kind = ' class="chosen"' if index in marked else ""
+        lines.append(f"<tr{kind}>{cells('td', row)}</tr>")
     return "<table>" + "\n".join(lines) + "</table>"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ofa_mcu.planning.compile import Compiled
-from ofa_mcu.reports.layers import LayerFigures
+from ofa_mcu.reports.layers import LayerFigures, short_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ _TENSOR, _SCRATCH, _EDGE = "#5b8db8", "#e0a040", "#203040"
 
 def all_plots(compiled: Compiled, layers: Sequence[LayerFigures]) -> dict[str, bytes]:
     """Name (without suffix) to PNG: SRAM over time, and instructions, MACs, instructions per MAC, flash per layer."""
-    names = [f"{row.index} {row.name[-32:]}" for row in layers]
+    names = [f"{row.index} {short_name(row.name)}" for row in layers]
     kinds = [row.op for row in layers]
     return {
         "sram": memory_plot(compiled),
@@ -62,7 +62,7 @@ def memory_plot(compiled: Compiled) -> bytes:
     axes.set_xlim(-0.5, len(operators) - 0.5)
     axes.set_ylim(0, memory.arena_bytes * 1.04)
     axes.set_xticks(
-        range(len(operators)), [f"{i} {op.name[-24:]}" for i, op in enumerate(operators)], rotation=90, fontsize=6
+        range(len(operators)), [f"{i} {short_name(op.name)}" for i, op in enumerate(operators)], rotation=90, fontsize=6
     )
     axes.set_ylabel("offset in the arena, bytes")
     axes.set_title(f"SRAM over time: arena {memory.arena_bytes:,} B, lower bound {memory.lower_bound:,} B")

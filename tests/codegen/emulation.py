@@ -19,7 +19,7 @@ from ofa_mcu.planning.plan import Plan
 from tests.codegen.models import plan_with, write_model
 from tests.kernels.toolchain import ARM_CORES, WARNINGS, Flags, build, kernel_include, kernel_sources
 
-__all__ = ["FLAVOURS", "Emulator", "Observation", "needs_emulator"]
+__all__ = ["FLAVOURS", "MICROBIT", "Emulator", "Machine", "Observation", "needs_emulator"]
 
 needs_emulator = pytest.mark.skipif(
     shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None,
@@ -36,7 +36,32 @@ FLAVOURS = {
 }
 """What the cores of `ARM_CORES` may use."""
 
-SYSTICK_HZ = 32_000_000
+
+@dataclass(frozen=True)
+class Machine:
+    """A QEMU machine: where code and data go, nanoseconds per instruction as a power of two, what counts them.
+
+    `systick_hz`: the rate of SysTick, exact to an instruction for layers below some millions of them; None: TIM2 of an
+    STM32, which counts single instructions.
+    """
+
+    name: str
+    flash_origin: int
+    ram_origin: int
+    ram_bytes: int
+    icount_shift: int = 6
+    systick_hz: int | None = None
+
+    @property
+    def ticks_per_instruction(self) -> float:
+        """Of the counter as the program hands it over."""
+        return 1.0 if self.systick_hz is None else self.systick_hz / 10**9 * 2**self.icount_shift * 256
+
+
+NETDUINO = Machine("netduinoplus2", 0x08000000, 0x20000000, 128 << 10, icount_shift=0)
+AN505 = Machine("mps2-an505", 0x10000000, 0x38000000, 2 << 20, systick_hz=20_000_000)
+AN547 = Machine("mps3-an547", 0, 0x20000000, 128 << 10, systick_hz=32_000_000)
+MICROBIT = Machine("microbit", 0, 0x20000000, 16 << 10, systick_hz=16_000_000)
 
 _HERE = Path(__file__).parent
 _FLAGS: Flags = ("-O2", "-std=gnu11", *WARNINGS, "-ffunction-sections", "-fdata-sections", f"-I{kernel_include()}")
@@ -55,18 +80,16 @@ class Emulator:
     """Compiles models for one core and runs them.
 
     Code for older cores runs on the Cortex-M4 of netduinoplus2, whose timer counts single instructions; it would not
-    notice an instruction the older core lacks, but the compiler knows what it may use. Cortex-M55 code runs on
-    mps3-an547 with SysTick at 32 MHz and 64 ns per instruction: exact to an instruction, for layers below 8.19 M.
+    notice an instruction the older core lacks, but the compiler knows what it may use. Cortex-M33 and Cortex-M55 code
+    runs on boards with these cores.
     """
 
-    def __init__(self, core: str, folder: Path) -> None:
+    def __init__(self, core: str, folder: Path, machine: Machine | None = None) -> None:
         self.core = core
         self.flavour = FLAVOURS[core]
         self.folder = folder
         self.program = folder / "model.elf"
-        self._older = core != "cortex-m55"
-        self._machine, self._icount_shift = ("netduinoplus2", 0) if self._older else ("mps3-an547", 6)
-        self._instruction = 1 if self._older else SYSTICK_HZ / 10**9 * 2**self._icount_shift * 256
+        self.machine = machine or {"cortex-m33": AN505, "cortex-m55": AN547}.get(core, NETDUINO)
         self._flags = (*ARM_CORES[core], *_FLAGS)
         self._kernels = [folder / f"{source.stem}.o" for source in kernel_sources()]
         for source, target in zip(kernel_sources(), self._kernels, strict=True):
@@ -98,13 +121,18 @@ class Emulator:
             "-T",
             str(_HERE / "emulated.ld"),
         )
-        if self._older:
+        machine = self.machine
+        if machine.systick_hz is None:
             flags += ("-DTEST_STM32_TIMER",)
-        origin = "0x08000000" if self._older else "0"
-        flags += (f"-Wl,--defsym=flash_origin={origin}",)
+        symbols = {
+            "flash_origin": machine.flash_origin,
+            "ram_origin": machine.ram_origin,
+            "ram_bytes": machine.ram_bytes,
+        }
+        flags += tuple(f"-Wl,--defsym={name}={value:#x}" for name, value in symbols.items())
         build("arm-none-eabi-gcc", flags, *sources, _HERE / "emulated_main.c", *self._kernels, "-o", program)
-        command = ["qemu-system-arm", "-M", self._machine, "-display", "none", "-monitor", "none", "-serial", "none"]
-        command += ["-icount", f"shift={self._icount_shift}", "-semihosting-config", "enable=on,target=native"]
+        command = ["qemu-system-arm", "-M", machine.name, "-display", "none", "-monitor", "none", "-serial", "none"]
+        command += ["-icount", f"shift={machine.icount_shift}", "-semihosting-config", "enable=on,target=native"]
         command += ["-kernel", str(program), *(options(program) if options else ())]
         done = subprocess.run(command, capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, (done.returncode, done.stderr.decode())
@@ -118,6 +146,9 @@ class Emulator:
             found.append((index, time & 0xFFFFFFFF, np.frombuffer(data, np.int8, size, position + 12)))
             position += 12 + size
         observing = found[1][1]
-        records = [Observation(i, round((time - observing) / self._instruction), data) for i, time, data in found[2:]]
+        records = [
+            Observation(i, round((time - observing) / self.machine.ticks_per_instruction), data)
+            for i, time, data in found[2:]
+        ]
         assert [index for index, _, _ in found] == [-1, -1, *[*range(layers)] * images]
         return [records[start : start + layers] for start in range(0, len(records), layers)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,10 @@ from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.reference import run
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
-from tests.codegen.emulation import Emulator, Observation, needs_emulator
+from ofa_mcu.space.shapes import Activation
+from tests.codegen.emulation import MICROBIT, Emulator, Observation, needs_emulator
 from tests.codegen.models import random_weights
-from tests.graph.strategies import random_graph, random_inputs
+from tests.graph.strategies import GraphBuilder, random_graph, random_inputs
 from tests.kernels.toolchain import ARM_CORES
 
 pytestmark = needs_emulator
@@ -49,3 +52,19 @@ def test_counts_of_a_subnet_do_not_depend_on_data(emulator: Emulator) -> None:
     assert (counts > 0).all()
     # A mean with equal scales divides, with a helper of the compiler on a core without division.
     assert (counts.max(axis=0) - counts.min(axis=0) <= counts.max(axis=0) * 0.001).all(), counts
+
+
+def test_a_real_cortex_m0_runs_the_code(tmp_path: Path) -> None:
+    """The other machine would run instructions that the core lacks."""
+    rng = np.random.default_rng(11)
+    build = GraphBuilder(rng)
+    build.tensor("input", (1, 8, 8, 5))
+    wide = build.conv("input", 8, (1, 1), (1, 1), True, Activation.RELU6)
+    same = build.conv(wide, 8, (3, 3), (1, 1), True, Activation.NONE)
+    graph = build.finish("small", (build.add(wide, same, Activation.NONE),))
+    images = random_inputs(graph, rng, 2)["input"]
+    microbit = Emulator("cortex-m0plus", tmp_path, MICROBIT)
+    counted = compare(microbit, graph, images)
+    other = compare(Emulator("cortex-m0plus", tmp_path), graph, images)
+    for mine, theirs in zip(counted[0], other[0], strict=True):
+        assert abs(mine.instructions - theirs.instructions) <= 0.02 * theirs.instructions

@@ -51,4 +51,6 @@ def test_constants_equal_the_objects(tmp_path: Path, core: str) -> None:
         assert sum(section_bytes(path, ".rodata") for path in objects) == promised
         assert sum(section_bytes(path, ".bss.ofa_arena") for path in objects) == plan.arena_bytes
         # no variables but the arena
-        assert sum(section_bytes(path, section) for path in objects for section in (".data", ".bss")) == plan.arena_bytes
+        assert (
+            sum(section_bytes(path, section) for path in objects for section in (".data", ".bss")) == plan.arena_bytes
+        )

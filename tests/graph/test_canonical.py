@@ -16,6 +16,7 @@ from ofa_mcu.graph.passes import (
     AddFusion,
     convolve_one_channel,
     convolve_rows,
+    crop_kernels,
     drop_unread,
     flatten_whole_windows,
     fuse_add,
@@ -128,6 +129,22 @@ def test_a_window_that_misses_something_stays() -> None:
         graph = build.done("missing", (output,))
         assert graph.structure.shapes[output] == (1, 1, 1, 5)
         assert count(flatten_whole_windows(graph)) == {"Conv2D": 1}
+
+
+@pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D])
+def test_kernels_lose_what_only_sees_padding(kind: type[Operator]) -> None:
+    for seed in range(60):
+        build = builder(seed, 1, *np.random.default_rng(seed).integers(1, 5, 2), 3)
+        graph = build.done("crop", (build.grow(kind, "input"),))
+        done = crop_kernels(graph)
+        assert done.structure.macs <= graph.structure.macs
+        assert crop_kernels(done).structure == done.structure
+        assert_same(graph, done)
+    build = builder(1, 1, 3, 3, 2)
+    graph = build.done("seven", (build.depthwise("input", (7, 7), (1, 1), True, Activation.NONE),))
+    (layer_,) = crop_kernels(graph).structure.operators
+    assert isinstance(layer_, DepthwiseConv2D)
+    assert (layer_.kernel, layer_.padding) == ((5, 5), Padding(2, 2, 2, 2))
 
 
 def test_scalings_are_compared_code_by_code() -> None:

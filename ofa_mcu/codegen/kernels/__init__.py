@@ -6,6 +6,11 @@ from collections.abc import Callable, Mapping
 
 from ofa_mcu.codegen.kernels import dsp_matrix, portable
 from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
+from ofa_mcu.codegen.kernels.dense import DENSE_WRITERS
+from ofa_mcu.codegen.kernels.elementwise import ELEMENTWISE_WRITERS
+from ofa_mcu.codegen.kernels.moves import MOVE_WRITERS
+from ofa_mcu.codegen.kernels.mve import MVE_WRITERS
+from ofa_mcu.codegen.kernels.pools import POOL_WRITERS
 
 __all__ = ["WRITERS"]
 
@@ -16,5 +21,10 @@ WRITERS: Mapping[str, Callable[[PlacedLayer], LayerCode]] = {
     "ofa_depthwise": portable.write_depthwise,
     "ofa_dsp_pointwise": dsp_matrix.write,
     "ofa_dsp_conv": dsp_matrix.write,
+    **DENSE_WRITERS,
+    **ELEMENTWISE_WRITERS,
+    **POOL_WRITERS,
+    **MOVE_WRITERS,
+    **MVE_WRITERS,
 }
 """By the name of the kernel, what writes its layers."""

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
 from ofa_mcu.codegen.kernels.dsp_depthwise_functions import split_lines, sweep_lines
 from ofa_mcu.codegen.c_text import descriptor
-from ofa_mcu.graph.arithmetic import INT8_MAX, INT8_MIN
 from ofa_mcu.graph.constants import ChannelRequantization
 from ofa_mcu.planning.filters import fold_bias
 from ofa_mcu.planning.kernels.dsp_depthwise import Design, design_of
@@ -19,10 +18,6 @@ from ofa_mcu.planning.requantize import PRESCALE, FastScales
 from ofa_mcu.space.shapes import DepthwiseConv2D
 
 __all__ = ["write_dsp_depthwise"]
-
-
-def _in_every_byte(value: int) -> int:
-    return (value & 0xFF) * 0x01010101
 
 
 def _taps(design: Design, weights: NDArray[np.int8]) -> NDArray[np.int64]:
@@ -55,8 +50,8 @@ def pack_table(
         "offset": scales.offset,
         "dead_zone": scales.dead_zone,
         "shift": np.asarray(scales.shift),
-        "high": np.asarray(_in_every_byte(INT8_MAX - constants.clamp_max)),
-        "low": np.asarray(_in_every_byte(constants.clamp_min - INT8_MIN)),
+        "high": np.asarray(constants.clamp_max),
+        "low": np.asarray(constants.clamp_min),
     }
     header = [np.broadcast_to(values[word], (channels,)) for word in design.rounded.header]
     words = weight_words(design.planes.kernel[1], design.planes.stride[1], 1)[0]
@@ -91,7 +86,7 @@ def write_dsp_depthwise(layer: PlacedLayer) -> LayerCode:
         "split": split_name,
         "sweep": sweep_name,
         "table": table,
-        "padding": f"0x{_in_every_byte(zero_point) & 0xFF00FF00:08x}u",
+        "padding": f"0x{(zero_point & 0xFF) * 0x01000100:08x}u",
         "input_row": split.row_bytes,
         "output_row": sweep.row_bytes,
         "input_height": planes.rows.used,

@@ -134,9 +134,9 @@ def _convert(rounded: Rounded, places: list[str]) -> list[str]:
         lines += ["uint32_t low;", f"OFA_LDR(low, header + {place['low']});"]
     for i, where in enumerate(places):
         if rounded.clamp_high:
-            lines += [f"OFA_BYTE_QADD(s{i}, s{i}, high);", f"OFA_BYTE_QSUB(s{i}, s{i}, high);"]
+            lines.append(f"OFA_MIN8(s{i}, s{i}, high);")
         if rounded.clamp_low:
-            lines += [f"OFA_BYTE_QSUB(s{i}, s{i}, low);", f"OFA_BYTE_QADD(s{i}, s{i}, low);"]
+            lines.append(f"OFA_MAX8(s{i}, s{i}, low);")
         lines.append(f"{where} = (int8_t)s{i};")
     return lines
 
@@ -150,10 +150,13 @@ def _block(sweep: Sweep, columns: int, first_word: int, first_column: int) -> li
     words = sorted({load.word + i for load in loads for i in range(load.count)})
     lines.append("uint32_t " + ", ".join(f"x{word}" for word in words) + ";")
     lines.append("OFA_LDR(bias, header);")
+    in_order = False
     if not sweep.held:
         streamed = range(sweep.words_per_row)
         used = sorted({step.index % len(streamed) for step in steps if isinstance(step, Product)})
+        in_order = len(used) == len(streamed)
         lines.append(f"uint32_t {', '.join(f'w{i}' for i in used)};")
+        lines += ["const ofa_word *w = weights;"] if in_order else []
     begun: set[int] = set()
     for step in steps:
         match step:
@@ -169,7 +172,8 @@ def _block(sweep: Sweep, columns: int, first_word: int, first_column: int) -> li
                     lines.append(f"OFA_LDRD(w{step.index}, w{step.index + 1}, header + {at});")
                 else:
                     names = ", ".join(f"w{(step.index + i) % sweep.words_per_row}" for i in range(step.count))
-                    lines.append(f"OFA_LDR{'D' if step.count == 2 else ''}({names}, weights + {step.index});")
+                    load = "OFA_LDRD" if step.count == 2 else "OFA_LDR"
+                    lines.append(f"{load}_NEXT({names}, w);" if in_order else f"{load}({names}, weights + {step.index});")
             case Product():
                 index = step.index if sweep.held else step.index % sweep.words_per_row
                 kind = "OFA_SMLAD" if step.kind == "D" else f"OFA_SMLA{step.kind}"

@@ -138,11 +138,10 @@ def _channels(block: Block) -> list[str]:
 
 def _clamps(block: Block) -> list[str]:
     lines = []
-    for name, present in (("LOW", block.low), ("HIGH", block.high)):
+    for name, instruction, present in (("low", "OFA_MAX8", block.low), ("high", "OFA_MIN8", block.high)):
         if present:
-            by = name.lower()
-            lines.append(f"const uint32_t {by} = OFA_MATRIX_{name}_BY(layer);")
-            lines += [f"OFA_MATRIX_{name}(e{pixel}, {by});" for pixel in range(PIXELS)]
+            lines.append(f"const uint32_t {name} = OFA_MATRIX_{name.upper()}(layer);")
+            lines += [f"{instruction}(e{pixel}, {name});" for pixel in range(PIXELS)]
     return lines
 
 

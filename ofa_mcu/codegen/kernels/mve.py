@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
 from ofa_mcu.codegen.kernels.mve_filters import write_conv2d, write_depthwise, write_pointwise
 
-__all__ = ["WRITERS"]
+__all__ = ["MVE_WRITERS"]
 
-WRITERS: Mapping[str, Callable[[PlacedLayer], LayerCode]] = {
+MVE_WRITERS: Mapping[str, Callable[[PlacedLayer], LayerCode]] = {
     "ofa_mve_pointwise": write_pointwise,
     "ofa_mve_conv2d": write_conv2d,
     "ofa_mve_depthwise": write_depthwise,

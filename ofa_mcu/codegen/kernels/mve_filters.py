@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ofa_mcu.codegen.c_text import Fields, initializer
 from ofa_mcu.codegen.kernels.base import Array, LayerCode, PlacedLayer
 from ofa_mcu.graph.constants import ChannelRequantization
+from ofa_mcu.planning.kernels.base import Rounding
 from ofa_mcu.planning.filters import filter_matrix, fold_bias
 from ofa_mcu.planning.kernels.mve_dots import VECTOR, Dots, mode_of
 from ofa_mcu.planning.kernels.mve_depthwise import depthwise_kind
@@ -73,12 +74,14 @@ def write_depthwise(layer: PlacedLayer) -> LayerCode:
     constants = _constants(layer)
     parameters = layer.graph.parameters[operator.name]
     kind, vectors = depthwise_kind(operator.kernel, operator.stride)
+    # Unless the layer's rounding is general, sums are below 2**23: shifted so far, each of them becomes 0.
+    vanishing = (constants.shift < -24) & (layer.view.facts.rounding is not Rounding.GENERAL)
     weights = pack_columns(parameters.weights, vectors, operator.stride[1] if kind == "1" else 0)
     arrays: dict[str, Array] = {
         f"{layer.prefix}_weights": weights,
         f"{layer.prefix}_bias": fold_bias(operator, parameters, constants.input_zero_point),
-        f"{layer.prefix}_multiplier": constants.multiplier,
-        f"{layer.prefix}_shift": constants.shift,
+        f"{layer.prefix}_multiplier": np.where(vanishing, 0, constants.multiplier).astype(np.int32),
+        f"{layer.prefix}_shift": np.where(vanishing, -1, constants.shift).astype(np.int8),
     }
     fields = {
         **{name: f"{layer.prefix}_{name}" for name in ("weights", "bias", "multiplier", "shift")},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,12 +13,13 @@ from ofa_mcu.graph.constants import ChannelRequantization
 from ofa_mcu.planning.filters import filter_matrix, fold_bias
 from ofa_mcu.planning.kernels.portable import CHANNEL_BLOCK, WORDS, pitch_of, store_of, sums_of
 from ofa_mcu.planning.kernels.portable_windows import Windows, windows_of
-from ofa_mcu.planning.requantize import FastScales
+from ofa_mcu.planning.requantize import FastScales, accumulator_range
 from ofa_mcu.space.shapes import DepthwiseConv2D
 
 __all__ = ["pack_blocks", "pack_records", "write_conv2d", "write_depthwise", "write_product"]
 
 _OFFSET = 128  # of stored codes
+_SHORT = 1 << 20  # what short sums stay below
 _HEADERS = ("ofa_portable.h",)
 
 
@@ -33,47 +36,63 @@ def pack_blocks(matrix: NDArray[np.int8]) -> NDArray[np.uint8]:
 def pack_records(
     store: str, bias: NDArray[np.int64], constants: ChannelRequantization, scales: FastScales | None
 ) -> NDArray[np.int32]:
-    """The records (O, words) that the function `store` wants."""
+    """The records (O, words) for the way `store` of turning sums into codes."""
     columns: list[NDArray[np.int64]]
-    if store == "ofa_store_general":
+    if store == "general":
         columns = [bias, constants.multiplier.astype(np.int64), constants.shift.astype(np.int64)]
     else:
         assert scales is not None
         columns = [bias, scales.multiplier, scales.offset]
-        if store == "ofa_store_channels":
+        if store == "channels":
             columns.append(256 * scales.dead_zone + scales.shift)
     records = np.stack(columns, axis=1).astype(np.int32)
     assert records.shape[1] == WORDS[store]
     return records
 
 
-def _rounding(layer: PlacedLayer, constants: ChannelRequantization) -> Fields:
+def _rounding(layer: PlacedLayer, constants: ChannelRequantization, short: bool, kind: str) -> Fields:
+    """Members of an ofa_rounding; `kind` of function, "store" or "spread", for sums that are `short` or not."""
     store = store_of(layer.view)
+    suffix = "_short" if short and store != "general" else ""
     fields: dict[str, int | str] = {
-        "store": store,
+        kind: f"ofa_{kind}_{store}{suffix}",
         "records": f"{layer.prefix}_records",
         "words": WORDS[store],
     }
-    if store == "ofa_store_uniform":
+    if store == "uniform":
         assert layer.scales is not None and isinstance(layer.scales.shift, int)
         fields["shift"] = layer.scales.shift
     else:
-        if store == "ofa_store_general":
+        if store == "general":
             fields["zero_point"] = constants.output_zero_point
         fields |= {"clamp_min": constants.clamp_min, "clamp_max": constants.clamp_max}
     return fields
 
 
-def _filter(layer: PlacedLayer, *, offset: bool) -> tuple[ChannelRequantization, NDArray[np.int8], NDArray[np.int32]]:
-    """Constants, weights (O, taps) and records; `offset`: the kernel multiplies input codes with 128 added."""
+@dataclass(frozen=True, eq=False)
+class _Filter:
+    """Constants of a layer, its weights (O, taps), records (O, words) and members of its ofa_rounding."""
+
+    constants: ChannelRequantization
+    matrix: NDArray[np.int8]
+    records: NDArray[np.int32]
+    rounding: Fields
+
+
+def _filter(layer: PlacedLayer, *, offset: bool, kind: str = "store") -> _Filter:
+    """The filter of a kernel that multiplies input codes, with `offset` those with 128 added."""
     constants = layer.constants
     assert isinstance(constants, ChannelRequantization)
     parameters = layer.graph.parameters[layer.operator.name]
     matrix = filter_matrix(layer.operator, parameters.weights)
-    bias = fold_bias(layer.operator, parameters, constants.input_zero_point).astype(np.int64)
+    folded = fold_bias(layer.operator, parameters, constants.input_zero_point)
+    lowest, highest = accumulator_range(matrix, folded)
+    short = bool(max(-lowest.min(), highest.max()) < _SHORT)
+    bias = folded.astype(np.int64)
     if offset:
         bias = bias - _OFFSET * matrix.astype(np.int64).sum(axis=1)
-    return constants, matrix, pack_records(store_of(layer.view), bias, constants, layer.scales)
+    records = pack_records(store_of(layer.view), bias, constants, layer.scales)
+    return _Filter(constants, matrix, records, _rounding(layer, constants, short, kind))
 
 
 def _code(layer: PlacedLayer, kind: str, weights: Array, records: Array, fields: Fields, call: str) -> LayerCode:
@@ -87,10 +106,10 @@ def _code(layer: PlacedLayer, kind: str, weights: Array, records: Array, fields:
 def write_product(layer: PlacedLayer) -> LayerCode:
     """The C of a layer of ofa_pointwise or ofa_fully_connected."""
     in_place = layer.way.variant == "in place"
-    constants, matrix, records = _filter(layer, offset=not in_place)
-    outputs, taps = matrix.shape
+    found = _filter(layer, offset=not in_place)
+    outputs, taps = found.matrix.shape
     fields: Fields = {
-        "rounding": _rounding(layer, constants),
+        "rounding": found.rounding,
         "weights": f"{layer.prefix}_weights",
         "rows": int(np.prod(layer.view.target)) // outputs,
         "taps": taps,
@@ -102,7 +121,7 @@ def write_product(layer: PlacedLayer) -> LayerCode:
     else:
         function = "ofa_product_pairs" if layer.way.variant == "pairs" else "ofa_product_copied"
         call = f"{function}({arguments}, (uint8_t *)({layer.scratch}), {int(layer.backward)});"
-    return _code(layer, "ofa_product_layer", pack_blocks(matrix), records, fields, call)
+    return _code(layer, "ofa_product_layer", pack_blocks(found.matrix), found.records, fields, call)
 
 
 def _window_fields(windows: Windows) -> Fields:
@@ -127,32 +146,32 @@ def _window_fields(windows: Windows) -> Fields:
 
 def write_conv2d(layer: PlacedLayer) -> LayerCode:
     """The C of a layer of ofa_conv2d."""
-    constants, matrix, records = _filter(layer, offset=True)
+    found = _filter(layer, offset=True)
     fields: Fields = {
-        "rounding": _rounding(layer, constants),
+        "rounding": found.rounding,
         "weights": f"{layer.prefix}_weights",
         "window": _window_fields(windows_of(layer.view)),
-        "padding": constants.input_zero_point + _OFFSET,
+        "padding": found.constants.input_zero_point + _OFFSET,
     }
     function = "ofa_conv2d_pairs" if layer.way.variant == "pairs" else "ofa_conv2d"
     call = f"{function}(&layer, {layer.inputs[0]}, {layer.output}, (uint8_t *)({layer.scratch}));"
-    return _code(layer, "ofa_conv2d_layer", pack_blocks(matrix), records, fields, call)
+    return _code(layer, "ofa_conv2d_layer", pack_blocks(found.matrix), found.records, fields, call)
 
 
 def write_depthwise(layer: PlacedLayer) -> LayerCode:
     """The C of a layer of ofa_depthwise."""
     operator = layer.operator
     assert isinstance(operator, DepthwiseConv2D)
-    constants, matrix, records = _filter(layer, offset=True)
+    found = _filter(layer, offset=True, kind="spread")
     windows = windows_of(layer.view)
     fields: Fields = {
-        "rounding": _rounding(layer, constants),
+        "rounding": found.rounding,
         "sums": sums_of(windows),
         "weights": f"{layer.prefix}_weights",
         "window": _window_fields(windows),
         "multiplier": operator.depth_multiplier,
         "pitch": pitch_of(windows),
-        "padding": constants.input_zero_point + _OFFSET,
+        "padding": found.constants.input_zero_point + _OFFSET,
     }
     call = f"ofa_depthwise(&layer, {layer.inputs[0]}, {layer.output}, (uint8_t *)({layer.scratch}));"
-    return _code(layer, "ofa_depthwise_layer", np.ascontiguousarray(matrix), records, fields, call)
+    return _code(layer, "ofa_depthwise_layer", np.ascontiguousarray(found.matrix), found.records, fields, call)

@@ -9,6 +9,7 @@ from ofa_mcu.graph.passes.adds import AddFusion, fuse_add
 from ofa_mcu.graph.passes.borders import fold_borders
 from ofa_mcu.graph.passes.canonical import convolve_one_channel, convolve_rows, flatten_whole_windows
 from ofa_mcu.graph.passes.channels import LiveChannels, remove_dead_channels
+from ofa_mcu.graph.passes.cropping import crop_kernels
 from ofa_mcu.graph.passes.folding import fold_constants
 from ofa_mcu.graph.passes.identities import reshape_identities
 from ofa_mcu.graph.passes.padding import fold_padding
@@ -27,6 +28,7 @@ __all__ = [
     "alias_reshapes",
     "convolve_one_channel",
     "convolve_rows",
+    "crop_kernels",
     "drop_unread",
     "flatten_whole_windows",
     "fold_borders",

@@ -14,30 +14,15 @@ from numpy.typing import NDArray
 
 from ofa_mcu.graph import reference
 from ofa_mcu.graph.ir import Int8Graph, Parameters
-from ofa_mcu.graph.passes.editing import readers_of, rebuilt, writers_of
-from ofa_mcu.space.shapes import (
-    Binary,
-    Conv2D,
-    DepthwiseConv2D,
-    FullyConnected,
-    HardSwish,
-    Logistic,
-    Mean,
-    Operator,
-    Pad,
-    Padding,
-    Pool2D,
-    Quantize,
-    Relu,
-    Relu6,
-    Reshape,
-    Squeeze,
-)
+from ofa_mcu.graph.passes.editing import operator_named, readers_of, rebuilt, writers_of
+from ofa_mcu.graph.passes.spans import Spans, channel_spans
+from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected, Operator, Padding, window_extent
 
 __all__ = ["LiveChannels", "remove_dead_channels"]
 
 Bools = NDArray[np.bool_]
 Codes = NDArray[np.int64]
+Constant = tuple[Bools, Codes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +40,11 @@ def remove_dead_channels(graph: Int8Graph, *, multiple: int = 1, keep: Collectio
     channels stay, the first ones, that the count of a narrowed tensor is a multiple of it. Weights, biases and shapes
     shrink; codes of what stays do not change.
     """
-    constant = _constant_channels(graph)
+    spans = {op.name: channel_spans(graph, op) for op in graph.structure.operators}
+    constant = _constant_channels(graph, spans)
     pinned = {name: np.ones(len(constant[name][0]), bool) for name in keep if name in constant}
     while True:
-        dead = _removable(graph, constant, pinned)
+        dead = _removable(graph, spans, constant, pinned)
         more = {name: first for name, channels in dead.items() if (first := _wanted(channels, multiple)).any()}
         if not more:
             break
@@ -82,73 +68,67 @@ def _wanted(dead: Bools, multiple: int) -> Bools:
     return wanted
 
 
-def _maps_channels(graph: Int8Graph, operator: Operator) -> bool:
-    """Whether channel c of the output depends on channel c of every input and on no other."""
-    structure = graph.structure
-    shapes = [structure.shapes[name] for name in (*operator.inputs, operator.output)]
-    if not structure.constants.isdisjoint(operator.inputs) or not structure.floats.isdisjoint(operator.inputs):
-        return False
-    if any(shape[:1] != (1,) for shape in shapes):
-        return False
-    match operator:
-        case DepthwiseConv2D():
-            return operator.depth_multiplier == 1
-        case Binary():
-            return len(set(shapes)) == 1
-        case Mean():
-            return len(shapes[0]) - 1 not in operator.axes
-        case Pad():
-            return operator.padding[-1] == (0, 0)
-        case Reshape() | Squeeze():
-            return shapes[0][-1] == shapes[1][-1]
-        case Pool2D() | HardSwish() | Logistic() | Quantize() | Relu() | Relu6():
-            return True
-        case _:
-            return False
-
-
-def _constant_channels(graph: Int8Graph) -> dict[str, tuple[Bools, Codes]]:
+def _constant_channels(graph: Int8Graph, spans: Mapping[str, Spans]) -> dict[str, Constant]:
     """Of every tensor: which channels are constant, and their codes (elsewhere the zero point)."""
     structure = graph.structure
-    found: dict[str, tuple[Bools, Codes]] = {}
+    found: dict[str, Constant] = {}
     for name in (*structure.inputs, *structure.constants):
         found[name] = _nothing(graph, name)
     for operator in structure.operators:
         found[operator.output] = _nothing(graph, operator.output)
-        whole = isinstance(operator, Conv2D | FullyConnected) and _plain(graph, operator)
-        if not whole and not _maps_channels(graph, operator):
-            continue
+        places = spans[operator.name]
+        whole = _mixes(graph, operator)
         sources = [found[name] for name in operator.inputs]
-        fixed = np.logical_and.reduce([known for known, _ in sources])
+        fixed: Bools = np.full(len(found[operator.output][0]), whole or bool(places))
+        for (known, _), span in zip(sources, places, strict=False):
+            fixed[span] &= known
         if whole:
             weights = graph.parameters[operator.name].weights
-            fixed = ~_by_channel(weights, len(fixed))[:, :, ~fixed].any(axis=(1, 2))
-        elif isinstance(operator, DepthwiseConv2D):
-            fixed = fixed | ~graph.parameters[operator.name].weights.any(axis=(0, 1, 2))
-        # Codes of a constant image are those of any image, channel by channel where all that varies has no weight.
-        images = [
-            np.broadcast_to(codes.astype(np.int8), (1, *structure.shapes[name][1:]))
-            for name, (_, codes) in zip(operator.inputs, sources, strict=True)
-        ]
-        pixels = reference.run_operator(graph, operator, *images).reshape(-1, len(fixed)).astype(np.int64)
-        fixed = fixed & (pixels == pixels[0]).all(axis=0)
-        found[operator.output] = fixed, np.where(fixed, pixels[0], found[operator.output][1])
+            varying = ~sources[0][0]
+            fixed = ~np.asarray(_by_channel(weights, len(varying))[:, :, varying].any(axis=(1, 2)))
+        elif places and isinstance(operator, DepthwiseConv2D):
+            fixed |= ~np.asarray(graph.parameters[operator.name].weights.any(axis=(0, 1, 2)))
+        if fixed.any():
+            pixels = _pixels(graph, operator, [codes for _, codes in sources])
+            fixed &= np.asarray((pixels == pixels[0]).all(axis=0))
+            found[operator.output] = fixed, np.where(fixed, pixels[0], found[operator.output][1])
     return found
 
 
-def _nothing(graph: Int8Graph, name: str) -> tuple[Bools, Codes]:
+def _pixels(graph: Int8Graph, operator: Operator, sources: list[Codes]) -> Codes:
+    """What the operator makes of images that have these codes everywhere: (pixels, channels).
+
+    Where a constant channel depends only on constant channels, these are its codes for any image.
+    """
+    shapes = dict(graph.structure.shapes)
+    if isinstance(operator, Conv2D | DepthwiseConv2D) and operator.padding == Padding():
+        extent = (window_extent(size, step) for size, step in zip(operator.kernel, operator.dilation, strict=True))
+        shapes[operator.inputs[0]] = (1, *extent, len(sources[0]))  # one window is as good as all
+        shapes[operator.output] = (1, 1, 1, shapes[operator.output][-1])
+    small = replace(graph, structure=replace(graph.structure, shapes=shapes))
+    images = [
+        np.broadcast_to(codes.astype(np.int8), (1, *shapes[name][1:]))
+        for name, codes in zip(operator.inputs, sources, strict=True)
+    ]
+    pixels = reference.run_operator(small, operator, *images).reshape(-1, shapes[operator.output][-1])
+    return pixels.astype(np.int64)
+
+
+def _nothing(graph: Int8Graph, name: str) -> Constant:
     depth = graph.structure.shapes[name][-1] if graph.structure.shapes[name] else 1
     zero = graph.quantization[name].zero_point if name in graph.quantization else 0
     return np.zeros(depth, bool), np.full(depth, zero, np.int64)
 
 
-def _plain(graph: Int8Graph, operator: Operator) -> bool:
+def _mixes(graph: Int8Graph, operator: Operator) -> bool:
     """A convolution, or a fully connected layer of one row, of something that varies."""
     structure = graph.structure
+    if not isinstance(operator, Conv2D | FullyConnected):
+        return False
     source = operator.inputs[0]
     if source in structure.constants or structure.shapes[source][0] != 1:
         return False
-    return not isinstance(operator, FullyConnected) or structure.rows_of(operator) == 1
+    return isinstance(operator, Conv2D) or structure.rows_of(operator) == 1
 
 
 def _by_channel(weights: NDArray[np.int8], depth: int) -> NDArray[np.int8]:
@@ -157,56 +137,50 @@ def _by_channel(weights: NDArray[np.int8], depth: int) -> NDArray[np.int8]:
 
 
 def _removable(
-    graph: Int8Graph, constant: Mapping[str, tuple[Bools, Codes]], pinned: Mapping[str, Bools]
+    graph: Int8Graph, spans: Mapping[str, Spans], constant: Mapping[str, Constant], pinned: Mapping[str, Bools]
 ) -> dict[str, Bools]:
     """The channels that every writer and reader can do without: the largest such sets, found by taking away."""
     structure = graph.structure
     readers, writers = readers_of(graph), writers_of(graph)
-    dead: dict[str, Bools] = {}
-    for name in structure.shapes:
-        writer = writers.get(name)
-        written = writer is not None and (
-            _maps_channels(graph, writer) or (isinstance(writer, Conv2D | FullyConnected) and _plain(graph, writer))
-        )
-        channels = np.full(len(constant[name][0]) if name in constant else 1, written and name not in structure.outputs)
-        if name in pinned:
-            channels &= ~pinned[name]
-        dead[name] = channels
-    changed = True
-    while changed:
-        changed = False
-        for name, channels in dead.items():
-            if not channels.any():
-                continue
-            left = channels.copy()
-            for reader in readers.get(name, []):
-                left &= _spares(graph, reader, name, dead, constant)
-            writer = writers[name]
-            if _maps_channels(graph, writer):
-                for source in writer.inputs:
-                    left &= dead[source]
-            if (left != channels).any():
-                dead[name], changed = left, True
+    dead = {name: np.zeros(len(known), bool) for name, (known, _) in constant.items()}
+    for name, writer in writers.items():
+        if name not in structure.outputs and (spans[writer.name] or _mixes(graph, writer)):
+            dead[name] = ~pinned.get(name, dead[name])
+    waiting = dict.fromkeys(name for name, channels in dead.items() if channels.any())
+    while waiting:
+        name, _ = waiting.popitem()
+        left = dead[name].copy()
+        for reader in readers.get(name, []):
+            left &= _spares(graph, spans[reader.name], reader, name, dead, constant)
+        for source, span in zip(writers[name].inputs, spans[writers[name].name], strict=False):
+            left[span] &= dead[source]
+        if (left != dead[name]).any():
+            dead[name] = left
+            around = (*writers[name].inputs, *(reader.output for reader in readers.get(name, [])))
+            waiting.update((tensor, None) for tensor in (name, *around) if dead[tensor].any())
     return dead
 
 
 def _spares(
     graph: Int8Graph,
+    spans: Spans,
     reader: Operator,
     name: str,
     dead: Mapping[str, Bools],
-    constant: Mapping[str, tuple[Bools, Codes]],
+    constant: Mapping[str, Constant],
 ) -> Bools:
     """Channels of its input `name` the reader can do without."""
-    if _maps_channels(graph, reader):
-        return dead[reader.output]
     known, codes = constant[name]
-    if not (isinstance(reader, Conv2D | FullyConnected) and _plain(graph, reader)):
+    if spans:
+        places = [span for source, span in zip(reader.inputs, spans, strict=True) if source == name]
+        spared: Bools = np.logical_and.reduce([dead[reader.output][span] for span in places])
+        return spared
+    if not _mixes(graph, reader):
         return np.zeros_like(known)
     weights = _by_channel(graph.parameters[reader.name].weights, len(known))[~dead[reader.output]]
     if isinstance(reader, Conv2D) and reader.padding != Padding():
         known = known & (codes == graph.quantization[name].zero_point)
-    return known | ~weights.any(axis=(0, 1))
+    return known | ~np.asarray(weights.any(axis=(0, 1)))
 
 
 def _narrowed(
@@ -214,10 +188,10 @@ def _narrowed(
     name: str,
     given: Parameters,
     dead: Mapping[str, Bools],
-    constant: Mapping[str, tuple[Bools, Codes]],
+    constant: Mapping[str, Constant],
 ) -> Parameters:
     """Parameters of the layer without its dead inputs, which move into the bias, and without its dead outputs."""
-    operator = next(op for op in graph.structure.operators if op.name == name)
+    operator = operator_named(graph, name)
     source = operator.inputs[0]
     weights, bias = given.weights, given.bias
     if source in dead and not isinstance(operator, DepthwiseConv2D):

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from ofa_mcu.planning.kernels import dsp_matrix, portable
 from ofa_mcu.planning.kernels.base import Kernel
+from ofa_mcu.planning.kernels.dense import DENSE_KERNELS
+from ofa_mcu.planning.kernels.elementwise import ELEMENTWISE_KERNELS
+from ofa_mcu.planning.kernels.moves import MOVE_KERNELS
+from ofa_mcu.planning.kernels.mve import MVE_KERNELS
+from ofa_mcu.planning.kernels.pools import POOL_KERNELS
 
 __all__ = ["KERNELS"]
 
@@ -11,5 +16,10 @@ KERNELS: tuple[Kernel, ...] = (
     *portable.KERNELS,
     dsp_matrix.POINTWISE,
     dsp_matrix.CONV,
+    *DENSE_KERNELS,
+    *ELEMENTWISE_KERNELS,
+    *POOL_KERNELS,
+    *MOVE_KERNELS,
+    *MVE_KERNELS,
 )
 """Every kernel of every flavour; names are unique."""

@@ -54,8 +54,7 @@ class Rounded:
     @property
     def instructions(self) -> int:
         """Instructions for the code of one output, its store included."""
-        clamps = 2 * (self.clamp_low or self.clamp_high) + (self.clamp_low and self.clamp_high)
-        return 3 + 2 * self.dead_zone + self.per_channel + clamps
+        return 3 + 2 * self.dead_zone + self.per_channel + 2 * self.clamp_low + 2 * self.clamp_high
 
     @property
     def loads(self) -> int:

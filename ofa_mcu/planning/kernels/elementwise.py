@@ -43,10 +43,11 @@ def _constants(view: LayerView) -> int:
 
 
 def _gaps(view: LayerView) -> tuple[int | None, bool]:
-    """Whether the output may lie over either input: those of its shape that are not constant."""
+    """Whether the output may lie over either input: over one of its shape, the second only beside a first."""
     shapes, constants = view.structure.shapes, view.structure.constants
-    first, second = (name not in constants and prod(shapes[name]) == prod(view.target) for name in view.operator.inputs)
-    return (0 if first else None), second
+    size = prod(view.target)
+    first, second = (name not in constants and prod(shapes[name]) == size for name in view.operator.inputs)
+    return (0 if first else None), second and view.operator.inputs[0] not in constants
 
 
 def _sum_is_plain(view: LayerView) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
+from ofa_mcu.graph.reference_layout import nearest
 from ofa_mcu.planning.kernels.base import Flavour, Kernel, LayerView, Way
 from ofa_mcu.planning.kernels.elementwise import library, padded
 from ofa_mcu.planning.kernels.elementwise_loops import LEVELS, merged, strides
@@ -185,8 +186,6 @@ def _pads(view: LayerView) -> tuple[Way, ...]:
 @lru_cache(maxsize=1024)
 def _fresh_rows(operator: ResizeNearestNeighbor, size: int, output: int) -> int:
     """Output rows that do not repeat the one above."""
-    from ofa_mcu.graph.reference_layout import nearest  # numpy is only needed here
-
     return len(set(nearest(operator, size, output).tolist()))
 
 

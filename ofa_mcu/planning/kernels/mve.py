@@ -6,7 +6,7 @@ from ofa_mcu.planning.kernels.base import Kernel
 from ofa_mcu.planning.kernels.mve_depthwise import MVE_DEPTHWISE
 from ofa_mcu.planning.kernels.mve_matrix import MVE_CONV2D, MVE_POINTWISE
 
-__all__ = ["KERNELS"]
+__all__ = ["MVE_KERNELS"]
 
-KERNELS: tuple[Kernel, ...] = (MVE_POINTWISE, MVE_CONV2D, MVE_DEPTHWISE)
+MVE_KERNELS: tuple[Kernel, ...] = (MVE_POINTWISE, MVE_CONV2D, MVE_DEPTHWISE)
 """All of them; they run every layer they know in any rounding."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ofa_mcu.planning.kernels.base import LayerView, Rounding
 
-__all__ = ["MODES", "VECTOR", "Dots", "aligned", "mode_of"]
+__all__ = ["DOTS_CODE", "DOTS_FEATURES", "MODES", "QUAD", "VECTOR", "Dots", "aligned", "mode_of"]
 
 VECTOR = 16
 """Codes in a vector."""
@@ -60,7 +60,7 @@ class Dots:
     @property
     def kind(self) -> str:
         """The function for so many vectors."""
-        return "1" if self.vectors == 1 else "n"
+        return "1" if self.vectors == 1 else "2" if self.vectors == 2 and self.outputs >= QUAD else "n"
 
     @property
     def constant_bytes(self) -> int:
@@ -68,23 +68,24 @@ class Dots:
         return self.quads * self.vectors * QUAD * VECTOR + 8 * self.constants + aligned(self.constants)
 
     def counts(self, pixels: int, calls: int, mode: str) -> tuple[float, ...]:
-        """Calls; starts of four outputs; their products with a pixel, for one vector and for more; vectors of these
-        beyond the first; products by mode but plain.
-        """
+        """Numbers named by `DOTS_FEATURES`, for so many pixels in so many calls."""
         products = self.quads * pixels
-        single = self.vectors == 1
+        kind = self.kind
         return (
             calls,
             self.quads * calls,
-            products if single else 0,
-            0 if single else products,
-            products * (self.vectors - 1),
+            products if kind == "1" else 0,
+            products if kind == "2" else 0,
+            products if kind == "n" else 0,
+            products * (self.vectors - 1) if kind == "n" else 0,
             *(products if mode == other else 0 for other in MODES[1:]),
         )
 
 
-DOTS_FEATURES = ("calls", "starts", "products", "deep_products", "vectors", "signed", "clamped", "general")
-"""Names of `Dots.counts`."""
+DOTS_FEATURES = ("calls", "starts", "products_1", "products_2", "products_n", "vectors", *MODES[1:])
+"""Calls; starts of four outputs; their products with a pixel, by function; vectors of these beyond the first where any
+number may be; products by mode but plain.
+"""
 
-DOTS_CODE = tuple(f"ofa_mve_dots_{kind}_{mode}" for kind in ("1", "n") for mode in MODES)
+DOTS_CODE = tuple(f"ofa_mve_dots_{kind}_{mode}" for kind in "12n" for mode in MODES)
 """Library functions of dot products."""

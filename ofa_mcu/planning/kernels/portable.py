@@ -36,12 +36,18 @@ __all__ = [
 CHANNEL_BLOCK = 4
 """Output channels whose weights lie side by side; the last block is filled up."""
 
-WORDS = {"ofa_store_uniform": 3, "ofa_store_channels": 4, "ofa_store_general": 3}
-"""Constants of an output channel, in 32-bit words, for each function that turns sums into codes."""
+WORDS = {"uniform": 3, "channels": 4, "general": 3}
+"""Constants of an output channel, in 32-bit words, for each way to turn sums into codes."""
 
-_PRODUCT_BYTES, _CONV_BYTES, _DEPTHWISE_BYTES = 32, 52, 60  # of descriptors, with 32-bit pointers
+_ROW_CHANNELS = 16  # sums that become codes in one call
+_MOST_SHORT_TAPS = 128  # with which sums of trained weights are expected to stay short
 
-_STORES = ("stores", "uniform_outputs", "channels_outputs", "general_outputs")
+_PRODUCT_BYTES, _CONV_BYTES, _DEPTHWISE_BYTES = 36, 56, 64  # of descriptors, with 32-bit pointers
+
+_STORES = (
+    *("stores", "uniform_outputs", "channels_outputs", "general_outputs"),
+    *("uniform_short_outputs", "channels_short_outputs"),
+)
 _DOTS = ("blocks", "quads", "singles")
 _PAIR_DOTS = ("pair_blocks", "pair_quads", "pair_singles")
 _GATHERS = ("gathers", "gathered_quads", "gathered_singles")
@@ -57,26 +63,30 @@ _CONV = (
 )
 _DEPTHWISE = (
     *("calls", "output_rows", "input_rows", "spread_channels", "spread_pairs", "fills", "filled_codes", "rows"),
-    *("sweeps", "groups", "group_rows", "taps", "groups_3", "rows_3_1", "rows_3_2", "groups_5", "rows_5_1"),
+    *("sweeps", "groups_3x3_1", "groups_3x3_2", "groups", "rows_any", "taps"),
+    *("rows_5_1", "rows_5_2", "rows_7_1", "rows_7_2"),
     *_STORES,
 )
 
 
 def store_of(view: LayerView) -> str:
-    """The function that turns sums into codes."""
+    """The way to turn sums into codes, as `WORDS` names it."""
     facts = view.facts
     if facts.rounding is Rounding.GENERAL:
-        return "ofa_store_general"
+        return "general"
     if facts.rounding is Rounding.PER_CHANNEL or view.dead_zone or facts.clamp_low or facts.clamp_high:
-        return "ofa_store_channels"
-    return "ofa_store_uniform"
+        return "channels"
+    return "uniform"
 
 
 def sums_of(windows: Windows) -> str:
     """The function that sums up the windows of a depthwise layer."""
-    columns = windows.columns
-    if columns.dilation == 1 and (columns.kernel, columns.stride) in ((3, 1), (3, 2), (5, 1)):
-        return f"ofa_depthwise_{columns.kernel}_{columns.stride}"
+    height, columns = windows.rows.kernel, windows.columns
+    if columns.dilation == 1 and columns.stride in (1, 2):
+        if (height, columns.kernel) == (3, 3):
+            return f"ofa_depthwise_3x3_{columns.stride}"
+        if columns.kernel in (5, 7):
+            return f"ofa_depthwise_{columns.kernel}_{columns.stride}"
     return "ofa_depthwise_any"
 
 
@@ -95,8 +105,14 @@ def _constants(view: LayerView, taps: int) -> int:
     return _padded(channels) * taps + 4 * channels * WORDS[store_of(view)]
 
 
-def _stores(view: LayerView, calls: int) -> dict[str, int]:
-    return {"stores": calls, f"{store_of(view).rsplit('_', 1)[1]}_outputs": prod(view.target)}
+def _expected_store(view: LayerView, taps: int) -> str:
+    """The same, and whether sums are probably short, which the weights decide."""
+    store = store_of(view)
+    return f"{store}_short" if store != "general" and taps <= _MOST_SHORT_TAPS else store
+
+
+def _stores(view: LayerView, taps: int, calls: int) -> dict[str, int]:
+    return {"stores": calls, f"{_expected_store(view, taps)}_outputs": prod(view.target)}
 
 
 def _dots(names: tuple[str, ...], rows: int, blocks: int, taps: int) -> dict[str, int]:
@@ -104,8 +120,12 @@ def _dots(names: tuple[str, ...], rows: int, blocks: int, taps: int) -> dict[str
     return dict(zip(names, (each, each * (taps // 4), each * (taps % 4)), strict=True))
 
 
-def _codes(view: LayerView, *kinds: str) -> tuple[Code, ...]:
-    return tuple(Code(kind) for kind in (*kinds, store_of(view)))
+def _codes(*kinds: str) -> tuple[Code, ...]:
+    return tuple(Code(kind) for kind in kinds)
+
+
+def _store_code(view: LayerView, taps: int) -> str:
+    return f"ofa_store_{_expected_store(view, taps)}"
 
 
 def _counts(names: tuple[str, ...], *parts: Mapping[str, int]) -> tuple[float, ...]:
@@ -121,7 +141,9 @@ _ROW_PAIR = ("ofa_gather_alternate", "ofa_row_pair", "ofa_dot4_pair")
 
 def _product(name: str, view: LayerView, rows: int, taps: int) -> tuple[Way, ...]:
     outputs = view.target[-1]
-    blocks = -(-outputs // CHANNEL_BLOCK)
+    blocks, calls = -(-outputs // CHANNEL_BLOCK), -(-outputs // _ROW_CHANNELS)
+    stores = _stores(view, taps, rows * calls)
+    store = _store_code(view, taps)
     constant_bytes = _PRODUCT_BYTES + _constants(view, taps)
     quads, singles = divmod(taps, 4)
     direct = {"rows_in_place": rows, "summed_taps": rows * taps}
@@ -130,9 +152,9 @@ def _product(name: str, view: LayerView, rows: int, taps: int) -> tuple[Way, ...
         Way(
             name,
             "in place",
-            _counts(_PRODUCT, direct, _dots(raw, rows, blocks, taps), _stores(view, rows * blocks)),
+            _counts(_PRODUCT, direct, _dots(raw, rows, blocks, taps), stores),
             constant_bytes,
-            _codes(view, "ofa_product", "ofa_dot4_raw"),
+            _codes("ofa_product", "ofa_dot4_raw", store),
             forward_gap=product_gap(rows, taps, outputs, 1, False),
         )
     ]
@@ -157,10 +179,10 @@ def _product(name: str, view: LayerView, rows: int, taps: int) -> tuple[Way, ...
                     counts,
                     _dots(_DOTS, single, blocks, taps),
                     _dots(_PAIR_DOTS, pairs, blocks, taps),
-                    _stores(view, rows * blocks),
+                    stores,
                 ),
                 constant_bytes,
-                _codes(view, *_ROW, *(("ofa_product_pairs", *_ROW_PAIR) if pairs else ("ofa_product_copied",))),
+                _codes(store, *_ROW, *(("ofa_product_pairs", *_ROW_PAIR) if pairs else ("ofa_product_copied",))),
                 scratch_bytes=step * taps,
                 forward_gap=gap,
                 backward_gap=gap,
@@ -213,7 +235,7 @@ def _conv2d_ways(view: LayerView) -> tuple[Way, ...]:
             "alternate_quads": patch.alternate_quads,
             "alternate_singles": patch.alternate_singles,
         }
-        common = ("ofa_patch", "ofa_gather_constant", "ofa_gather_alternate", *_ROW)
+        common = (_store_code(view, taps), "ofa_patch", "ofa_gather_constant", "ofa_gather_alternate", *_ROW)
         ways.append(
             Way(
                 "ofa_conv2d",
@@ -223,10 +245,10 @@ def _conv2d_ways(view: LayerView) -> tuple[Way, ...]:
                     counts,
                     _dots(_DOTS, single, blocks, taps),
                     _dots(_PAIR_DOTS, pairs, blocks, taps),
-                    _stores(view, rows.out * columns.out * blocks),
+                    _stores(view, taps, rows.out * columns.out * -(-windows.channels // _ROW_CHANNELS)),
                 ),
                 constant_bytes,
-                _codes(view, *common, *(("ofa_conv2d_pairs", *_ROW_PAIR[1:]) if pairs else ("ofa_conv2d",))),
+                _codes(*common, *(("ofa_conv2d_pairs", *_ROW_PAIR[1:]) if pairs else ("ofa_conv2d",))),
                 scratch_bytes=step * taps,
                 forward_gap=conv_gap(windows, step),
             )
@@ -248,7 +270,7 @@ def _depthwise_ways(view: LayerView) -> tuple[Way, ...]:
     inside = min(read_to, rows.size)
     blank = rows.before + max(read_to - rows.size, 0)
     width = min(pitch - columns.before, columns.size)
-    sweeps = rows.out * channels
+    sweeps, area = rows.out * channels, rows.kernel * columns.kernel
     sums = sums_of(windows)
     each = sweeps * groups
     counts = {
@@ -261,35 +283,36 @@ def _depthwise_ways(view: LayerView) -> tuple[Way, ...]:
         "rows": rows.out * rows.kernel,
         "sweeps": sweeps,
     }
-    match sums:
-        case "ofa_depthwise_any":
-            counts |= {
-                "groups": each,
-                "group_rows": each * rows.kernel,
-                "taps": each * rows.kernel * columns.kernel,
-            }
-        case _:
-            kind = sums.removeprefix("ofa_depthwise_")
-            counts |= {f"groups_{kind[0]}": each, f"rows_{kind}": each * rows.kernel}
-    constant_bytes = _padded(channels * rows.kernel * columns.kernel) + 4 * channels * WORDS[store_of(view)]
+    kind = sums.removeprefix("ofa_depthwise_")
+    if kind in ("3x3_1", "3x3_2"):
+        counts[f"groups_{kind}"] = each
+    else:
+        counts |= {"groups": each, f"rows_{kind}": each * rows.kernel}
+        if kind == "any":
+            counts["taps"] = each * area
+    constant_bytes = _padded(channels * area) + 4 * channels * WORDS[store_of(view)]
     return (
         Way(
             "ofa_depthwise",
-            sums.removeprefix("ofa_depthwise_"),
-            _counts(_DEPTHWISE, counts, _stores(view, sweeps)),
+            kind,
+            _counts(_DEPTHWISE, counts, _stores(view, area, sweeps)),
             _DEPTHWISE_BYTES + constant_bytes,
-            _codes(view, "ofa_depthwise", "ofa_gather_constant", sums),
+            _codes("ofa_depthwise", "ofa_gather_constant", sums, _store_code(view, area).replace("store", "spread")),
             scratch_bytes=scratch,
             forward_gap=depthwise_gap(windows),
         ),
     )
 
 
+_STORE_KINDS = tuple(name.removesuffix("_outputs") for name in _STORES[1:])
 _KINDS = (
     *("ofa_product", "ofa_product_copied", "ofa_product_pairs", "ofa_conv2d", "ofa_conv2d_pairs", "ofa_patch"),
     *("ofa_gather", "ofa_gather_alternate", "ofa_gather_constant", "ofa_row", "ofa_row_pair"),
-    *("ofa_dot4", "ofa_dot4_raw", "ofa_dot4_pair", *WORDS),
-    *("ofa_depthwise", "ofa_depthwise_any", "ofa_depthwise_3_1", "ofa_depthwise_3_2", "ofa_depthwise_5_1"),
+    *("ofa_dot4", "ofa_dot4_raw", "ofa_dot4_pair"),
+    *(f"ofa_store_{kind}" for kind in _STORE_KINDS),
+    *(f"ofa_spread_{kind}" for kind in _STORE_KINDS),
+    *("ofa_depthwise", "ofa_depthwise_any", "ofa_depthwise_3x3_1", "ofa_depthwise_3x3_2"),
+    *("ofa_depthwise_5_1", "ofa_depthwise_5_2", "ofa_depthwise_7_1", "ofa_depthwise_7_2"),
 )
 _TERMS = {kind: ("bytes",) for kind in _KINDS}
 

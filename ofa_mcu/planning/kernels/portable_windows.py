@@ -96,7 +96,7 @@ def patches(windows: Windows, pairs: bool) -> Patches:
         sums = alternate if x < paired else plain
         if columns.dilation == 1:
             runs, taps = int(count > 0), count * depth
-            fills += (first > 0) + (first + count < columns.kernel)
+            fills += 2 if outside else 0
         else:
             runs, taps = count, depth
             fills += outside

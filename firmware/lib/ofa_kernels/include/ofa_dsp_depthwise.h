@@ -3,8 +3,8 @@
  * A plane holds padded rows of one channel: two pixels in a word, the earlier one in the low half, codes times 256;
  * padding is the input's zero point times 256. Strips of rows are split and swept one after the other; rows that two
  * strips share move to the planes' start. The table holds for every channel its bias times 256, multiplier, offset,
- * then where they are wanted what is taken off the offset for sums below 0, the shift, 127 - the largest code, and
- * the smallest code + 128, these two in every byte; then its weights, rows of words with two taps or one.
+ * then where they are wanted what is taken off the offset for sums below 0, the shift, the largest code, the smallest
+ * code; then its weights, rows of words with two taps or one.
  */
 #ifndef OFA_DSP_DEPTHWISE_H
 #define OFA_DSP_DEPTHWISE_H
@@ -49,19 +49,21 @@ typedef struct {
 void ofa_dsp_depthwise_planes(const ofa_dsp_planes_layer *layer, const int8_t *input, int8_t *output,
                               ofa_word *planes);
 
-/* Bytes: saturated sum, saturated difference. value >> shift, a register. */
+/* The larger, the smaller of two codes in their low bytes; value >> shift, a register; a where value is negative, or 0. */
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
-#define OFA_BYTE_QADD(to, a, b) __asm__ volatile("qadd8 %0, %1, %2" : "=r"(to) : "r"(a), "r"(b))
-#define OFA_BYTE_QSUB(to, a, b) __asm__ volatile("qsub8 %0, %1, %2" : "=r"(to) : "r"(a), "r"(b))
+#define OFA_MAX8(to, a, b) \
+    __asm__ volatile("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(to) : "r"(a), "r"(b) : "cc")
+#define OFA_MIN8(to, a, b) \
+    __asm__ volatile("ssub8 %0, %2, %1\n\tsel %0, %1, %2" : "=&r"(to) : "r"(a), "r"(b) : "cc")
 #define OFA_ASR_BY(to, a, shift) __asm__ volatile("asr %0, %1, %2" : "=r"(to) : "r"(a), "r"(shift))
 #define OFA_SIGN_AND(to, a, value) __asm__ volatile("and %0, %1, %2, asr #31" : "=r"(to) : "r"(a), "r"(value))
 #else
-static inline uint32_t ofa_low_byte(int32_t value)
+static inline int ofa_is_above(uint32_t a, uint32_t b)
 {
-    return (uint32_t)(value < -128 ? -128 : value > 127 ? 127 : value);
+    return (int8_t)(uint8_t)a > (int8_t)(uint8_t)b;
 }
-#define OFA_BYTE_QADD(to, a, b) ((to) = ofa_low_byte((int8_t)(uint8_t)(a) + (int8_t)(uint8_t)(b)))
-#define OFA_BYTE_QSUB(to, a, b) ((to) = ofa_low_byte((int8_t)(uint8_t)(a) - (int8_t)(uint8_t)(b)))
+#define OFA_MAX8(to, a, b) ((to) = ofa_is_above(a, b) ? (a) : (b))
+#define OFA_MIN8(to, a, b) ((to) = ofa_is_above(a, b) ? (b) : (a))
 #define OFA_ASR_BY(to, a, shift) ((to) = (uint32_t)((int32_t)(a) >> (shift)))
 #define OFA_SIGN_AND(to, a, value) ((to) = (a) & (uint32_t)((int32_t)(value) >> 31))
 #endif

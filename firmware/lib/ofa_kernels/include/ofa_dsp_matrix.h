@@ -106,8 +106,21 @@ static inline ofa_matrix_cursor ofa_matrix_cursor_of(const ofa_matrix_quad *quad
 
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
 
-#define OFA_QADD8(to, a, b) __asm__ volatile("qadd8 %0, %1, %2" : "=r"(to) : "r"(a), "r"(b))
-#define OFA_QSUB8(to, a, b) __asm__ volatile("qsub8 %0, %1, %2" : "=r"(to) : "r"(a), "r"(b))
+/* the flags of four differences of bytes; bytes of a where the flag says not negative, else bytes of b */
+#define OFA_SSUB8(unused, a, b) __asm__ volatile("ssub8 %0, %1, %2" : "=r"(unused) : "r"(a), "r"(b))
+#define OFA_SEL(to, a, b) __asm__ volatile("sel %0, %1, %2" : "=r"(to) : "r"(a), "r"(b))
+#define OFA_MAX8(value, limit) \
+    do { \
+        uint32_t unused; \
+        OFA_SSUB8(unused, value, limit); \
+        OFA_SEL(value, value, limit); \
+    } while (0)
+#define OFA_MIN8(value, limit) \
+    do { \
+        uint32_t unused; \
+        OFA_SSUB8(unused, limit, value); \
+        OFA_SEL(value, value, limit); \
+    } while (0)
 /* the low byte of `high` becomes byte 1 of `low` */
 #define OFA_BYTES(low, high) __asm__("bfi %0, %1, #8, #8" : "+r"(low) : "r"(high))
 #define OFA_STRH_NEXT(value, pointer) \
@@ -139,19 +152,15 @@ static inline ofa_matrix_cursor ofa_matrix_cursor_of(const ofa_matrix_quad *quad
 
 #else
 
-static inline uint32_t ofa_saturated_byte(int32_t value)
+/* Of the two low bytes of either word the larger ones, or the smaller ones. */
+static inline uint32_t ofa_extreme8(uint32_t a, uint32_t b, int larger)
 {
-    return (uint8_t)(value < -128 ? -128 : value > 127 ? 127 : value);
-}
-static inline uint32_t ofa_qadd8(uint32_t a, uint32_t b)
-{
-    return ofa_saturated_byte((int8_t)(uint8_t)a + (int8_t)(uint8_t)b) |
-           ofa_saturated_byte((int8_t)(uint8_t)(a >> 8) + (int8_t)(uint8_t)(b >> 8)) << 8;
-}
-static inline uint32_t ofa_qsub8(uint32_t a, uint32_t b)
-{
-    return ofa_saturated_byte((int8_t)(uint8_t)a - (int8_t)(uint8_t)b) |
-           ofa_saturated_byte((int8_t)(uint8_t)(a >> 8) - (int8_t)(uint8_t)(b >> 8)) << 8;
+    uint32_t bytes = 0;
+    for (int at = 0; at < 16; at += 8) {
+        const int8_t x = (int8_t)(uint8_t)(a >> at), y = (int8_t)(uint8_t)(b >> at);
+        bytes |= (uint32_t)(uint8_t)((x < y) == larger ? y : x) << at;
+    }
+    return bytes;
 }
 static inline uint32_t ofa_loose_load(const int8_t *from)
 {
@@ -164,8 +173,8 @@ static inline void ofa_store_bytes(int8_t *to, uint32_t codes)
     to[0] = (int8_t)(uint8_t)codes;
     to[1] = (int8_t)(uint8_t)(codes >> 8);
 }
-#define OFA_QADD8(to, a, b) ((to) = ofa_qadd8(a, b))
-#define OFA_QSUB8(to, a, b) ((to) = ofa_qsub8(a, b))
+#define OFA_MAX8(value, limit) ((value) = ofa_extreme8(value, limit, 1))
+#define OFA_MIN8(value, limit) ((value) = ofa_extreme8(value, limit, 0))
 #define OFA_BYTES(low, high) ((low) = ((low) & 0xffu) | ((high) & 0xffu) << 8)
 #define OFA_LOOSE_NEXT(to, pointer) ((to) = ofa_loose_load(pointer), (pointer) += 4)
 #define OFA_MATRIX_STORE(cursor, c0, c1, c2, c3, again) \
@@ -194,21 +203,9 @@ static inline void ofa_matrix_store_last(const ofa_matrix_cursor *cursor, uint32
     behind[cursor->next + 2] = (int8_t)(uint8_t)c3;
 }
 
-/* Codes of two channels that are below or above what the layer allows: byte 0 and 1 of `by` tell how far from the end
- * of int8 that is.
- */
-#define OFA_MATRIX_LOW(value, by) \
-    do { \
-        OFA_QSUB8(value, value, by); \
-        OFA_QADD8(value, value, by); \
-    } while (0)
-#define OFA_MATRIX_HIGH(value, by) \
-    do { \
-        OFA_QADD8(value, value, by); \
-        OFA_QSUB8(value, value, by); \
-    } while (0)
-#define OFA_MATRIX_LOW_BY(layer) ((uint32_t)((layer)->low + 128) * 0x0101u)
-#define OFA_MATRIX_HIGH_BY(layer) ((uint32_t)(127 - (layer)->high) * 0x0101u)
+/* The least and the largest code of the layer, in bytes 0 and 1. */
+#define OFA_MATRIX_LOW(layer) ((uint8_t)(layer)->low * 0x0101u)
+#define OFA_MATRIX_HIGH(layer) ((uint8_t)(layer)->high * 0x0101u)
 
 /* A sum scaled by 256 becomes what is left to be shifted; `d` is taken off the offset of negative sums. */
 #define OFA_MATRIX_SCALE(value, m, c) OFA_SMMLA(value, value, m, c)
@@ -383,18 +380,18 @@ again:;
         OFA_BYTES(e3, o3);
     }
     if (low) {
-        const uint32_t by = OFA_MATRIX_LOW_BY(layer);
-        OFA_MATRIX_LOW(e0, by);
-        OFA_MATRIX_LOW(e1, by);
-        OFA_MATRIX_LOW(e2, by);
-        OFA_MATRIX_LOW(e3, by);
+        const uint32_t limit = OFA_MATRIX_LOW(layer);
+        OFA_MAX8(e0, limit);
+        OFA_MAX8(e1, limit);
+        OFA_MAX8(e2, limit);
+        OFA_MAX8(e3, limit);
     }
     if (high) {
-        const uint32_t by = OFA_MATRIX_HIGH_BY(layer);
-        OFA_MATRIX_HIGH(e0, by);
-        OFA_MATRIX_HIGH(e1, by);
-        OFA_MATRIX_HIGH(e2, by);
-        OFA_MATRIX_HIGH(e3, by);
+        const uint32_t limit = OFA_MATRIX_HIGH(layer);
+        OFA_MIN8(e0, limit);
+        OFA_MIN8(e1, limit);
+        OFA_MIN8(e2, limit);
+        OFA_MIN8(e3, limit);
     }
     if (last) {
         ofa_matrix_store_last(&cursor, e0, e1, e2, e3);

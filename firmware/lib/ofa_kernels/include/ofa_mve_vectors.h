@@ -63,21 +63,21 @@ OFA_MVE_INLINE int32x4_t ofa_mve_codes(int32x4_t sums, int32x4_t multiplier, int
     return ofa_mve_narrow(vaddq_n_s32(vrshlq_s32(scaled, shift), zero_point), low, high, mode);
 }
 
-/* Codes of one channel at four places; as above. */
-OFA_MVE_INLINE int32x4_t ofa_mve_channel_codes(int32x4_t sums, int32_t multiplier, int32_t shift, int32_t zero_point,
+/* Codes of one channel at four places; as above. In plain and clamped mode shifts are not below -24. */
+OFA_MVE_INLINE int32x4_t ofa_mve_channel_codes(int32x4_t sums, int32x4_t multiplier, int32_t shift, int32_t zero_point,
                                                int32_t low, int32_t high, const int mode)
 {
     if (mode & OFA_MVE_ANY_SHIFT) {
-        const int32_t right = shift < 0 ? shift : 0;
-        int32x4_t scaled = vqrdmulhq_n_s32(vshlq_r_s32(sums, shift > 0 ? shift : 0), multiplier);
-        scaled = vqaddq_s32(scaled, vshrq_n_s32(vandq_s32(scaled, vdupq_n_s32(right)), 31));
-        return ofa_mve_narrow(vqaddq_n_s32(vrshlq_n_s32(scaled, right), zero_point), low, high, mode);
+        return ofa_mve_codes(sums, multiplier, vdupq_n_s32(shift), zero_point, low, high, mode);
     }
-    int32x4_t scaled = vqrdmulhq_n_s32(sums, multiplier);
     if (mode & OFA_MVE_SIGNED) {
+        int32x4_t scaled = vqrdmulhq_s32(sums, multiplier);
         scaled = vaddq_s32(scaled, vshrq_n_s32(scaled, 31));
+        return ofa_mve_narrow(vaddq_n_s32(vrshlq_n_s32(scaled, shift), zero_point), low, high, mode);
     }
-    return ofa_mve_narrow(vaddq_n_s32(vrshlq_n_s32(scaled, shift), zero_point), low, high, mode);
+    /* The zero point joins before the shift. */
+    const int32x4_t scaled = vqrdmlashq_n_s32(sums, multiplier, zero_point * (1 << -shift));
+    return ofa_mve_narrow(vrshlq_n_s32(scaled, shift), low, high, mode);
 }
 
 #endif

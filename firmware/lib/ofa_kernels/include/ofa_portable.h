@@ -23,40 +23,65 @@
 extern "C" {
 #endif
 
+/* Cores without a 32 x 32 -> 64 bit multiplication (ARMv6-M, ARMv8-M baseline) build products from pieces. */
+#if !defined(OFA_NO_LONG_MULTIPLY)
+#if (defined(__ARM_ARCH_6M__) && __ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__)
+#define OFA_NO_LONG_MULTIPLY 1
+#else
+#define OFA_NO_LONG_MULTIPLY 0
+#endif
+#endif
+
 typedef struct ofa_rounding ofa_rounding;
 
-/* Turns sums[i] into codes output[i * output_step], i < count. The constants of value i start at
- * record + i * record_step.
- */
-typedef void ofa_store(const ofa_rounding *rounding, const int32_t *record, int32_t record_step, const int32_t *sums,
-                       int8_t *output, int32_t output_step, int32_t count);
+/* Turns sums[i] into codes output[i], i < count; the constants of `count` channels lie at `record`. */
+typedef void ofa_store(const ofa_rounding *rounding, const int32_t *record, const int32_t *sums, int8_t *output,
+                       int32_t count);
 
-/* How sums become codes: `records` holds `words` numbers per output channel as `store` wants them. */
+/* Turns sums[i] of one channel into codes output[i * step], i < count. */
+typedef void ofa_spread(const ofa_rounding *rounding, const int32_t *record, const int32_t *sums, int8_t *output,
+                        int32_t step, int32_t count);
+
+/* How sums become codes: `records` holds `words` numbers for every output channel as the functions want them. */
 struct ofa_rounding {
-    ofa_store *store;
+    ofa_store *store;   /* of dense layers */
+    ofa_spread *spread; /* of depthwise layers */
     const int32_t *records;
     uint8_t words;
-    uint8_t shift;     /* of ofa_store_uniform */
-    int8_t zero_point; /* of ofa_store_general */
+    uint8_t shift;     /* of "uniform" */
+    int8_t zero_point; /* of "general" */
     int8_t clamp_min;
     int8_t clamp_max;
 };
 
 /* Records {bias, multiplier, offset}: saturate8((offset + floor(256 * (sum + bias) * multiplier / 2^32)) >> shift).
- * |sum + bias| < 2^23, 0 <= multiplier < 2^31.
+ * |sum + bias| < 2^23, or for those named "short" < 2^20; 0 <= multiplier < 2^31.
  */
 ofa_store ofa_store_uniform;
+ofa_spread ofa_spread_uniform;
 
 /* Records {bias, multiplier, offset, 256 * dead zone + shift}: the same with a shift for every channel, the dead zone,
  * 0 .. 255, taken off the offset of negative sums, and the clamp.
  */
 ofa_store ofa_store_channels;
+ofa_spread ofa_spread_channels;
+
+#if OFA_NO_LONG_MULTIPLY
+ofa_store ofa_store_uniform_short, ofa_store_channels_short;
+ofa_spread ofa_spread_uniform_short, ofa_spread_channels_short;
+#else
+#define ofa_store_uniform_short ofa_store_uniform
+#define ofa_store_channels_short ofa_store_channels
+#define ofa_spread_uniform_short ofa_spread_uniform
+#define ofa_spread_channels_short ofa_spread_channels
+#endif
 
 /* Records {bias, multiplier, shift}: clamp(zero_point + multiplier * 2^(shift - 31) * (sum + bias)) with both roundings
  * of TensorFlow Lite; multiplier 0 .. 2^31 - 1, shift -31 .. 30, positive to the left,
  * |sum + bias| << max(shift, 0) < 2^31.
  */
 ofa_store ofa_store_general;
+ofa_spread ofa_spread_general;
 
 /* Matrix product: output[rows][outputs] from input[rows][taps]. */
 typedef struct {
@@ -123,11 +148,14 @@ typedef struct ofa_depthwise_layer ofa_depthwise_layer;
 typedef void ofa_depthwise_sums(const ofa_sliding *window, const uint8_t *x, const int32_t *rows, const int8_t *weights,
                                 int32_t *sums, int32_t groups);
 
-/* For every window; for windows 3 and 5 elements wide that move by 1 or 2 elements and are not dilated sideways. */
+/* For every window. */
 ofa_depthwise_sums ofa_depthwise_any;
-ofa_depthwise_sums ofa_depthwise_3_1;
-ofa_depthwise_sums ofa_depthwise_3_2;
-ofa_depthwise_sums ofa_depthwise_5_1;
+
+/* For windows of a width that move by 1 or 2 elements and are not dilated sideways. */
+ofa_depthwise_sums ofa_depthwise_5_1, ofa_depthwise_5_2, ofa_depthwise_7_1, ofa_depthwise_7_2;
+
+/* For windows of 3 x 3 elements that move sideways by 1 or 2 and are not dilated sideways. */
+ofa_depthwise_sums ofa_depthwise_3x3_1, ofa_depthwise_3x3_2;
 
 /* Depthwise convolution; output channel o reads input channel o / multiplier. Multiplies offset codes of plain weights.
  */

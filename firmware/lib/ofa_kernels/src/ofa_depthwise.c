@@ -60,7 +60,7 @@ void ofa_depthwise(const ofa_depthwise_layer *layer, const int8_t *input, int8_t
         int32_t left = layer->multiplier;
         for (int32_t channel = 0; channel < channels; ++channel) {
             layer->sums(window, x, rows, weights, sums, groups);
-            rounding->store(rounding, record, 0, sums, output + channel, channels, window->output_width);
+            rounding->spread(rounding, record, sums, output + channel, channels, window->output_width);
             weights += area;
             record += rounding->words;
             if (--left == 0) {

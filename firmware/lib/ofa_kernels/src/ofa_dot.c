@@ -59,7 +59,7 @@ void ofa_dot4_raw(int32_t sums[4], const int8_t *x, const uint8_t *weights, int3
         b3 += b * weight;                                                                                              \
     } while (0)
 
-void ofa_dot4_pair(int32_t sums[8], const uint8_t *x, const uint8_t *weights, int32_t taps, const int32_t starts[2])
+void ofa_dot4_pair(int32_t *sums, const uint8_t *x, const uint8_t *weights, int32_t taps, const int32_t starts[2])
 {
     int32_t a0 = starts[0], a1 = a0, a2 = a0, a3 = a0;
     int32_t b0 = starts[1], b1 = b0, b2 = b0, b3 = b0;
@@ -82,8 +82,9 @@ void ofa_dot4_pair(int32_t sums[8], const uint8_t *x, const uint8_t *weights, in
     sums[1] = a1;
     sums[2] = a2;
     sums[3] = a3;
-    sums[4] = b0;
-    sums[5] = b1;
-    sums[6] = b2;
-    sums[7] = b3;
+    sums += OFA_ROW_CHANNELS;
+    sums[0] = b0;
+    sums[1] = b1;
+    sums[2] = b2;
+    sums[3] = b3;
 }

@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+/* Output channels whose sums are put down before they become codes. */
+#define OFA_ROW_CHANNELS 16
+
 /* Taps up to which sums of products of offset codes stay within 32 bits. */
 #define OFA_DOT_LIMIT 32768
 
@@ -13,7 +16,7 @@ void ofa_dot4(int32_t sums[4], const uint8_t *x, const uint8_t *weights, int32_t
 /* The same with raw codes. */
 void ofa_dot4_raw(int32_t sums[4], const int8_t *x, const uint8_t *weights, int32_t taps, int32_t start);
 
-/* Two rows side by side, x[2 * i + p]: sums[4 * p + j] = starts[p] + ..., p < 2. */
-void ofa_dot4_pair(int32_t sums[8], const uint8_t *x, const uint8_t *weights, int32_t taps, const int32_t starts[2]);
+/* Two rows side by side, x[2 * i + p]: sums[OFA_ROW_CHANNELS * p + j] = starts[p] + ..., p < 2. */
+void ofa_dot4_pair(int32_t *sums, const uint8_t *x, const uint8_t *weights, int32_t taps, const int32_t starts[2]);
 
 #endif

@@ -120,9 +120,9 @@ void ofa_matrix_direct(const ofa_matrix_window_layer *layer, const int8_t *input
     quad.output = output;
     for (int32_t rows = layer->output_height; rows > 0; --rows) {
         const int8_t *const window_row = input + top * input_row;
-        /* From here on no window of four pixels lies within the row. */
-        const int32_t limit =
-            top >= 0 && top + layer->extent_height <= layer->input_height ? input_row - patch_row : -1;
+        const int32_t inside = top >= 0 && top + layer->extent_height <= layer->input_height;
+        /* From here on no four windows lie within the row. */
+        const int32_t limit = inside ? input_row - patch_row : -1;
         int32_t left = -(int32_t)(layer->pad_left * depth);
         int32_t pixels = layer->output_width;
         take(&quad, 4, step, outputs);
@@ -140,7 +140,7 @@ void ofa_matrix_direct(const ofa_matrix_window_layer *layer, const int8_t *input
             } else {
                 const int32_t count = pixels < 4 ? pixels : 4;
                 take(&quad, count, step, outputs);
-                if (limit >= 0 && left >= 0 && left + (count - 1) * step + extent <= input_row) {
+                if (inside && left >= 0 && left + (count - 1) * step + extent <= input_row) {
                     quad.input = window_row + left;
                     quad.row = layer->dilation_height * input_row;
                 } else {

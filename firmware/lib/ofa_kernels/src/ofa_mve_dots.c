@@ -58,6 +58,66 @@ OFA_MVE_INLINE void dots_1(const ofa_mve_dense *dense, const int8_t *input, int3
     }
 }
 
+/* Two outputs of two pixels at a time; the last pixel of an odd number is computed with the one before it again. There are
+ * four outputs at least.
+ */
+OFA_MVE_INLINE void dots_2(const ofa_mve_dense *dense, const int8_t *input, int32_t stride, int32_t pixels,
+                           int8_t *output, const int mode)
+{
+    static const uint8_t halves[4] = {0, 1, 0, 1};
+    const int8_t *weights = dense->weights;
+    const int32_t outputs = dense->outputs;
+    const int32_t zero_point = dense->zero_point;
+    const int32_t low = dense->clamp_min, high = dense->clamp_max;
+    const int32_t next_input = pixels > 1 ? stride : 0, next_output = pixels > 1 ? outputs : 0;
+    const uint32x4_t pairs = vldrbq_u32(halves);
+    const uint32x4_t words = vshlq_n_u32(pairs, 2);
+    const uint32x4_t places = vaddq_u32(
+        pairs, vreinterpretq_u32_s32(ofa_mve_lanes(0, 0, next_output, next_output)));
+    for (int32_t pair = 0; pair < ((outputs + 3) >> 2) * 2; ++pair) {
+        const int32_t o = (2 * pair & ~3) + 4 <= outputs ? 2 * pair : outputs - 4 + (2 * pair & 2);
+        const int8x16_t w00 = vldrbq_s8(weights);
+        const int8x16_t w10 = vldrbq_s8(weights + 16);
+        const int8x16_t w01 = vldrbq_s8(weights + 64);
+        const int8x16_t w11 = vldrbq_s8(weights + 80);
+        const int32x4_t bias = vldrwq_gather_offset_s32(dense->bias + o, words);
+        const int32x4_t multiplier = vldrwq_gather_offset_s32(dense->multiplier + o, words);
+        const int32x4_t shift = vldrbq_gather_offset_s32(dense->shift + o, pairs);
+        const int8_t *from = input;
+        int8_t *to = output + o;
+        int32_t left = pixels > 1 ? pixels >> 1 : 1;
+        int32_t again = pixels > 1 ? pixels & 1 : 0;
+        weights += pair & 1 ? 96 : 32;
+        for (;;) {
+            do {
+                const int8_t *const second = from + next_input;
+                int8x16_t x = vldrbq_s8(from);
+                int32_t a = vmladavq_s8(x, w00), b = vmladavq_s8(x, w10);
+                x = vldrbq_s8(from + 16);
+                a = vmladavaq_s8(a, x, w01);
+                b = vmladavaq_s8(b, x, w11);
+                x = vldrbq_s8(second);
+                int32_t c = vmladavq_s8(x, w00), d = vmladavq_s8(x, w10);
+                x = vldrbq_s8(second + 16);
+                c = vmladavaq_s8(c, x, w01);
+                d = vmladavaq_s8(d, x, w11);
+                from = second + stride;
+                const int32x4_t sums = vaddq_s32(ofa_mve_lanes(a, b, c, d), bias);
+                vstrbq_scatter_offset_s32(
+                    to, places, ofa_mve_codes(sums, multiplier, shift, zero_point, low, high, mode));
+                to += 2 * outputs;
+            } while (--left);
+            if (again == 0) {
+                break;
+            }
+            again = 0;
+            left = 1;
+            from -= stride;
+            to -= outputs;
+        }
+    }
+}
+
 /* The weights are read again for every pixel. */
 OFA_MVE_INLINE void dots_n(const ofa_mve_dense *dense, const int8_t *input, int32_t stride, int32_t pixels,
                            int8_t *output, const int mode)
@@ -132,6 +192,10 @@ OFA_MVE_DOTS(1, plain, OFA_MVE_PLAIN)
 OFA_MVE_DOTS(1, signed, OFA_MVE_SIGNED)
 OFA_MVE_DOTS(1, clamped, OFA_MVE_CLAMPED)
 OFA_MVE_DOTS(1, general, OFA_MVE_GENERAL)
+OFA_MVE_DOTS(2, plain, OFA_MVE_PLAIN)
+OFA_MVE_DOTS(2, signed, OFA_MVE_SIGNED)
+OFA_MVE_DOTS(2, clamped, OFA_MVE_CLAMPED)
+OFA_MVE_DOTS(2, general, OFA_MVE_GENERAL)
 OFA_MVE_DOTS(n, plain, OFA_MVE_PLAIN)
 OFA_MVE_DOTS(n, signed, OFA_MVE_SIGNED)
 OFA_MVE_DOTS(n, clamped, OFA_MVE_CLAMPED)

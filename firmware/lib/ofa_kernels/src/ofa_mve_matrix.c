@@ -66,40 +66,63 @@ static __attribute__((noinline)) void gather_border(const ofa_mve_conv2d_layer *
     }
 }
 
+/* A window inside the input. What goes beyond a row is written over by the next row, the next window, or meets zeros. */
+OFA_MVE_INLINE void gather_inside(int8_t *to, const int8_t *from, int32_t rows, int32_t row_bytes, int32_t input_row)
+{
+    if (row_bytes <= 16) {
+        do {
+            vstrbq_s8(to, vldrbq_s8(from));
+            to += row_bytes;
+            from += input_row;
+        } while (--rows);
+        return;
+    }
+    do {
+        copy_vectors(to, from, row_bytes);
+        to += row_bytes;
+        from += input_row;
+    } while (--rows);
+}
+
 void ofa_mve_conv2d(const ofa_mve_conv2d_layer *layer, const int8_t *input, int8_t *output, int8_t *scratch)
 {
-    const int32_t channels = layer->input_channels, height = layer->input_height, width = layer->input_width;
+    const int32_t channels = layer->input_channels, input_row = layer->input_width * channels;
     const int32_t rows = layer->kernel_height, row_bytes = layer->kernel_width * channels;
-    const int32_t row_vectors = (row_bytes + 15) >> 4, input_row = width * channels;
-    const int32_t stride = 16 * layer->dense.vectors;
-    const int32_t last_x = width - layer->kernel_width, last_y = height - rows;
+    const int32_t step = 16 * layer->dense.vectors, across = layer->stride_width * channels;
+    const int32_t last_x = layer->input_width - layer->kernel_width, last_y = layer->input_height - rows;
+    const int32_t block = layer->block;
+    const int8_t *const end = scratch + block * step;
     int8_t *to = scratch;
-    int32_t waiting = 0;
     for (int32_t oy = 0, y = -layer->pad_top; oy < layer->output_height; ++oy, y += layer->stride_height) {
-        for (int32_t ox = 0, x = -layer->pad_left; ox < layer->output_width; ++ox, x += layer->stride_width) {
-            if (x >= 0 && x <= last_x && y >= 0 && y <= last_y) {
+        int32_t x = -layer->pad_left;
+        int32_t left = layer->output_width;
+        while (left > 0) {
+            /* Windows alike: those inside the input, or one that is not. */
+            int32_t count = 1;
+            const int32_t inside = x >= 0 && x <= last_x && y >= 0 && y <= last_y;
+            if (inside) {
                 const int8_t *from = input + y * input_row + x * channels;
-                int8_t *part = to;
-                int32_t left = rows;
+                const int32_t alike = (last_x - x) / layer->stride_width + 1;
+                const int32_t room = (end - to) / step;
+                count = alike < left ? alike : left;
+                count = count < room ? count : room;
+                int32_t more = count;
                 do {
-                    /* What goes beyond a row is written over by the next row, the next window, or meets zeros. */
-                    if (row_vectors == 1) {
-                        vstrbq_s8(part, vldrbq_s8(from));
-                    } else {
-                        copy_vectors(part, from, row_bytes);
-                    }
-                    part += row_bytes;
-                    from += input_row;
-                } while (--left);
+                    gather_inside(to, from, rows, row_bytes, input_row);
+                    to += step;
+                    from += across;
+                } while (--more);
             } else {
                 gather_border(layer, input, y, x, to);
+                to += step;
             }
-            to += stride;
-            if (++waiting == layer->block || (oy == layer->output_height - 1 && ox == layer->output_width - 1)) {
-                layer->dots(&layer->dense, scratch, stride, waiting, output);
-                output += waiting * layer->dense.outputs;
+            x += count * layer->stride_width;
+            left -= count;
+            if (to == end || (left == 0 && oy == layer->output_height - 1)) {
+                const int32_t ready = (to - scratch) / step;
+                layer->dots(&layer->dense, scratch, step, ready, output);
+                output += ready * layer->dense.outputs;
                 to = scratch;
-                waiting = 0;
             }
         }
     }

@@ -14,18 +14,20 @@ static int32_t sum_of(const int8_t *x, int32_t taps)
 void ofa_product(const ofa_product_layer *layer, const int8_t *input, int8_t *output)
 {
     const ofa_rounding *rounding = &layer->rounding;
-    const int32_t taps = layer->taps, words = rounding->words;
+    const int32_t taps = layer->taps;
     for (int32_t rows = layer->rows; rows > 0; --rows) {
         const int32_t start = ofa_start(sum_of(input, taps));
         const uint8_t *weights = layer->weights;
         const int32_t *record = rounding->records;
-        for (int32_t channels = layer->outputs; channels > 0; channels -= 4) {
-            int32_t sums[4];
-            const int32_t count = channels < 4 ? channels : 4;
-            ofa_dot4_raw(sums, input, weights, taps, start);
-            rounding->store(rounding, record, words, sums, output, 1, count);
-            weights += 4 * taps;
-            record += 4 * words;
+        for (int32_t channels = layer->outputs; channels > 0; channels -= OFA_ROW_CHANNELS) {
+            int32_t sums[OFA_ROW_CHANNELS];
+            const int32_t count = channels < OFA_ROW_CHANNELS ? channels : OFA_ROW_CHANNELS;
+            for (int32_t channel = 0; channel < count; channel += 4) {
+                ofa_dot4_raw(sums + channel, input, weights, taps, start);
+                weights += 4 * taps;
+            }
+            rounding->store(rounding, record, sums, output, count);
+            record += OFA_ROW_CHANNELS * rounding->words;
             output += count;
         }
         input += taps;

@@ -63,6 +63,20 @@ static inline int32_t ofa_high(int32_t x, int32_t multiplier)
 #endif
 }
 
+/* The same for |x| < 2^20. */
+static inline int32_t ofa_high_short(int32_t x, int32_t multiplier)
+{
+#if OFA_NO_LONG_MULTIPLY
+    /* Eleven bits of the multiplier and twice ten, from the lowest. */
+    const uint32_t m = (uint32_t)multiplier;
+    int32_t high = (x * (int32_t)(m & 0x7ffu)) >> 11;
+    high = (high + x * (int32_t)((m >> 11) & 0x3ffu)) >> 10;
+    return (high + x * (int32_t)(m >> 21)) >> 3;
+#else
+    return ofa_high(x, multiplier);
+#endif
+}
+
 /* The nearest code. */
 static inline int32_t ofa_saturate(int32_t value)
 {
