@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from benchmarks.cost_probes import PROBE_KINDS, probe_graph
+from benchmarks.cost_probes import FILTERS, OTHERS, PROBE_KINDS, probe_graph
 from benchmarks.m4_timing import cycles_of, plugin, profile_command
 from ofa_mcu.codegen.layers import make_layers
 from ofa_mcu.devices.build import build_project
@@ -52,6 +52,7 @@ from tests.planning.networks import link, quantized, roomy_board, run_once
 
 FLAGS = ("-O2", "-std=gnu11", "-ffunction-sections", "-fdata-sections")
 GRAPHS_PER_KIND = 8
+GRAPHS_OF_OTHERS, OTHERS_PER_GRAPH = 24, 7
 WAYS_PER_GRAPH = 4
 TIMED = ("cortex-m4",)
 """Cores whose published timing is known to `m4_timing`."""
@@ -93,9 +94,10 @@ def measure(core: str, folder: Path) -> Samples:
     rng = np.random.default_rng(0)
     emulator = Emulator(core, folder)
     samples = Samples()
-    for kind in (*PROBE_KINDS, "others"):
-        for _ in range(GRAPHS_PER_KIND):
-            graph = probe_graph(rng, kind)
+    for kind in PROBE_KINDS:
+        for index in range(GRAPHS_PER_KIND if kind in FILTERS else GRAPHS_OF_OTHERS):
+            others = [OTHERS[(index * OTHERS_PER_GRAPH + i) % len(OTHERS)] for i in range(OTHERS_PER_GRAPH)]
+            graph = probe_graph(rng, kind, others=others)
             facts = analyse(graph)
             options = ways_of(graph, facts, FLAVOURS[core])
             rounds = min(WAYS_PER_GRAPH, max(map(len, options)))
@@ -115,10 +117,17 @@ AROUND = frozenset(
 """Functions of the program around the layers of a model."""
 
 
+def random_input(graph: Int8Graph, rng: np.random.Generator) -> NDArray[np.int8]:
+    """Codes, or the bytes of floats, for the graph's input: (1, bytes)."""
+    size = graph.structure.bytes_of("input")
+    if "input" in graph.structure.floats:
+        return rng.standard_normal((1, size // 4)).astype(np.float32).view(np.int8)
+    return rng.integers(-128, 128, (1, size)).astype(np.int8)
+
+
 def collect(samples: Samples, emulator: Emulator, graph: Int8Graph, plan: Plan, rng: np.random.Generator) -> None:
     """Runs one model and files what it took."""
-    size = graph.structure.bytes_of("input")
-    seen = emulator.run(graph, rng.integers(-128, 128, (1, size)).astype(np.int8), plan)[0]
+    seen = emulator.run(graph, random_input(graph, rng), plan)[0]
     sizes: dict[str, int] = defaultdict(int)
     for name, count in symbols(emulator.program).items():
         sizes[name.split(".")[0]] += count
@@ -150,7 +159,7 @@ def measure_cycles(core: str, folder: Path) -> dict[str, float]:
             for (way,) in zip(*ways_of(graph, analyse(graph), FLAVOURS[core]), strict=True):
                 if len(found[variant_name(way)]) >= TIMED_GRAPHS:
                     continue
-                codes = rng.integers(-128, 128, (1, graph.structure.bytes_of("input"))).astype(np.int8)
+                codes = random_input(graph, rng)
                 emulator.run(
                     graph,
                     codes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -15,6 +16,7 @@ from ofa_mcu.space.shapes import (
     Concatenation,
     Conv2D,
     DepthwiseConv2D,
+    Dequantize,
     FullyConnected,
     HardSwish,
     Logistic,
@@ -37,7 +39,7 @@ from ofa_mcu.space.shapes import (
 )
 from tests.graph.wide import WideBuilder, quantization
 
-__all__ = ["PROBE_KINDS", "probe_graph"]
+__all__ = ["FILTERS", "OTHERS", "PROBE_KINDS", "probe_graph"]
 
 MAX_MACS, MAX_BYTES, MAX_INPUTS = 500_000, 9_000, 1_200
 """Of a layer, of a tensor, of a fully connected layer: a counter of 24 bits and 128 KB of RAM must do."""
@@ -45,9 +47,9 @@ MAX_MACS, MAX_BYTES, MAX_INPUTS = 500_000, 9_000, 1_200
 FILTERS: tuple[str, ...] = ("pointwise", "pointwise", "conv", "first", "depthwise", "depthwise", "dense")
 OTHERS: tuple[type[Operator], ...] = (
     *(Add, Add, Sub, Mul, Mean, AveragePool2D, MaxPool2D, Softmax, Logistic, HardSwish, Relu, Relu6, Quantize),
-    *(Pad, Concatenation, StridedSlice, Transpose, ResizeNearestNeighbor),
+    *(Pad, Concatenation, StridedSlice, Transpose, ResizeNearestNeighbor, Softmax, Mul, Mean, Quantize),
 )
-PROBE_KINDS = (*FILTERS, "others")
+PROBE_KINDS = (*FILTERS, "others", "borders")
 """What a probe graph can consist of."""
 
 
@@ -106,13 +108,17 @@ def random_channels(rng: np.random.Generator) -> int:
     return channels if rng.random() < 0.3 else max(4, channels // 4 * 4)
 
 
-def probe_graph(rng: np.random.Generator, kind: str, layers: int = 6) -> Int8Graph:
-    """Layers of the kind, one of `PROBE_KINDS`, that all read the input."""
+def probe_graph(
+    rng: np.random.Generator, kind: str, layers: int = 6, others: Sequence[type[Operator]] = ()
+) -> Int8Graph:
+    """Layers of the kind, one of `PROBE_KINDS`, that all read the input; `others` says which where kind is "others"."""
     while True:
         build = ProbeBuilder(rng)
         height = int(rng.integers(2, 41))
         width = height if rng.random() < 0.7 else int(rng.integers(1, 41))
         depth = int(rng.choice([1, 3])) if kind == "first" else random_channels(rng)
+        if kind == "borders":
+            return _borders(build, (1, min(height, 20), min(width, 20), min(depth, 5)))
         shape = (1, height, width, depth)
         if not 100 <= prod(shape) <= MAX_BYTES:
             continue
@@ -121,11 +127,23 @@ def probe_graph(rng: np.random.Generator, kind: str, layers: int = 6) -> Int8Gra
         while len(build.operators) < layers and tries < 40:
             tries += 1
             if kind == "others":
-                _other(build, source, OTHERS[int(rng.integers(len(OTHERS)))])
+                wanted = others or OTHERS
+                _other(build, source, wanted[len(build.operators) % len(wanted)])
+                layers = len(wanted)
             else:
                 build.filter("conv" if kind == "first" else kind, source)
         if build.operators:
             return build.done("probe", (build.operators[-1].output,))
+
+
+def _borders(build: ProbeBuilder, shape: Shape) -> Int8Graph:
+    """From floats to codes and back."""
+    build.shapes["input"] = shape
+    build.floats |= {"input", "output"}
+    codes = build.append(Quantize, ("input",), quantization(0.03, -5))
+    build.operators.append(Dequantize(name="output", inputs=(codes,), output="output"))
+    build.shapes["output"] = shape
+    return build.done("borders", ("output",))
 
 
 def _input(rng: np.random.Generator) -> Quantization:

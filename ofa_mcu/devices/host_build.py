@@ -1,6 +1,7 @@
 """Generated C on this machine: compiled by its own compiler, every tensor observed, no board and no emulator.
 
-The kernels of all flavours that have C equivalents for their special instructions give the same bytes here.
+Kernels for the DSP extension have C equivalents of its instructions and give the same bytes here; those for M-profile
+vectors run on their cores only.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from ofa_mcu.devices.validation_records import (
     read_tensors,
 )
 from ofa_mcu.errors import DeviceError, OfaMcuError
+from ofa_mcu.planning.kernels.base import Flavour
+from ofa_mcu.planning.plan import Plan, kernel_named
 
-__all__ = ["HostBuild", "host_compiler"]
+__all__ = ["HostBuild", "host_compiler", "runs_here"]
 
 COMPILER = "gcc"
 FLAGS = ("-std=gnu11", "-O1", "-fno-strict-aliasing")
@@ -43,6 +46,11 @@ def host_compiler() -> str:
             f"{COMPILER}, this machine's C compiler, is not on PATH; install it (apt-get install gcc libc6-dev)."
         )
     return COMPILER
+
+
+def runs_here(plan: Plan) -> bool:
+    """Whether this machine has a C form of every kernel of the plan: all but those for M-profile vectors have one."""
+    return all(kernel_named(one.way.kernel).flavour is not Flavour.MVE for one in plan.ways)
 
 
 class HostBuild:

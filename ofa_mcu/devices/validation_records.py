@@ -80,9 +80,8 @@ def compiler_run(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        complaint = next(
-            (line for line in lines if "error:" in line or "overflowed" in line), (lines or ["nothing"])[0]
-        )
+        signs = ("error:", "undefined reference", "overflowed by")
+        complaint = next((line for line in lines if any(sign in line for sign in signs)), (lines or ["nothing"])[0])
         raise OfaMcuError(f"{command[0]} refused the generated C ({complaint}); report it with the model")
 
 

@@ -2,11 +2,13 @@
 
 TFLite adds two codes in four roundings. Fast kernels compute
 
-    code = clamp((offset + floor(first * a / 256) + floor(second * b / 256)) >> 22)
+    sum = base + floor(first * a / 256) + floor(second * b / 256)
+    code = clamp((sum + offset - (dead_zone if sum < 0 else 0)) >> 22)
 
-or, without the halves of a 16 x 32 bit multiplication, (offset + floor((first * a + second * b) / 256)) >> 22. There
-are only 65,536 pairs of codes: for given factors every pair bounds the offset from below and above, and if all bounds
-leave an offset, both forms equal TFLite everywhere. If they leave none, the factors are moved by a few units.
+or, without multiplications of 16 by 32 bits, sum = base + floor((first * a + second * b) / 256). There are only 65,536
+pairs of codes: for given factors each of them bounds the offset from below and above, and if all bounds leave an
+offset, both forms equal TFLite everywhere. If they leave none, the factors are moved by a few units. What that cannot
+mend are ties, which TFLite rounds away from zero: then negative sums get an offset of their own.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ AFFINE_SHIFT = 22
 
 _FRACTION = 8
 _INT32_MIN, _INT32_MAX = -(1 << 31), (1 << 31) - 1
+_FAR = 1 << 40
 _CODES = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.int64)
+_FIRST, _SECOND = np.broadcast_to(_CODES[:, None], (256, 256)), np.broadcast_to(_CODES[None, :], (256, 256))
 _MOVES = np.array(sorted(product(range(-16, 17), repeat=2), key=lambda move: abs(move[0]) + abs(move[1]))).T[..., None]
 _TRIALS = 8
 _NEAR = 96
@@ -37,21 +41,23 @@ _NEAR = 96
 
 @dataclass(frozen=True)
 class AffineForm:
-    """Factors int32 of both codes, in units of 2**-30 of an output code, and the offset in units of 2**-22.
+    """Factors int32 of both codes, in units of 2**-30 of an output code; the rest in units of 2**-22.
 
     The offset leads to codes less `clamp_min`, so that they saturate at 0 below; the form's last step is
-    clamp_min + min(max(value, 0), clamp_max - clamp_min).
+    clamp_min + min(max(value, 0), clamp_max - clamp_min). Without a dead zone the base is 0.
     """
 
     first: int
     second: int
+    base: int
     offset: int
+    dead_zone: int
     clamp_min: int
     clamp_max: int
 
     def terms(self) -> tuple[Int64, Int64]:
-        """What each code -128 .. 127 of either input adds, (256,) both; the offset is in the first."""
-        return self.offset + (self.first * _CODES >> _FRACTION), self.second * _CODES >> _FRACTION
+        """What each code -128 .. 127 of either input adds to the sum, (256,) both; the base is in the first."""
+        return self.base + (self.first * _CODES >> _FRACTION), self.second * _CODES >> _FRACTION
 
 
 def _scaled(codes: Int64, scaling: Scaling) -> Int64:
@@ -60,14 +66,6 @@ def _scaled(codes: Int64, scaling: Scaling) -> Int64:
 
 def _real(scaling: Scaling) -> float:
     return scaling.multiplier * 2.0 ** (scaling.shift - 31)
-
-
-def _bounds(steps: Int64, sums: Int64, constants: AddConstants) -> tuple[Int64, Int64]:
-    """Smallest and largest offset each pair allows, for its wanted code (clamped) and its sum without offset."""
-    far = np.int64(1) << 40
-    low = np.where(steps > constants.clamp_min, (steps << AFFINE_SHIFT) - sums, -far)
-    high = np.where(steps < constants.clamp_max, ((steps + 1) << AFFINE_SHIFT) - 1 - sums, far)
-    return low, high
 
 
 def affine_form(constants: AddConstants, *, subtract: bool = False) -> AffineForm | None:
@@ -83,7 +81,9 @@ def affine_form(constants: AddConstants, *, subtract: bool = False) -> AffineFor
     unit = 2.0 ** (AFFINE_SHIFT + _FRACTION)
     if max(map(abs, slopes)) * unit >= 2.0**31 - 64:
         return None
-    return _search((round(slopes[0] * unit), round(slopes[1] * unit)), wanted, constants)
+    factors = round(slopes[0] * unit), round(slopes[1] * unit)
+    zero = round((slopes[0] * constants.first_zero_point + slopes[1] * constants.second_zero_point) * 2.0**AFFINE_SHIFT)
+    return _search(factors, wanted, constants) or _with_dead_zone(factors, -zero, wanted, constants)
 
 
 def _sums(first: int | Int64, second: int | Int64, a: Int64, b: Int64) -> tuple[Int64, Int64]:
@@ -92,39 +92,75 @@ def _sums(first: int | Int64, second: int | Int64, a: Int64, b: Int64) -> tuple[
     return (one >> _FRACTION) + (two >> _FRACTION), (one + two) >> _FRACTION
 
 
+def _lower(steps: Int64, sums: Int64, constants: AddConstants) -> Int64:
+    """The smallest offset each pair allows, for its wanted code (clamped) and its sum."""
+    return np.where(steps > constants.clamp_min, (steps << AFFINE_SHIFT) - sums, -_FAR)
+
+
+def _upper(steps: Int64, sums: Int64, constants: AddConstants) -> Int64:
+    """The largest offset each pair allows."""
+    return np.where(steps < constants.clamp_max, ((steps + 1) << AFFINE_SHIFT) - 1 - sums, _FAR)
+
+
 def _search(factors: tuple[int, int], wanted: Int64, constants: AddConstants) -> AffineForm | None:
-    a, b = np.broadcast_to(_CODES[:, None], (256, 256)), np.broadcast_to(_CODES[None, :], (256, 256))
-    apart, together = _sums(*factors, a, b)
-    low, high = _bounds(wanted, apart, constants)[0], _bounds(wanted, together, constants)[1]
+    """The form without a dead zone, with these factors or with others near them."""
+    apart, together = _sums(*factors, _FIRST, _SECOND)
+    low, high = _lower(wanted, apart, constants), _upper(wanted, together, constants)
     lowest, highest = int(low.max()), int(high.min())
     if lowest <= highest:
-        return _form(*factors, (lowest, highest), constants, apart)
+        return _plain(*factors, (lowest, highest), constants, apart)
     if lowest - highest > _NEAR // 2:
         return None
     # Only pairs near the bounds can decide when the factors move a little; the winner is checked on all of them.
     close = (low >= highest - _NEAR) | (high <= lowest + _NEAR)
     moved = np.asarray(factors)[:, None, None] + _MOVES
-    one, both = _sums(moved[0], moved[1], a[close], b[close])
-    lows = _bounds(wanted[close], one, constants)[0].max(axis=1)
-    highs = _bounds(wanted[close], both, constants)[1].min(axis=1)
+    one, both = _sums(moved[0], moved[1], _FIRST[close], _SECOND[close])
+    lows = _lower(wanted[close], one, constants).max(axis=1)
+    highs = _upper(wanted[close], both, constants).min(axis=1)
     for index in np.flatnonzero(lows <= highs)[:_TRIALS].tolist():
         pair = int(moved[0, index, 0]), int(moved[1, index, 0])
-        apart, together = _sums(*pair, a, b)
-        lowest = int(_bounds(wanted, apart, constants)[0].max())
-        highest = int(_bounds(wanted, together, constants)[1].min())
-        if lowest <= highest:
-            return _form(*pair, (lowest, highest), constants, apart)
+        apart, together = _sums(*pair, _FIRST, _SECOND)
+        bounds = int(_lower(wanted, apart, constants).max()), int(_upper(wanted, together, constants).min())
+        if bounds[0] <= bounds[1]:
+            return _plain(*pair, bounds, constants, apart)
     return None
 
 
-def _form(
+def _plain(
     first: int, second: int, bounds: tuple[int, int], constants: AddConstants, sums: Int64
 ) -> AffineForm | None:
-    """The form with an offset between the bounds, None where a 32-bit sum could overflow, the code's or its excess's."""
-    added = constants.clamp_min << AFFINE_SHIFT
-    lowest = max(bounds[0], _INT32_MIN - int(sums.min()) + max(added, 0), _INT32_MIN + added)
-    highest = min(bounds[1], _INT32_MAX - 1 - int(sums.max()) + min(added, 0), _INT32_MAX + added)
-    if lowest > highest:
+    offset = _offset(bounds, int(sums.min()), int(sums.max()) + 1, constants)
+    if offset is None:
         return None
-    offset = (lowest + highest) // 2 - added
-    return AffineForm(first, second, offset, constants.clamp_min, constants.clamp_max)
+    return AffineForm(first, second, 0, offset, 0, constants.clamp_min, constants.clamp_max)
+
+
+def _offset(bounds: tuple[int, int], smallest: int, largest: int, constants: AddConstants) -> int | None:
+    """An offset between the bounds, to codes less clamp_min; None where a sum, to a code or to that, could overflow."""
+    added = constants.clamp_min << AFFINE_SHIFT
+    lowest = max(bounds[0], _INT32_MIN - smallest + max(added, 0), _INT32_MIN + added)
+    highest = min(bounds[1], _INT32_MAX - largest + min(added, 0), _INT32_MAX + added)
+    return (lowest + highest) // 2 - added if lowest <= highest else None
+
+
+def _with_dead_zone(
+    factors: tuple[int, int], base: int, wanted: Int64, constants: AddConstants
+) -> AffineForm | None:
+    """The form that gives negative sums an offset of their own."""
+    both = [sums + base for sums in _sums(*factors, _FIRST, _SECOND)]
+    smallest, largest = int(both[0].min()), int(both[1].max())
+    if smallest < _INT32_MIN or largest > _INT32_MAX or not _INT32_MIN <= base <= _INT32_MAX:
+        return None
+    offsets = []
+    for negative in (False, True):
+        lowest, highest = -_FAR, _FAR
+        for sums in both:
+            chosen = (sums < 0) == negative
+            lowest = max(lowest, int(_lower(wanted[chosen], sums[chosen], constants).max(initial=-_FAR)))
+            highest = min(highest, int(_upper(wanted[chosen], sums[chosen], constants).min(initial=_FAR)))
+        limits = (smallest, -1) if negative else (0, largest)
+        offsets.append(_offset((lowest, highest), *limits, constants))
+    above, below = offsets
+    if above is None or below is None or not _INT32_MIN <= above - below <= _INT32_MAX:
+        return None
+    return AffineForm(*factors, base, above, above - below, constants.clamp_min, constants.clamp_max)

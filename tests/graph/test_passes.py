@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,14 +28,18 @@ from ofa_mcu.space.shapes import (
     Activation,
     Add,
     AveragePool2D,
+    Concatenation,
     Conv2D,
     DepthwiseConv2D,
     FullyConnected,
+    Mean,
+    Mul,
     Pad,
     Padding,
     Quantize,
     Relu,
     Relu6,
+    ResizeNearestNeighbor,
 )
 from tests.graph.wide import WideBuilder, quantization, wide_graphs
 
@@ -110,6 +115,34 @@ def test_dead_channels_fold_exactly_behind_every_reader() -> None:
         live = remove_dead_channels(graph)
         assert_same(graph, live.graph, dict(live.kept))
         assert live.graph.structure.macs <= graph.structure.macs
+
+
+def test_dead_channels_go_through_joins_sizes_and_products() -> None:
+    build = WideBuilder(np.random.default_rng(11))
+    source = build.tensor("input", (1, 4, 5, 3))
+    unpadded: dict[str, Any] = {"kernel": (1, 1), "stride": (1, 1), "same": True, "act": Activation.RELU}
+    left, right, scale = (build.conv(source, channels, **unpadded) for channels in (6, 5, 11))
+    means = build.append(Mean, (scale,), build.near(scale), axes=(1, 2), keep_dims=True)
+    joined = build.append(Concatenation, (left, right), build.quantization[left], axis=3)
+    raised = build.append(ResizeNearestNeighbor, (joined,), build.quantization[joined], (1, 8, 9, 1))
+    scaled = build.append(Mul, (raised, means), quantization(100.0, 3))
+    output = build.conv(scaled, 4, **unpadded)
+    names = [op.name for op in build.operators]
+    for index, gone in ((0, [1, 4]), (1, [0, 2]), (2, [1, 4, 6, 8, 10])):
+        build.parameters[names[index]].weights[gone] = 0
+    graph = build.done("joins", (output,))
+    live = remove_dead_channels(graph)
+    assert {name: list(channels) for name, channels in live.kept.items()} == {
+        left: [0, 2, 3, 5],
+        right: [1, 3, 4],
+        **{name: [0, 2, 3, 5, 7, 9, 10] for name in (scale, means, joined, raised, scaled)},
+    }
+    assert_same(graph, live.graph, dict(live.kept))
+    options: tuple[dict[str, Any], ...] = ({"multiple": 4}, {"keep": [right]})
+    for given_, counts in zip(options, ([4, 4, 8], [4, 5, 9]), strict=True):
+        wider = remove_dead_channels(graph, **given_)
+        assert [wider.graph.structure.shapes[name][3] for name in (left, right, joined)] == counts
+        assert_same(graph, wider.graph, dict(wider.kept))
 
 
 def test_padding_that_is_not_the_zero_point_stays() -> None:

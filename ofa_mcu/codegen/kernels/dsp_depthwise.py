@@ -7,9 +7,9 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa_mcu.codegen.c_text import descriptor
 from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
 from ofa_mcu.codegen.kernels.dsp_depthwise_functions import split_lines, sweep_lines
-from ofa_mcu.codegen.c_text import descriptor
 from ofa_mcu.graph.constants import ChannelRequantization
 from ofa_mcu.planning.filters import fold_bias
 from ofa_mcu.planning.kernels.dsp_depthwise import Design, design_of

@@ -132,13 +132,13 @@ def _channels(block: Block) -> list[str]:
         lines += [f"    {line}" for line in _clamps(block)]
         lines += ["    ofa_matrix_store_last(&cursor, e0, e1, e2, e3);", "    return;", "}"]
     lines += _codes(block, "o")
-    lines += [f"OFA_BYTES(e{pixel}, o{pixel});" for pixel in range(PIXELS)]
+    lines += [f"OFA_MATRIX_BYTES(e{pixel}, o{pixel});" for pixel in range(PIXELS)]
     return [*lines, *_clamps(block), "OFA_MATRIX_STORE(cursor, e0, e1, e2, e3, again);"]
 
 
 def _clamps(block: Block) -> list[str]:
     lines = []
-    for name, instruction, present in (("low", "OFA_MAX8", block.low), ("high", "OFA_MIN8", block.high)):
+    for name, instruction, present in (("low", "OFA_MATRIX_MAX8", block.low), ("high", "OFA_MATRIX_MIN8", block.high)):
         if present:
             lines.append(f"const uint32_t {name} = OFA_MATRIX_{name.upper()}(layer);")
             lines += [f"{instruction}(e{pixel}, {name});" for pixel in range(PIXELS)]

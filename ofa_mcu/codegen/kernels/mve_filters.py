@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,28 +12,25 @@ from ofa_mcu.codegen.kernels.base import Array, LayerCode, PlacedLayer
 from ofa_mcu.graph.constants import ChannelRequantization
 from ofa_mcu.planning.kernels.base import Rounding
 from ofa_mcu.planning.filters import filter_matrix, fold_bias
-from ofa_mcu.planning.kernels.mve_dots import VECTOR, Dots, mode_of
+from ofa_mcu.planning.kernels.mve_dots import QUAD, VECTOR, Dots, mode_of
 from ofa_mcu.planning.kernels.mve_depthwise import depthwise_kind
 from ofa_mcu.planning.kernels.mve_matrix import pixels_of
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D
 
 __all__ = ["pack_columns", "pack_dots", "write_conv2d", "write_depthwise", "write_pointwise"]
 
-_T = TypeVar("_T", bound=np.generic)
 
 HEADERS = ("ofa_mve.h",)
 """What the layers include."""
-
-_QUAD = 4
 
 
 def write_pointwise(layer: PlacedLayer) -> LayerCode:
     """A pointwise convolution or a fully connected layer."""
     pixels = pixels_of(layer.view)
     depth = prod(layer.view.source) // pixels
-    words = layer.way.variant.split()
-    block = int(words[2]) if words[0] == "block" else 0
-    arrays, dense, dots = _dense(layer, depth)
+    function, _, block = _variant(layer)
+    matrix = filter_matrix(layer.operator, layer.graph.parameters[layer.operator.name].weights)
+    arrays, dense, dots = _dense(layer, function, matrix)
     fields = {"dense": dense, "dots": dots, "pixels": pixels, "depth": depth, "block": block}
     arguments = f"{layer.inputs[0]}, {layer.output}, {layer.scratch}, {int(layer.backward)}"
     return LayerCode(arrays, _call("ofa_mve_pointwise", fields, arguments), headers=HEADERS)
@@ -45,7 +41,12 @@ def write_conv2d(layer: PlacedLayer) -> LayerCode:
     operator, source, target = layer.operator, layer.view.source, layer.view.target
     assert isinstance(operator, Conv2D)
     constants = _constants(layer)
-    arrays, dense, dots = _dense(layer, prod(operator.kernel) * source[3])
+    function, _, block = _variant(layer)
+    matrix = filter_matrix(operator, layer.graph.parameters[operator.name].weights)
+    if block == 0:
+        rows = matrix.reshape(len(matrix), operator.kernel[0], -1)
+        matrix = np.pad(rows, ((0, 0), (0, 0), (0, VECTOR - rows.shape[2]))).reshape(len(matrix), -1)
+    arrays, dense, dots = _dense(layer, function, matrix)
     fields = {
         "dense": dense,
         "dots": dots,
@@ -54,7 +55,7 @@ def write_conv2d(layer: PlacedLayer) -> LayerCode:
         "input_channels": source[3],
         "output_height": target[1],
         "output_width": target[2],
-        "block": int(layer.way.variant.split()[2]),
+        "block": block,
         "kernel_height": operator.kernel[0],
         "kernel_width": operator.kernel[1],
         "stride_height": operator.stride[0],
@@ -76,7 +77,7 @@ def write_depthwise(layer: PlacedLayer) -> LayerCode:
     kind, vectors = depthwise_kind(operator.kernel, operator.stride)
     # Unless the layer's rounding is general, sums are below 2**23: shifted so far, each of them becomes 0.
     vanishing = (constants.shift < -24) & (layer.view.facts.rounding is not Rounding.GENERAL)
-    weights = pack_columns(parameters.weights, vectors, operator.stride[1] if kind == "1" else 0)
+    weights = pack_columns(parameters.weights, vectors)
     arrays: dict[str, Array] = {
         f"{layer.prefix}_weights": weights,
         f"{layer.prefix}_bias": fold_bias(operator, parameters, constants.input_zero_point),
@@ -107,30 +108,31 @@ def write_depthwise(layer: PlacedLayer) -> LayerCode:
     return LayerCode(arrays, _call("ofa_mve_depthwise", fields, arguments, function), headers=HEADERS)
 
 
-def pack_dots(matrix: NDArray[np.int8]) -> NDArray[np.int8]:
-    """(outputs, depth) to (quads, vectors, 4, 16); the last four outputs start early where there are four at least."""
+def pack_dots(
+    matrix: NDArray[np.int8], bias: NDArray[np.int32], multiplier: NDArray[np.int32], shift: NDArray[np.int8]
+) -> NDArray[np.int8]:
+    """(outputs, depth) and (outputs,) to the stream of the dot products, see include/ofa_mve.h."""
     outputs, depth = matrix.shape
     dots = Dots(depth, outputs)
-    padded = np.zeros((max(outputs, _QUAD), dots.vectors * VECTOR), np.int8)
+    padded = np.zeros((max(outputs, QUAD), dots.vectors * VECTOR), np.int8)
     padded[:outputs, :depth] = matrix
-    starts = np.minimum(np.arange(dots.quads) * _QUAD, len(padded) - _QUAD)
-    rows = padded[starts[:, None] + np.arange(_QUAD)]
-    return np.ascontiguousarray(rows.reshape(dots.quads, _QUAD, dots.vectors, VECTOR).transpose(0, 2, 1, 3))
+    starts = np.minimum(np.arange(dots.quads) * QUAD, len(padded) - QUAD)
+    rows = starts[:, None] + np.arange(QUAD)
+    weights = padded[rows].reshape(dots.quads, QUAD, dots.vectors, VECTOR).transpose(0, 2, 1, 3)
+    parts: list[NDArray[np.int8]] = [weights.reshape(dots.quads, -1)]
+    for values in (bias, multiplier, shift):
+        filled = np.zeros(len(padded), values.dtype.newbyteorder("<"))
+        filled[:outputs] = values
+        parts.append(filled[rows].view(np.int8))
+    return np.concatenate(parts, axis=1)
 
 
-def pack_columns(weights: NDArray[np.int8], vectors: int, pair_stride: int) -> NDArray[np.int8]:
-    """(1, height, width, channels) to (channels, vectors, 16), taps column by column.
-
-    With a `pair_stride` the second vector is for the next window, so many columns on.
-    """
+def pack_columns(weights: NDArray[np.int8], vectors: int) -> NDArray[np.int8]:
+    """(1, height, width, channels) to (1 + channels * vectors, 16), taps column by column; the first vector is zero."""
     _, height, width, channels = weights.shape
-    taps = weights[0].transpose(2, 1, 0).reshape(channels, width * height)
     packed = np.zeros((channels, vectors * VECTOR), np.int8)
-    packed[:, : taps.shape[1]] = taps
-    if pair_stride:
-        start = VECTOR + pair_stride * height
-        packed[:, start : start + taps.shape[1]] = taps
-    return packed
+    packed[:, : width * height] = weights[0].transpose(2, 1, 0).reshape(channels, width * height)
+    return np.concatenate([np.zeros(VECTOR, np.int8), packed.ravel()])
 
 
 def _constants(layer: PlacedLayer) -> ChannelRequantization:
@@ -153,31 +155,27 @@ def _clamp(constants: ChannelRequantization) -> Fields:
     }
 
 
-def _dense(layer: PlacedLayer, depth: int) -> tuple[dict[str, Array], Fields, str]:
-    """Arrays, descriptor and function of a layer's dot products."""
+def _variant(layer: PlacedLayer) -> tuple[str, str, int]:
+    """Function, mode and pixels at a time of a way of dot products."""
+    function, mode, *block = layer.way.variant.replace(",", "").split()
+    return function, mode, int(block[0]) if block else 0
+
+
+def _dense(layer: PlacedLayer, function: str, matrix: NDArray[np.int8]) -> tuple[dict[str, Array], Fields, str]:
+    """Arrays, descriptor and function of the dot products with a matrix (outputs, depth)."""
     operator = layer.operator
     constants = _constants(layer)
     parameters = layer.graph.parameters[operator.name]
-    dots = Dots(depth, len(constants.multiplier))
-    arrays: dict[str, Array] = {
-        f"{layer.prefix}_weights": pack_dots(filter_matrix(operator, parameters.weights)),
-        f"{layer.prefix}_bias": _filled(fold_bias(operator, parameters, constants.input_zero_point), dots),
-        f"{layer.prefix}_multiplier": _filled(constants.multiplier, dots),
-        f"{layer.prefix}_shift": _filled(constants.shift, dots),
-    }
+    dots = Dots(matrix.shape[1], len(matrix))
+    bias = fold_bias(operator, parameters, constants.input_zero_point)
+    stream = pack_dots(matrix, bias, constants.multiplier, constants.shift)
     fields: Fields = {
-        **{name: f"{layer.prefix}_{name}" for name in ("weights", "bias", "multiplier", "shift")},
+        "stream": f"{layer.prefix}_stream",
         "vectors": dots.vectors,
         "outputs": dots.outputs,
         **_clamp(constants),
     }
-    return arrays, fields, f"ofa_mve_dots_{dots.kind}_{_mode(layer, constants)}"
-
-
-def _filled(values: NDArray[_T], dots: Dots) -> NDArray[_T]:
-    filled = np.zeros(dots.constants, values.dtype)
-    filled[: len(values)] = values
-    return filled
+    return {f"{layer.prefix}_stream": stream}, fields, f"ofa_mve_{function}_{_mode(layer, constants)}"
 
 
 def _call(kernel: str, fields: Fields, arguments: str, function: str = "") -> tuple[str, ...]:

@@ -45,11 +45,12 @@ def remove_dead_channels(graph: Int8Graph, *, multiple: int = 1, keep: Collectio
     pinned = {name: np.ones(len(constant[name][0]), bool) for name in keep if name in constant}
     while True:
         dead = _removable(graph, spans, constant, pinned)
-        more = {name: first for name, channels in dead.items() if (first := _wanted(channels, multiple)).any()}
-        if not more:
+        more = ((name, first) for name, channels in dead.items() if (first := _wanted(channels, multiple)).any())
+        found = next(more, None)
+        if found is None:
             break
-        for name, channels in more.items():
-            pinned[name] = pinned.get(name, np.zeros_like(channels)) | channels
+        name, first = found  # one tensor at a time: others that need the same channels then have them
+        pinned[name] = pinned.get(name, np.zeros_like(first)) | first
     dead = {name: channels for name, channels in dead.items() if channels.any()}
     parameters = {name: _narrowed(graph, name, given, dead, constant) for name, given in graph.parameters.items()}
     shapes = dict(graph.structure.shapes)

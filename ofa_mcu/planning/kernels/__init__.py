@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ofa_mcu.planning.kernels import dsp_matrix, portable
+from ofa_mcu.planning.kernels import dsp_depthwise, dsp_matrix, portable
 from ofa_mcu.planning.kernels.base import Kernel
 from ofa_mcu.planning.kernels.dense import DENSE_KERNELS
 from ofa_mcu.planning.kernels.elementwise import ELEMENTWISE_KERNELS
@@ -16,6 +16,7 @@ KERNELS: tuple[Kernel, ...] = (
     *portable.KERNELS,
     dsp_matrix.POINTWISE,
     dsp_matrix.CONV,
+    dsp_depthwise.DSP_DEPTHWISE,
     *DENSE_KERNELS,
     *ELEMENTWISE_KERNELS,
     *POOL_KERNELS,

@@ -14,6 +14,8 @@ __all__ = ["DSP_DEPTHWISE", "Design", "design_of"]
 
 _NAME = "ofa_dsp_depthwise"
 _DESCRIPTOR_BYTES = 44
+_BLOCK, _LONE = 6, 20
+"""About what a block costs beside its known instructions, and more of one that is one column wide."""
 _STRIPS = (1, 2, 4, 8)
 _UNROLLS = {"": 6, ", looped": 2}
 
@@ -79,17 +81,27 @@ class Design:
         sweeps = sum(1 + (rows % sweep.unit != 0) for rows, _ in strips)
         split_rows = sum(rows for _, rows in strips)
         filled = GROUP * sweep.plane_words
-        moved = 0
+        parted = moves = moved = fills = 0
         if len(strips) > 1:
-            padded = sum((rows - 1) * planes.rows.stride + planes.rows.taps for rows, _ in strips)
+            parted = planes.groups * len(strips)
             kept = planes.rows.taps - planes.rows.stride
-            moved = planes.groups * GROUP * (len(strips) - 1) * kept * planes.row_words
-            fresh = padded - (len(strips) - 1) * kept
-            filled += planes.groups * GROUP * (fresh - split_rows) * planes.row_words
+            have, fresh = planes.rows.before, 0
+            fills = have > 0
+            for rows, real in strips:
+                missing = (rows - 1) * planes.rows.stride + planes.rows.taps - have - real
+                fresh += missing
+                fills += missing > 0
+                have = kept
+            moves = planes.groups * (len(strips) - 1) * (kept > 0)
+            moved = moves * GROUP * kept * planes.row_words
+            fills *= planes.groups
+            filled += planes.groups * GROUP * (fresh + planes.rows.before) * planes.row_words
+        blocks = planes.channels * units * (sweep.whole + (sweep.rest > 0))
         known = planes.channels * units * sweep.unit_instructions
         return (
             1,
-            planes.groups * len(strips),
+            planes.groups,
+            parted,
             planes.groups * split_rows,
             planes.groups * split_rows * split.row_instructions,
             planes.groups * split_rows * split.turns,
@@ -99,7 +111,10 @@ class Design:
             planes.channels * units * sweep.turns,
             known if sweep.held else 0,
             0 if sweep.held else known,
+            0 if sweep.held else blocks,
+            fills,
             filled,
+            moves,
             moved,
         )
 
@@ -124,25 +139,28 @@ class Design:
         )
 
     @property
-    def forward_gap(self) -> int | None:
-        """Bytes by which the input must start above the output, if these overlap.
-
-        With several groups only multiples of a pixel would do, which cannot be said but for none at all.
-        """
-        lead = self.planes.lead(self.strip)
-        if self.planes.groups == 1:
-            return lead * self.planes.channels
-        return None
+    def forward_gap(self) -> int:
+        """Bytes by which the input must start above the output, if these overlap."""
+        return self.planes.lead(self.strip) * self.planes.channels
 
 
+@lru_cache(4096)
 def _block_of(planes: Planes) -> tuple[int, int]:
     """Rows and columns of the outputs that are computed together."""
     taps, stride = planes.kernel, planes.stride
-    probe = Sweep(taps, stride, 1, 1, 1, 1, 1, 1, 1, 1, Rounded(1, False, False, False))
-    if probe.held and taps[0] > 1 and stride == (1, 1) and planes.rows.outputs > 1:
-        return 2, 2
-    wide = stride == (1, 1) and not probe.held and planes.columns.outputs % 4 != 0
-    return 1, 6 if wide or taps == (5, 5) and stride == (1, 1) else 4
+    plain = Rounded(1, False, False, False)
+
+    def sweep(columns: int) -> Sweep:
+        return Sweep(taps, stride, planes.columns.outputs, 1, 1, 1, 1, 1, columns, planes.columns.outputs, plain)
+
+    narrow, wide = sweep(4), sweep(6)
+    if narrow.held:
+        return (2, 2) if taps[0] > 1 and stride == (1, 1) and planes.rows.outputs > 1 else (1, 4)
+
+    def cost(one: Sweep) -> int:
+        return one.unit_instructions + _BLOCK * len(one.blocks) + _LONE * (one.rest == 1)
+
+    return 1, 6 if cost(wide) < cost(narrow) else 4
 
 
 def _split_terms(split: Split) -> tuple[float, ...]:
@@ -196,6 +214,7 @@ DSP_DEPTHWISE = Kernel(
     flavour=Flavour.DSP,
     features=(
         "layers",
+        "groups",
         "strips of groups",
         "rows taken apart",
         "known instructions of these",
@@ -206,7 +225,10 @@ DSP_DEPTHWISE = Kernel(
         "turns along units",
         "known instructions with held weights",
         "known instructions with streamed weights",
+        "blocks with streamed weights",
+        "fills of rows",
         "words filled",
+        "moves of rows",
         "words moved",
     ),
     ways=_ways_of,

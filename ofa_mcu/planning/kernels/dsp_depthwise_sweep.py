@@ -7,7 +7,7 @@ from functools import cached_property
 
 from ofa_mcu.planning.kernels.base import Facts, LayerView, Rounding
 from ofa_mcu.planning.kernels.dsp_depthwise_block import HELD_WORDS, REACH, Block, LoadPixels, weight_words
-from ofa_mcu.planning.kernels.dsp_depthwise_shape import GROUP, Planes
+from ofa_mcu.planning.kernels.dsp_depthwise_shape import GROUP
 
 __all__ = ["Rounded", "Split", "Sweep"]
 
@@ -143,7 +143,7 @@ class Split:
 class Sweep:
     """The function that computes rows of outputs of up to four channels from their planes.
 
-    `unit`: rows of outputs computed together; blocks are `columns` wide, `unroll` of them in a turn of the loop at most.
+    `unit`: rows of outputs computed together; blocks are `columns` wide, at most `unroll` of them in a turn.
     """
 
     kernel: tuple[int, int]

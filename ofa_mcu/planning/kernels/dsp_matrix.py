@@ -128,9 +128,14 @@ def _blocks(shape: Geometry, facts: Facts, dead_zone: bool) -> Iterator[Block]:
 
 
 _BLOCK_FEATURES = (
-    *("blocks", "widened", "runs", "left_pairs", "pairs", "dead_zones", "clamps", "own_shifts"),
-    *("steps", "far_steps", "looped_blocks", "looped_pairs", "rounds", "looped_steps"),
+    *("blocks", "words", "runs", "loop_words", "loop_runs", "left_codes", "odd_blocks", "odd_pairs", "clamps"),
+    *("pairs", "dead_zones", "own_shifts", "steps", "far_steps"),
+    *("loop_blocks", "loop_pairs", "loop_dead_zones", "rounds", "loop_steps"),
 )
+"""Numbers of all blocks of four pixels: words and runs gathered without a loop over words and with one, codes left
+over; blocks with a last channel alone and their pairs of output channels, pairs clamped; pairs, channels with a dead
+zone, with shifts of their own, pairs of taps of pairs of channels near and far from the stack pointer. Of blocks in a
+loop the same, and its turns."""
 _CODE_TERMS = {
     "dsp_matrix_unrolled": (
         *("functions", "words", "codes", "row_loops", "loops", "steps", "far_steps"),
@@ -148,26 +153,22 @@ whether every channel has its shift, whether the number of channels is odd."""
 
 
 def _block_counts(block: Block, outputs: int, blocks: int) -> tuple[float, ...]:
-    """Blocks of four pixels; of them words widened, runs, pairs left over; pairs of channels; channels with a dead
-    zone, clamps, own shifts; pairs of taps of pairs of channels, near and far from the stack pointer; what a loop has.
-    """
+    """What `_BLOCK_FEATURES` names."""
     taps = block.taps
-    codes = blocks * outputs
-    pairs = blocks * -(-outputs // 2)
-    near = min(taps.pairs, FAR_PAIRS) if taps.pairs > FAR_PAIRS else taps.pairs
-    common = (
-        blocks,
-        blocks * taps.runs * taps.words,
-        blocks * taps.runs,
-        blocks * taps.left_pairs,
-        pairs,
-        codes * block.dead_zone,
-        codes * (block.low + block.high),
-        codes * (block.shift is None),
-    )
+    pairs, channels = blocks * -(-outputs // 2), blocks * outputs
+    straight = block.unrolled and (taps.unrolled_rows or taps.unrolled_words)
+    words, runs = blocks * taps.runs * taps.words, blocks * taps.runs
+    gathered = (blocks, words, runs, 0, 0) if straight else (blocks, 0, 0, words, runs)
+    clamped = pairs * (block.low + block.high)
+    signed = channels * block.dead_zone
+    odd = (blocks * block.odd, pairs * block.odd)
     if block.unrolled:
-        return (*common, pairs * near, pairs * (taps.pairs - near), 0, 0, 0, 0)
-    return (*common, 0, 0, blocks, pairs, pairs * -(-taps.pairs // 8), pairs * taps.pairs)
+        near = min(taps.pairs, FAR_PAIRS)
+        left, own = blocks * taps.runs * taps.left, channels * (block.shift is None)
+        products = (pairs * near, pairs * (taps.pairs - near))
+        return (*gathered, left, *odd, clamped, pairs, signed, own, *products, 0, 0, 0, 0, 0)
+    looped = (blocks, pairs, signed, pairs * -(-taps.pairs // 8), pairs * taps.pairs)
+    return (*gathered, 0, *odd, clamped, 0, 0, 0, 0, 0, *looped)
 
 
 def _code(block: Block, *library: str) -> tuple[Code, ...]:

@@ -19,7 +19,7 @@ def depthwise_kind(kernel: tuple[int, int], stride: tuple[int, int]) -> tuple[st
     """The function for windows of that size, and how many vectors of weights a channel has."""
     taps = kernel[0] * kernel[1]
     if taps + stride[1] * kernel[0] <= VECTOR:
-        return "1", 2
+        return "1", 1
     vectors = max(2, -(-taps // VECTOR))
     return ("2" if vectors == 2 else "n"), vectors
 
@@ -65,10 +65,10 @@ def _depthwise(
             rows * groups if kind == "1" else 0,
             rows * groups if kind != "1" else 0,
             rows * groups if kind == "n" else 0,
-            rows * groups * (vectors - 2),
+            rows * groups * max(vectors - 2, 0),
             *(rows * groups if mode == other else 0 for other in MODES[1:]),
         ),
-        constant_bytes=channels * (vectors * VECTOR + 8) + aligned(channels) + _DESCRIPTOR_BYTES,
+        constant_bytes=VECTOR + channels * (vectors * VECTOR + 8) + aligned(channels) + _DESCRIPTOR_BYTES,
         code=(Code(f"ofa_mve_depthwise_{kind}_{mode}"),),
         scratch_bytes=-(-max(written, read) // 8) * 8,
         # Channels keep apart only where the tensors' distance is a number of pixels.

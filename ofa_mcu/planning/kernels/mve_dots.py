@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ofa_mcu.planning.kernels.base import LayerView, Rounding
 
-__all__ = ["DOTS_CODE", "DOTS_FEATURES", "MODES", "QUAD", "VECTOR", "Dots", "aligned", "mode_of"]
+__all__ = ["DOTS_CODE", "DOTS_FEATURES", "MODES", "MOST_HELD", "QUAD", "VECTOR", "Dots", "aligned", "mode_of"]
 
 VECTOR = 16
 """Codes in a vector."""
@@ -17,6 +17,10 @@ anything, shifts to the left and of zero included.
 """
 
 QUAD = 4
+"""Outputs computed at a time."""
+
+MOST_HELD = 6
+"""Vectors of a pixel that fit the registers."""
 
 
 def aligned(size: int) -> int:
@@ -53,39 +57,57 @@ class Dots:
         return -(-self.outputs // QUAD)
 
     @property
-    def constants(self) -> int:
-        """Outputs that biases, multipliers and shifts are stored for."""
-        return max(self.outputs, QUAD)
+    def function(self) -> str:
+        """The library's function for so many vectors that works in place, or the one that does not."""
+        return f"pixels_{self.vectors}" if self.vectors <= MOST_HELD else "products"
 
     @property
-    def kind(self) -> str:
-        """The function for so many vectors."""
-        return "1" if self.vectors == 1 else "2" if self.vectors == 2 and self.outputs >= QUAD else "n"
-
-    @property
-    def constant_bytes(self) -> int:
+    def stream_bytes(self) -> int:
         """Bytes of weights, biases, multipliers and shifts."""
-        return self.quads * self.vectors * QUAD * VECTOR + 8 * self.constants + aligned(self.constants)
+        return self.quads * (self.vectors * QUAD * VECTOR + 9 * QUAD)
 
-    def counts(self, pixels: int, calls: int, mode: str) -> tuple[float, ...]:
-        """Numbers named by `DOTS_FEATURES`, for so many pixels in so many calls."""
+    def counts(self, function: str, pixels: int, calls: int, mode: str) -> tuple[float, ...]:
+        """Numbers named by `DOTS_FEATURES`, for so many pixels in so many calls of the function."""
         products = self.quads * pixels
-        kind = self.kind
+        held, out, deep = function.startswith("pixels"), function == "outputs", function == "products"
         return (
             calls,
-            self.quads * calls,
-            products if kind == "1" else 0,
-            products if kind == "2" else 0,
-            products if kind == "n" else 0,
-            products * (self.vectors - 1) if kind == "n" else 0,
+            held * pixels,
+            held * pixels * self.vectors,
+            held * pixels * (self.outputs > QUAD and self.outputs % QUAD > 0),
+            held * products,
+            held * products * self.vectors,
+            out * self.quads * calls,
+            out * products,
+            deep * self.quads * calls,
+            deep * products,
+            deep * products * (self.vectors - 1),
+            (not out) * pixels * (self.outputs < QUAD),
             *(products if mode == other else 0 for other in MODES[1:]),
         )
 
 
-DOTS_FEATURES = ("calls", "starts", "products_1", "products_2", "products_n", "vectors", *MODES[1:])
-"""Calls; starts of four outputs; their products with a pixel, by function; vectors of these beyond the first where any
-number may be; products by mode but plain.
+DOTS_FEATURES = (
+    "calls",
+    "pixels",
+    "pixel_vectors",
+    "pixel_ends",
+    "pixel_quads",
+    "pixel_products",
+    "output_quads",
+    "output_pixels",
+    "deep_quads",
+    "deep_pixels",
+    "deep_products",
+    "few_outputs",
+    *MODES[1:],
+)
+"""Calls; of functions that hold a pixel: pixels, their vectors, outputs beside quads, quads, their vectors; of the one that
+holds weights, and of the one for deep pixels: quads, their pixels, vectors of these beyond the first; pixels with less than
+four outputs; quads of all pixels, by mode but plain.
 """
 
-DOTS_CODE = tuple(f"ofa_mve_dots_{kind}_{mode}" for kind in "12n" for mode in MODES)
+DOTS_FUNCTIONS = (*(f"pixels_{vectors}" for vectors in range(1, MOST_HELD + 1)), "outputs", "products")
+
+DOTS_CODE = tuple(f"ofa_mve_{function}_{mode}" for function in DOTS_FUNCTIONS for mode in MODES)
 """Library functions of dot products."""

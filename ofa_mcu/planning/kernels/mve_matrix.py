@@ -6,13 +6,13 @@ from functools import lru_cache
 from math import prod
 
 from ofa_mcu.planning.kernels.base import Code, Flavour, Kernel, LayerView, Way
-from ofa_mcu.planning.kernels.mve_dots import DOTS_CODE, DOTS_FEATURES, VECTOR, Dots, mode_of
+from ofa_mcu.planning.kernels.mve_dots import DOTS_CODE, DOTS_FEATURES, MOST_HELD, QUAD, VECTOR, Dots, mode_of
 from ofa_mcu.space.shapes import Conv2D, FullyConnected, Padding, Shape
 
 __all__ = ["MVE_CONV2D", "MVE_POINTWISE", "forward_gap", "is_pointwise", "pixels_of"]
 
-_POINTWISE_BYTES = 36
-_CONV2D_BYTES = 48
+_POINTWISE_BYTES = 24
+_CONV2D_BYTES = 36
 _BLOCKS = (32, 8)
 _WINDOWS = (16, 4)
 _MOST = 0xFFFF
@@ -48,37 +48,32 @@ def _pointwise(pixels: int, depth: int, outputs: int, mode: str) -> tuple[Way, .
     if max(depth, outputs) > _MOST or pixels * max(depth, outputs) >= 1 << 31:
         return ()
     dots = Dots(depth, outputs)
-    code = (Code("ofa_mve_pointwise"), Code(f"ofa_mve_dots_{dots.kind}_{mode}"))
-    constant_bytes = dots.constant_bytes + _POINTWISE_BYTES
     overread = dots.vectors * VECTOR - depth
-    ways = [
-        Way(
+    growth = outputs - depth
+
+    def way(function: str, block: int = 0, gaps: tuple[int | None, int | None] = (None, None)) -> Way:
+        blocks = -(-pixels // block) if block else 0
+        last = pixels - (blocks - 1) * block
+        copied = max(blocks - 1, 0) * -(-block * depth // VECTOR) + -(-last * depth // VECTOR) if block else 0
+        return Way(
             kernel="ofa_mve_pointwise",
-            variant=f"apart {mode}",
-            counts=(1, 0, 0, *dots.counts(pixels, 1, mode)),
-            constant_bytes=constant_bytes,
-            code=code,
-            overread=overread,
+            variant=f"{function} {mode}" + (f", {block} at a time" if block else ""),
+            counts=(1, blocks, copied, *dots.counts(function, pixels, blocks or 1, mode)),
+            constant_bytes=dots.stream_bytes + _POINTWISE_BYTES,
+            code=(Code("ofa_mve_pointwise"), Code(f"ofa_mve_{function}_{mode}")),
+            scratch_bytes=-(-(block * depth + VECTOR) // 8) * 8 if block else 0,
+            overread=overread if not block else -(pixels * depth) % VECTOR,
+            forward_gap=gaps[0],
+            backward_gap=gaps[1],
         )
-    ]
+
+    if dots.function != "products":
+        held = way(dots.function, 0, (max(0, (pixels - 1) * growth), max(0, (pixels - 1) * growth)))
+        return (way("outputs"), held) if dots.vectors == 1 and outputs >= QUAD else (held,)
+    ways = [way("products")]
     for block in dict.fromkeys(min(size, pixels) for size in _BLOCKS):
-        blocks = -(-pixels // block)
-        last = (blocks - 1) * block
-        copied = last // block * -(-block * depth // VECTOR) + -(-(pixels - last) * depth // VECTOR)
-        growth = outputs - depth
-        ways.append(
-            Way(
-                kernel="ofa_mve_pointwise",
-                variant=f"block of {block} {mode}",
-                counts=(1, blocks, copied, *dots.counts(pixels, blocks, mode)),
-                constant_bytes=constant_bytes,
-                code=code,
-                scratch_bytes=-(-(block * depth + VECTOR) // 8) * 8,
-                overread=max(0, -(-depth * pixels // VECTOR) * VECTOR - depth * pixels) if depth % VECTOR else 0,
-                forward_gap=max(0, last * growth),
-                backward_gap=max(0, (pixels - block) * growth),
-            )
-        )
+        last = (pixels - 1) // block * block
+        ways.append(way("products", block, (max(0, last * growth), max(0, (pixels - block) * growth))))
     return tuple(ways)
 
 
@@ -114,39 +109,45 @@ def _conv2d(
         return ()
     operator = Conv2D(name="", inputs=(), output="", kernel=kernel, stride=stride, padding=padding)
     dots = Dots(depth, target[3])
+    function = "outputs" if dots.vectors == 1 and target[3] >= QUAD else dots.function
     pixels = target[1] * target[2]
     row_vectors = -(-kernel[1] * source[3] // VECTOR)
-    whole = _inside(target[1], stride[0], padding.top, kernel[0], source[1]) * _inside(
-        target[2], stride[1], padding.left, kernel[1], source[2]
-    )
+    rows_inside = _inside(target[1], stride[0], padding.top, kernel[0], source[1])
+    whole = rows_inside * _inside(target[2], stride[1], padding.left, kernel[1], source[2])
     border = pixels - whole
-    rows_copied = whole * kernel[0]
-    ways = []
-    for block in dict.fromkeys(min(size, pixels) for size in _WINDOWS):
-        calls = -(-pixels // block)
-        ways.append(
-            Way(
-                kernel="ofa_mve_conv2d",
-                variant=f"block of {block} {mode}",
-                counts=(
-                    1,
-                    target[1],
-                    whole,
-                    rows_copied if row_vectors == 1 else 0,
-                    0 if row_vectors == 1 else rows_copied,
-                    0 if row_vectors == 1 else rows_copied * row_vectors,
-                    border,
-                    border * kernel[0],
-                    border * (kernel[0] * row_vectors + dots.vectors),
-                    *dots.counts(pixels, calls, mode),
-                ),
-                constant_bytes=dots.constant_bytes + _CONV2D_BYTES,
-                code=(Code("ofa_mve_conv2d"), Code(f"ofa_mve_dots_{dots.kind}_{mode}")),
-                scratch_bytes=block * VECTOR * dots.vectors + 2 * VECTOR,
-                overread=row_vectors * VECTOR - kernel[1] * source[3],
-                forward_gap=forward_gap(operator, source, target),
-            )
+    gap = forward_gap(operator, source, target)
+
+    def way(block: int, dots: Dots, function: str) -> Way:
+        """`block` windows at a time; 0: those inside the input where they lie."""
+        gathered = whole if block else 0
+        calls = -(-pixels // block) if block else border + rows_inside
+        long_rows = gathered * kernel[0] if row_vectors > 1 else 0
+        return Way(
+            kernel="ofa_mve_conv2d",
+            variant=f"{function} {mode}" + (f", {block} at a time" if block else ""),
+            counts=(
+                1,
+                target[1],
+                gathered,
+                gathered * kernel[0] - long_rows,
+                long_rows,
+                long_rows * row_vectors,
+                border,
+                border * kernel[0],
+                border * (kernel[0] * row_vectors + dots.vectors),
+                *dots.counts(function, pixels, calls, mode),
+            ),
+            constant_bytes=dots.stream_bytes + _CONV2D_BYTES,
+            code=(Code("ofa_mve_conv2d"), Code(f"ofa_mve_{function}_{mode}")),
+            scratch_bytes=max(block, 1) * VECTOR * dots.vectors + 2 * VECTOR,
+            overread=row_vectors * VECTOR - kernel[1] * source[3],
+            forward_gap=gap,
         )
+
+    ways = [way(block, dots, function) for block in dict.fromkeys(min(size, pixels) for size in _WINDOWS)]
+    if row_vectors == 1 and kernel[0] <= MOST_HELD:
+        rows = Dots(kernel[0] * VECTOR, target[3])
+        ways.insert(0, way(0, rows, rows.function))
     return tuple(ways)
 
 

@@ -23,10 +23,13 @@ from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected, Paddin
 __all__ = [
     "CHANNEL_BLOCK",
     "CONV2D",
+    "CONV_BYTES",
     "DEPTHWISE",
+    "DEPTHWISE_BYTES",
     "FULLY_CONNECTED",
     "KERNELS",
     "POINTWISE",
+    "PRODUCT_BYTES",
     "WORDS",
     "pitch_of",
     "store_of",
@@ -42,7 +45,8 @@ WORDS = {"uniform": 3, "channels": 4, "general": 3}
 _ROW_CHANNELS = 16  # sums that become codes in one call
 _MOST_SHORT_TAPS = 128  # with which sums of trained weights are expected to stay short
 
-_PRODUCT_BYTES, _CONV_BYTES, _DEPTHWISE_BYTES = 36, 56, 64  # of descriptors, with 32-bit pointers
+PRODUCT_BYTES, CONV_BYTES, DEPTHWISE_BYTES = 36, 56, 64
+"""Descriptors with 32-bit pointers."""
 
 _STORES = (
     *("stores", "uniform_outputs", "channels_outputs", "general_outputs"),
@@ -144,7 +148,7 @@ def _product(name: str, view: LayerView, rows: int, taps: int) -> tuple[Way, ...
     blocks, calls = -(-outputs // CHANNEL_BLOCK), -(-outputs // _ROW_CHANNELS)
     stores = _stores(view, taps, rows * calls)
     store = _store_code(view, taps)
-    constant_bytes = _PRODUCT_BYTES + _constants(view, taps)
+    constant_bytes = PRODUCT_BYTES + _constants(view, taps)
     quads, singles = divmod(taps, 4)
     direct = {"rows_in_place": rows, "summed_taps": rows * taps}
     raw = ("raw_blocks", "raw_quads", "raw_singles")
@@ -215,7 +219,7 @@ def _conv2d_ways(view: LayerView) -> tuple[Way, ...]:
     rows, columns = windows.rows, windows.columns
     taps = rows.kernel * columns.kernel * windows.depth
     blocks = -(-windows.channels // CHANNEL_BLOCK)
-    constant_bytes = _CONV_BYTES + _constants(view, taps)
+    constant_bytes = CONV_BYTES + _constants(view, taps)
     ways = []
     for step in (1, 2) if columns.out > 1 else (1,):
         pairs = rows.out * (columns.out // 2) if step == 2 else 0
@@ -228,12 +232,12 @@ def _conv2d_ways(view: LayerView) -> tuple[Way, ...]:
             "window_rows": patch.rows,
             "fills": patch.fills,
             "filled_taps": patch.filled,
-            "gathers": patch.gathers,
-            "gathered_quads": patch.quads,
-            "gathered_singles": patch.singles,
-            "alternate_gathers": patch.alternate_gathers,
-            "alternate_quads": patch.alternate_quads,
-            "alternate_singles": patch.alternate_singles,
+            "gathers": patch.plain.gathers,
+            "gathered_quads": patch.plain.quads,
+            "gathered_singles": patch.plain.singles,
+            "alternate_gathers": patch.alternate.gathers,
+            "alternate_quads": patch.alternate.quads,
+            "alternate_singles": patch.alternate.singles,
         }
         common = (_store_code(view, taps), "ofa_patch", "ofa_gather_constant", "ofa_gather_alternate", *_ROW)
         ways.append(
@@ -296,7 +300,7 @@ def _depthwise_ways(view: LayerView) -> tuple[Way, ...]:
             "ofa_depthwise",
             kind,
             _counts(_DEPTHWISE, counts, _stores(view, area, sweeps)),
-            _DEPTHWISE_BYTES + constant_bytes,
+            DEPTHWISE_BYTES + constant_bytes,
             _codes("ofa_depthwise", "ofa_gather_constant", sums, _store_code(view, area).replace("store", "spread")),
             scratch_bytes=scratch,
             forward_gap=depthwise_gap(windows),
@@ -314,7 +318,7 @@ _KINDS = (
     *("ofa_depthwise", "ofa_depthwise_any", "ofa_depthwise_3x3_1", "ofa_depthwise_3x3_2"),
     *("ofa_depthwise_5_1", "ofa_depthwise_5_2", "ofa_depthwise_7_1", "ofa_depthwise_7_2"),
 )
-_TERMS = {kind: ("bytes",) for kind in _KINDS}
+_TERMS = dict.fromkeys(_KINDS, ("bytes",))
 
 POINTWISE = Kernel("ofa_pointwise", Flavour.PORTABLE, _PRODUCT, _pointwise_ways, _TERMS)
 FULLY_CONNECTED = Kernel("ofa_fully_connected", Flavour.PORTABLE, _PRODUCT, _fully_connected_ways, _TERMS)

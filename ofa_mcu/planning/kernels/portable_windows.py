@@ -8,7 +8,7 @@ from functools import lru_cache
 from ofa_mcu.planning.kernels.base import LayerView
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D
 
-__all__ = ["Axis", "Patches", "Windows", "conv_gap", "depthwise_gap", "patches", "product_gap", "windows_of"]
+__all__ = ["Axis", "Patches", "Runs", "Windows", "conv_gap", "depthwise_gap", "patches", "product_gap", "windows_of"]
 
 
 @dataclass(frozen=True)
@@ -60,23 +60,26 @@ def windows_of(view: LayerView) -> Windows:
     )
 
 
+@dataclass
+class Runs:
+    """Runs of taps copied one behind the other, and their steps of four taps and of one."""
+
+    gathers: int = 0
+    quads: int = 0
+    singles: int = 0
+
+
 @dataclass(frozen=True)
 class Patches:
     """What putting together the windows of a layer takes, summed over all of them.
 
-    rows, blank_rows: rows of windows inside the input and outside. gathers, quads, singles: runs of taps copied one
-    behind the other, and their steps of four taps and of one; the `alternate` ones are copied to every second place.
-    fills, filled: runs of taps outside the input, and taps.
+    `rows`: rows of windows inside the input. `plain`, `alternate`: runs inside it, copied to every place or to every
+    second. `fills`, `filled`: runs of taps outside, and their taps.
     """
 
     rows: int
-    blank_rows: int
-    gathers: int
-    quads: int
-    singles: int
-    alternate_gathers: int
-    alternate_quads: int
-    alternate_singles: int
+    plain: Runs
+    alternate: Runs
     fills: int
     filled: int
 
@@ -88,10 +91,10 @@ def patches(windows: Windows, pairs: bool) -> Patches:
     inside = sum(rows.inside(y)[1] for y in range(rows.out))
     blank = rows.out * rows.kernel - inside
     paired = columns.out // 2 * 2 if pairs else 0
-    plain, alternate = [0, 0, 0], [0, 0, 0]
+    plain, alternate = Runs(), Runs()
     fills = filled = 0
     for x in range(columns.out):
-        first, count = columns.inside(x)
+        count = columns.inside(x)[1]
         outside = columns.kernel - count
         sums = alternate if x < paired else plain
         if columns.dilation == 1:
@@ -100,17 +103,17 @@ def patches(windows: Windows, pairs: bool) -> Patches:
         else:
             runs, taps = count, depth
             fills += outside
-        sums[0] += runs
-        sums[1] += runs * (taps // 4)
-        sums[2] += runs * (taps % 4)
+        sums.gathers += inside * runs
+        sums.quads += inside * runs * (taps // 4)
+        sums.singles += inside * runs * (taps % 4)
         filled += outside * depth
+    outside = blank * columns.out
     return Patches(
-        inside * columns.out,
-        blank * columns.out,
-        *(inside * value for value in plain),
-        *(inside * value for value in alternate),
-        inside * fills + blank * columns.out,
-        inside * filled + blank * columns.out * columns.kernel * depth,
+        rows=inside * columns.out,
+        plain=plain,
+        alternate=alternate,
+        fills=inside * fills + outside,
+        filled=inside * filled + outside * columns.kernel * depth,
     )
 
 

@@ -43,8 +43,8 @@ typedef struct {
     uint8_t unit;          /* rows of outputs that are swept together, 1 or 2 */
 } ofa_dsp_planes_layer;
 
-/* `planes` takes 16 * plane_words bytes. In place where the outputs of a strip end at or below the input rows not read
- * yet, and output and input start at the same byte or there is one group of channels.
+/* `planes` takes 16 * plane_words bytes. The output may cover the input if that starts so far above it that the outputs
+ * of a strip end at or below the input rows not read yet; where the distance is not whole pixels, the input moves first.
  */
 void ofa_dsp_depthwise_planes(const ofa_dsp_planes_layer *layer, const int8_t *input, int8_t *output,
                               ofa_word *planes);

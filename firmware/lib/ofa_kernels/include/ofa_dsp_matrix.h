@@ -33,7 +33,7 @@ typedef struct {
     int32_t output_next, output_third;
 } ofa_matrix_quad;
 
-typedef int16_t __attribute__((may_alias)) ofa_half_word;
+typedef int16_t __attribute__((may_alias)) ofa_matrix_half_word;
 
 typedef struct ofa_matrix_layer ofa_matrix_layer;
 typedef void ofa_matrix_block(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, ofa_word *wide);
@@ -107,28 +107,28 @@ static inline ofa_matrix_cursor ofa_matrix_cursor_of(const ofa_matrix_quad *quad
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
 
 /* the flags of four differences of bytes; bytes of a where the flag says not negative, else bytes of b */
-#define OFA_SSUB8(unused, a, b) __asm__ volatile("ssub8 %0, %1, %2" : "=r"(unused) : "r"(a), "r"(b))
-#define OFA_SEL(to, a, b) __asm__ volatile("sel %0, %1, %2" : "=r"(to) : "r"(a), "r"(b))
-#define OFA_MAX8(value, limit) \
+#define OFA_MATRIX_SSUB8(unused, a, b) __asm__ volatile("ssub8 %0, %1, %2" : "=r"(unused) : "r"(a), "r"(b))
+#define OFA_MATRIX_SEL(to, a, b) __asm__ volatile("sel %0, %1, %2" : "=r"(to) : "r"(a), "r"(b))
+#define OFA_MATRIX_MAX8(value, limit) \
     do { \
         uint32_t unused; \
-        OFA_SSUB8(unused, value, limit); \
-        OFA_SEL(value, value, limit); \
+        OFA_MATRIX_SSUB8(unused, value, limit); \
+        OFA_MATRIX_SEL(value, value, limit); \
     } while (0)
-#define OFA_MIN8(value, limit) \
+#define OFA_MATRIX_MIN8(value, limit) \
     do { \
         uint32_t unused; \
-        OFA_SSUB8(unused, limit, value); \
-        OFA_SEL(value, value, limit); \
+        OFA_MATRIX_SSUB8(unused, limit, value); \
+        OFA_MATRIX_SEL(value, value, limit); \
     } while (0)
 /* the low byte of `high` becomes byte 1 of `low` */
-#define OFA_BYTES(low, high) __asm__("bfi %0, %1, #8, #8" : "+r"(low) : "r"(high))
-#define OFA_STRH_NEXT(value, pointer) \
+#define OFA_MATRIX_BYTES(low, high) __asm__("bfi %0, %1, #8, #8" : "+r"(low) : "r"(high))
+#define OFA_MATRIX_STRH_NEXT(value, pointer) \
     __asm__ volatile("strh %1, [%0], #2" : "+r"(pointer) : "r"(value) : "memory")
-#define OFA_STRH_AT(value, pointer, distance) \
+#define OFA_MATRIX_STRH_AT(value, pointer, distance) \
     __asm__ volatile("strh %0, [%1, %2]" : : "r"(value), "r"(pointer), "r"(distance) : "memory")
 /* four codes anywhere */
-#define OFA_LOOSE_NEXT(to, pointer) __asm__ volatile("ldr %0, [%1], #4" : "=&r"(to), "+r"(pointer))
+#define OFA_MATRIX_LOOSE_NEXT(to, pointer) __asm__ volatile("ldr %0, [%1], #4" : "=&r"(to), "+r"(pointer))
 
 /* Two channels of four pixels. Jumps to `again` while there are more; control falls through where there are none. */
 #define OFA_MATRIX_STORE(cursor, c0, c1, c2, c3, again) \
@@ -136,15 +136,15 @@ static inline ofa_matrix_cursor ofa_matrix_cursor_of(const ofa_matrix_quad *quad
         int8_t *to; \
         int32_t next; \
         __asm__ volatile("ldrd %0, %1, %2" : "=&r"(to), "=&r"(next) : "m"(cursor)); \
-        OFA_STRH_NEXT(c0, to); \
-        OFA_STRH_AT(c1, to, next); \
+        OFA_MATRIX_STRH_NEXT(c0, to); \
+        OFA_MATRIX_STRH_AT(c1, to, next); \
         int32_t third; \
         const int8_t *to_end; \
         __asm__ volatile("ldrd %0, %1, %2" : "=&r"(third), "=&r"(to_end) : "m"((cursor).third), "m"((cursor).end)); \
         (cursor).at = to; \
         int8_t *behind = to + third; \
-        OFA_STRH_NEXT(c2, behind); \
-        OFA_STRH_AT(c3, behind, next); \
+        OFA_MATRIX_STRH_NEXT(c2, behind); \
+        OFA_MATRIX_STRH_AT(c3, behind, next); \
         if (to != to_end) { \
             goto again; \
         } \
@@ -153,7 +153,7 @@ static inline ofa_matrix_cursor ofa_matrix_cursor_of(const ofa_matrix_quad *quad
 #else
 
 /* Of the two low bytes of either word the larger ones, or the smaller ones. */
-static inline uint32_t ofa_extreme8(uint32_t a, uint32_t b, int larger)
+static inline uint32_t ofa_matrix_extreme8(uint32_t a, uint32_t b, int larger)
 {
     uint32_t bytes = 0;
     for (int at = 0; at < 16; at += 8) {
@@ -162,28 +162,28 @@ static inline uint32_t ofa_extreme8(uint32_t a, uint32_t b, int larger)
     }
     return bytes;
 }
-static inline uint32_t ofa_loose_load(const int8_t *from)
+static inline uint32_t ofa_matrix_loose_load(const int8_t *from)
 {
     uint32_t word;
     memcpy(&word, from, sizeof word);
     return word;
 }
-static inline void ofa_store_bytes(int8_t *to, uint32_t codes)
+static inline void ofa_matrix_store_bytes(int8_t *to, uint32_t codes)
 {
     to[0] = (int8_t)(uint8_t)codes;
     to[1] = (int8_t)(uint8_t)(codes >> 8);
 }
-#define OFA_MAX8(value, limit) ((value) = ofa_extreme8(value, limit, 1))
-#define OFA_MIN8(value, limit) ((value) = ofa_extreme8(value, limit, 0))
-#define OFA_BYTES(low, high) ((low) = ((low) & 0xffu) | ((high) & 0xffu) << 8)
-#define OFA_LOOSE_NEXT(to, pointer) ((to) = ofa_loose_load(pointer), (pointer) += 4)
+#define OFA_MATRIX_MAX8(value, limit) ((value) = ofa_matrix_extreme8(value, limit, 1))
+#define OFA_MATRIX_MIN8(value, limit) ((value) = ofa_matrix_extreme8(value, limit, 0))
+#define OFA_MATRIX_BYTES(low, high) ((low) = ((low) & 0xffu) | ((high) & 0xffu) << 8)
+#define OFA_MATRIX_LOOSE_NEXT(to, pointer) ((to) = ofa_matrix_loose_load(pointer), (pointer) += 4)
 #define OFA_MATRIX_STORE(cursor, c0, c1, c2, c3, again) \
     do { \
         int8_t *const behind = (cursor).at + (cursor).third + 2; \
-        ofa_store_bytes((cursor).at, c0); \
-        ofa_store_bytes((cursor).at + (cursor).next + 2, c1); \
-        ofa_store_bytes(behind, c2); \
-        ofa_store_bytes(behind + (cursor).next + 2, c3); \
+        ofa_matrix_store_bytes((cursor).at, c0); \
+        ofa_matrix_store_bytes((cursor).at + (cursor).next + 2, c1); \
+        ofa_matrix_store_bytes(behind, c2); \
+        ofa_matrix_store_bytes(behind + (cursor).next + 2, c3); \
         (cursor).at += 2; \
         if ((cursor).at != (cursor).end) { \
             goto again; \
@@ -219,13 +219,13 @@ static inline void ofa_matrix_store_last(const ofa_matrix_cursor *cursor, uint32
 #define OFA_MATRIX_WORD(to, a, b, c, d) \
     do { \
         uint32_t wa, wb, wc, wd, ea, eb; \
-        OFA_LOOSE_NEXT(wa, a); \
-        OFA_LOOSE_NEXT(wb, b); \
+        OFA_MATRIX_LOOSE_NEXT(wa, a); \
+        OFA_MATRIX_LOOSE_NEXT(wb, b); \
         OFA_SXTB16(ea, wa); \
         OFA_SXTB16(eb, wb); \
         OFA_STRD_NEXT(ea, eb, to); \
-        OFA_LOOSE_NEXT(wc, c); \
-        OFA_LOOSE_NEXT(wd, d); \
+        OFA_MATRIX_LOOSE_NEXT(wc, c); \
+        OFA_MATRIX_LOOSE_NEXT(wd, d); \
         OFA_SXTB16(ea, wc); \
         OFA_SXTB16(eb, wd); \
         OFA_STRD_NEXT(ea, eb, to); \
@@ -240,7 +240,7 @@ static inline void ofa_matrix_store_last(const ofa_matrix_cursor *cursor, uint32
 /* One code of each of four pixels to the first or the second tap of a pair of each. */
 #define OFA_MATRIX_CODE(to, tap, a, b, c, d, at) \
     do { \
-        ofa_half_word *const half = (ofa_half_word *)(void *)(to) + (tap); \
+        ofa_matrix_half_word *const half = (ofa_matrix_half_word *)(void *)(to) + (tap); \
         half[0] = (a)[at]; \
         half[2] = (b)[at]; \
         half[4] = (c)[at]; \
@@ -374,24 +374,24 @@ again:;
         OFA_MATRIX_FINISH(o1);
         OFA_MATRIX_FINISH(o2);
         OFA_MATRIX_FINISH(o3);
-        OFA_BYTES(e0, o0);
-        OFA_BYTES(e1, o1);
-        OFA_BYTES(e2, o2);
-        OFA_BYTES(e3, o3);
+        OFA_MATRIX_BYTES(e0, o0);
+        OFA_MATRIX_BYTES(e1, o1);
+        OFA_MATRIX_BYTES(e2, o2);
+        OFA_MATRIX_BYTES(e3, o3);
     }
     if (low) {
         const uint32_t limit = OFA_MATRIX_LOW(layer);
-        OFA_MAX8(e0, limit);
-        OFA_MAX8(e1, limit);
-        OFA_MAX8(e2, limit);
-        OFA_MAX8(e3, limit);
+        OFA_MATRIX_MAX8(e0, limit);
+        OFA_MATRIX_MAX8(e1, limit);
+        OFA_MATRIX_MAX8(e2, limit);
+        OFA_MATRIX_MAX8(e3, limit);
     }
     if (high) {
         const uint32_t limit = OFA_MATRIX_HIGH(layer);
-        OFA_MIN8(e0, limit);
-        OFA_MIN8(e1, limit);
-        OFA_MIN8(e2, limit);
-        OFA_MIN8(e3, limit);
+        OFA_MATRIX_MIN8(e0, limit);
+        OFA_MATRIX_MIN8(e1, limit);
+        OFA_MATRIX_MIN8(e2, limit);
+        OFA_MATRIX_MIN8(e3, limit);
     }
     if (last) {
         ofa_matrix_store_last(&cursor, e0, e1, e2, e3);

@@ -17,31 +17,45 @@
 extern "C" {
 #endif
 
-/* Weights and requantization of dot products. Arrays are filled up to a multiple of four outputs. */
+/* Weights and requantization of dot products. The stream holds for every four outputs their weights, vector by vector,
+ * filled with zeros; their folded biases; their multipliers; their shifts, positive to the left. Its last four outputs
+ * end with the outputs, so that some may come twice; fewer than four are filled with zeros.
+ */
 typedef struct {
-    const int8_t *weights;     /* [outputs by four][vectors][4][16], the last vector filled with zeros */
-    const int32_t *bias;       /* folded */
-    const int32_t *multiplier;
-    const int8_t *shift;       /* positive to the left */
-    uint16_t vectors;          /* of 16 inputs */
+    const int8_t *stream; /* [outputs by four]{[vectors][4][16], int32_t [4], int32_t [4], [4]}, at a multiple of four */
+    uint16_t vectors;     /* of 16 inputs */
     uint16_t outputs;
     int8_t zero_point;
     int8_t clamp_min;
     int8_t clamp_max;
 } ofa_mve_dense;
 
-/* All outputs of `pixels` >= 1 pixels whose inputs lie `stride` bytes apart. */
+/* All outputs of `pixels` >= 1 pixels whose inputs lie `stride` bytes apart; output pixels are as many outputs apart. The
+ * vectors of a pixel are `pitch` bytes apart, 16 but for ofa_mve_pixels.
+ *
+ * ofa_mve_pixels: of one to six vectors; every pixel is read before its outputs are written, so that input and output may
+ * overlap; with a stride below 0 pixels and outputs go from the last to the first, which are given.
+ * ofa_mve_outputs: of one vector, from four outputs on. ofa_mve_products: from two vectors on. These two read pixels again
+ * for every four outputs.
+ */
 typedef void ofa_mve_dots(const ofa_mve_dense *dense, const int8_t *input, int32_t stride, int32_t pixels,
-                          int8_t *output);
+                          int8_t *output, int32_t pitch);
 
-/* For one vector, for two, and for more than one. */
-ofa_mve_dots ofa_mve_dots_1_plain, ofa_mve_dots_1_signed, ofa_mve_dots_1_clamped, ofa_mve_dots_1_general;
-ofa_mve_dots ofa_mve_dots_2_plain, ofa_mve_dots_2_signed, ofa_mve_dots_2_clamped, ofa_mve_dots_2_general;
-ofa_mve_dots ofa_mve_dots_n_plain, ofa_mve_dots_n_signed, ofa_mve_dots_n_clamped, ofa_mve_dots_n_general;
+#define OFA_MVE_DECLARE(kind) \
+    ofa_mve_dots ofa_mve_##kind##_plain, ofa_mve_##kind##_signed, ofa_mve_##kind##_clamped, ofa_mve_##kind##_general
 
-/* Pointwise convolution, or fully connected layer with a pixel for every row. Where `block` is not 0, input may overlap
- * output: so many pixels at a time are copied to `scratch` (block * depth bytes, and 15 more), from the last to the
- * first if `backward`.
+OFA_MVE_DECLARE(pixels_1);
+OFA_MVE_DECLARE(pixels_2);
+OFA_MVE_DECLARE(pixels_3);
+OFA_MVE_DECLARE(pixels_4);
+OFA_MVE_DECLARE(pixels_5);
+OFA_MVE_DECLARE(pixels_6);
+OFA_MVE_DECLARE(outputs);
+OFA_MVE_DECLARE(products);
+
+/* Pointwise convolution, or fully connected layer with a pixel for every row. Input and output may overlap where `dots` is
+ * one of ofa_mve_pixels, or where `block` is not 0: then so many pixels at a time are copied to `scratch` (block * depth
+ * bytes, and 16 more). Pixels are computed from the last to the first if `backward`.
  */
 typedef struct {
     ofa_mve_dense dense;
@@ -54,7 +68,10 @@ typedef struct {
 void ofa_mve_pointwise(const ofa_mve_pointwise_layer *layer, const int8_t *input, int8_t *output, int8_t *scratch,
                        int32_t backward);
 
-/* Convolution: windows of `block` pixels at a time are gathered in `scratch`, block * 16 * vectors + 32 bytes. */
+/* Convolution. Windows of `block` pixels at a time are gathered in `scratch`, block * 16 * vectors + 32 bytes. Where `block`
+ * is 0, a row of a window is a vector, which is read where it lies; only windows that reach beyond the input are
+ * gathered, with 16 * kernel_height + 32 bytes.
+ */
 typedef struct {
     ofa_mve_dense dense;
     ofa_mve_dots *dots;
@@ -79,7 +96,7 @@ void ofa_mve_conv2d(const ofa_mve_conv2d_layer *layer, const int8_t *input, int8
  * window is contiguous. Input channel c gives the output channels c * multiplier and following.
  */
 typedef struct {
-    const int8_t *weights;     /* [channels][vectors][16], column by column */
+    const int8_t *weights;     /* [16] zeros, [channels][vectors][16] column by column, filled with zeros */
     const int32_t *bias;       /* folded */
     const int32_t *multiplier;
     const int8_t *shift;

@@ -27,10 +27,14 @@ OFA_MVE_INLINE int32x4_t ofa_mve_lanes(int32_t a, int32_t b, int32_t c, int32_t 
     return lanes;
 }
 
-/* 16 codes at a pointer that moves on by `step`; the pointer anew, so that the compiler keeps no second one. */
+/* 16 codes at a pointer that moves on by `step`. */
 #define OFA_MVE_LOAD_NEXT(to, pointer, step) \
     __asm__ volatile("vldrb.8 %q0, [%1], %2" : "=w"(to), "+r"(pointer) : "i"(step) : "memory")
-#define OFA_MVE_OPAQUE(value) __asm__ volatile("" : "+r"(value))
+/* Four words; four bytes widened to words. */
+#define OFA_MVE_LOAD_WORDS_NEXT(to, pointer) \
+    __asm__ volatile("vldrw.32 %q0, [%1], #16" : "=w"(to), "+r"(pointer) : : "memory")
+#define OFA_MVE_LOAD_BYTES_NEXT(to, pointer) \
+    __asm__ volatile("vldrb.s32 %q0, [%1], #4" : "=w"(to), "+l"(pointer) : : "memory")
 
 /* Codes in the low byte of every lane, once the zero point is added. */
 OFA_MVE_INLINE int32x4_t ofa_mve_narrow(int32x4_t codes, int32_t low, int32_t high, const int mode)
@@ -43,22 +47,27 @@ OFA_MVE_INLINE int32x4_t ofa_mve_narrow(int32x4_t codes, int32_t low, int32_t hi
     return codes;
 }
 
-/* Codes of four channels. Sums times `multiplier` times 2^(shift - 31), rounded twice as TensorFlow Lite does. Unless
- * any shift is allowed, shifts are negative (or with sums below zero clamped away, not positive).
+/* Sums of four channels times `multiplier` times 2^-31, rounded to nearest, for the rounding shift that follows; shifts
+ * to the left are carried out already. Unless any shift is allowed, `shift` is not used.
  */
-OFA_MVE_INLINE int32x4_t ofa_mve_codes(int32x4_t sums, int32x4_t multiplier, int32x4_t shift, int32_t zero_point,
-                                       int32_t low, int32_t high, const int mode)
+OFA_MVE_INLINE int32x4_t ofa_mve_scaled(int32x4_t sums, int32x4_t multiplier, int32x4_t shift, const int mode)
 {
     if (mode & OFA_MVE_ANY_SHIFT) {
         const int32x4_t none = vdupq_n_s32(0);
-        const int32x4_t right = vminq_s32(shift, none);
-        int32x4_t scaled = vqrdmulhq_s32(vshlq_s32(sums, vmaxq_s32(shift, none)), multiplier);
-        scaled = vqaddq_s32(scaled, vshrq_n_s32(vandq_s32(scaled, right), 31));
-        return ofa_mve_narrow(vqaddq_n_s32(vrshlq_s32(scaled, right), zero_point), low, high, mode);
+        const int32x4_t scaled = vqrdmulhq_s32(vshlq_s32(sums, vmaxq_s32(shift, none)), multiplier);
+        return vqaddq_s32(scaled, vshrq_n_s32(vandq_s32(scaled, vminq_s32(shift, none)), 31));
     }
-    int32x4_t scaled = vqrdmulhq_s32(sums, multiplier);
-    if (mode & OFA_MVE_SIGNED) {
-        scaled = vaddq_s32(scaled, vshrq_n_s32(scaled, 31));
+    const int32x4_t scaled = vqrdmulhq_s32(sums, multiplier);
+    return mode & OFA_MVE_SIGNED ? vaddq_s32(scaled, vshrq_n_s32(scaled, 31)) : scaled;
+}
+
+/* Their codes. */
+OFA_MVE_INLINE int32x4_t ofa_mve_codes(int32x4_t scaled, int32x4_t shift, int32_t zero_point, int32_t low, int32_t high,
+                                       const int mode)
+{
+    if (mode & OFA_MVE_ANY_SHIFT) {
+        const int32x4_t right = vminq_s32(shift, vdupq_n_s32(0));
+        return ofa_mve_narrow(vqaddq_n_s32(vrshlq_s32(scaled, right), zero_point), low, high, mode);
     }
     return ofa_mve_narrow(vaddq_n_s32(vrshlq_s32(scaled, shift), zero_point), low, high, mode);
 }
@@ -68,11 +77,11 @@ OFA_MVE_INLINE int32x4_t ofa_mve_channel_codes(int32x4_t sums, int32x4_t multipl
                                                int32_t low, int32_t high, const int mode)
 {
     if (mode & OFA_MVE_ANY_SHIFT) {
-        return ofa_mve_codes(sums, multiplier, vdupq_n_s32(shift), zero_point, low, high, mode);
+        const int32x4_t shifts = vdupq_n_s32(shift);
+        return ofa_mve_codes(ofa_mve_scaled(sums, multiplier, shifts, mode), shifts, zero_point, low, high, mode);
     }
     if (mode & OFA_MVE_SIGNED) {
-        int32x4_t scaled = vqrdmulhq_s32(sums, multiplier);
-        scaled = vaddq_s32(scaled, vshrq_n_s32(scaled, 31));
+        const int32x4_t scaled = ofa_mve_scaled(sums, multiplier, multiplier, mode);
         return ofa_mve_narrow(vaddq_n_s32(vrshlq_n_s32(scaled, shift), zero_point), low, high, mode);
     }
     /* The zero point joins before the shift. */

@@ -2,7 +2,7 @@
 #include "ofa_portable.h"
 
 /* One input row to rows of channels, `pitch` bytes each. */
-static void spread(uint8_t *to, int32_t pitch, const int8_t *from, int32_t width, int32_t channels)
+static void spread_row(uint8_t *to, int32_t pitch, const int8_t *from, int32_t width, int32_t channels)
 {
     for (int32_t channel = 0; channel < channels; ++channel) {
         const int8_t *code = from + channel;
@@ -42,7 +42,7 @@ void ofa_depthwise(const ofa_depthwise_layer *layer, const int8_t *input, int8_t
         for (; next < top + ring; ++next) {
             uint8_t *to = base + next_slot;
             if (next >= 0 && next < window->input_height) {
-                spread(to + window->pad_left, pitch, input + next * window->input_width * depth, width, depth);
+                spread_row(to + window->pad_left, pitch, input + next * window->input_width * depth, width, depth);
             } else {
                 ofa_gather_constant(to, slot_bytes, 1, layer->padding);
             }

@@ -94,11 +94,32 @@ static OFA_NOINLINE void group(const ofa_dsp_planes_layer *layer, const int8_t *
     }
 }
 
+/* The input moved down by `by` bytes, below the words' size perhaps. */
+static OFA_NOINLINE void move_input(int8_t *input, uint32_t by, int32_t bytes)
+{
+    for (; bytes >= 4; bytes -= 4) {
+        *(ofa_loose_word *)(input - by) = *(const ofa_loose_word *)input;
+        input += 4;
+    }
+    for (; bytes > 0; --bytes) {
+        *(input - by) = *input;
+        ++input;
+        OFA_BARRIER(); /* or the compiler calls memmove */
+    }
+}
+
 void ofa_dsp_depthwise_planes(const ofa_dsp_planes_layer *layer, const int8_t *input, int8_t *output, ofa_word *planes)
 {
     const ofa_word *table = layer->table;
     const int32_t whole = layer->strip >= layer->output_height;
     ofa_word *const first = planes + (uint32_t)(layer->pad_top * layer->row_words + layer->lead_words);
+    const uint32_t above = (uint32_t)((uintptr_t)input - (uintptr_t)output);
+    const uint32_t apart = above % layer->channels;
+    if (layer->channels > 4 && apart != 0 && above < (uint32_t)(layer->output_height * layer->output_row)) {
+        /* The output covers the input: a group must not write to channels of later ones. */
+        move_input(output + above, apart, layer->input_height * layer->input_row);
+        input -= apart;
+    }
     fill(planes, 4u * layer->plane_words, layer->padding);
     for (uint32_t left = layer->channels; left > 0;) {
         const uint32_t channels = left < 4 ? left : 4;

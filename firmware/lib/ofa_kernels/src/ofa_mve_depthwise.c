@@ -128,11 +128,12 @@ OFA_MVE_INLINE void depthwise(const ofa_mve_depthwise_layer *layer, const int8_t
     const uint16x8_t padding = padding_places(layer);
     const uint32x4_t outputs = vmulq_n_u32(vidupq_n_u32(0, 1), (uint32_t)channels);
     const mve_pred16_t live = vctp32q(layer->output_width);
-    const int8_t *weights = layer->weights;
+    const int8_t *weights = layer->weights + 16;
     int32_t multiple = 0;
     for (int32_t channel = 0; channel < channels; ++channel) {
         const int8x16_t w0 = vldrbq_s8(weights);
-        const int8x16_t w1 = vldrbq_s8(weights + 16);
+        /* The same weights for the next window of a pair, from the zeros before them on. */
+        const int8x16_t w1 = vldrbq_s8(kind == OFA_MVE_PAIRS ? weights - step : weights + 16);
         const int32_t bias = layer->bias[channel], shift = layer->shift[channel];
         const int32x4_t multiplier = vdupq_n_s32(layer->multiplier[channel]);
         int8_t *to = output + channel;
@@ -183,7 +184,7 @@ OFA_MVE_INLINE void depthwise(const ofa_mve_depthwise_layer *layer, const int8_t
             windows += layer->stride_height;
             wanted = layer->stride_height;
         }
-        weights += kind == OFA_MVE_PAIRS ? 32 : 16 * layer->vectors;
+        weights += 16 * layer->vectors;
         if (++multiple == layer->depth_multiplier) {
             multiple = 0;
             ++input;

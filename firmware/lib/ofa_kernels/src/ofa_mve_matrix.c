@@ -21,7 +21,12 @@ void ofa_mve_pointwise(const ofa_mve_pointwise_layer *layer, const int8_t *input
 {
     const int32_t depth = layer->depth, outputs = layer->dense.outputs, pixels = layer->pixels, block = layer->block;
     if (block == 0) {
-        layer->dots(&layer->dense, input, depth, pixels, output);
+        if (backward) {
+            layer->dots(&layer->dense, input + (pixels - 1) * depth, -depth, pixels, output + (pixels - 1) * outputs,
+                        16);
+        } else {
+            layer->dots(&layer->dense, input, depth, pixels, output, 16);
+        }
         return;
     }
     const int32_t last = (pixels - 1) / block * block;
@@ -29,7 +34,7 @@ void ofa_mve_pointwise(const ofa_mve_pointwise_layer *layer, const int8_t *input
         const int32_t first = backward ? last - done : done;
         const int32_t count = pixels - first < block ? pixels - first : block;
         copy_vectors(scratch, input + first * depth, count * depth);
-        layer->dots(&layer->dense, scratch, depth, count, output + first * outputs);
+        layer->dots(&layer->dense, scratch, depth, count, output + first * outputs, 16);
     }
 }
 
@@ -45,12 +50,11 @@ OFA_MVE_INLINE void copy_codes(int8_t *to, const int8_t *from, int32_t bytes)
     } while (bytes > 0);
 }
 
-/* The window whose first row and column are y and x, with parts of it outside the input. */
+/* The window whose first row and column are y and x, with parts of it outside the input; its rows `row_bytes` apart. */
 static __attribute__((noinline)) void gather_border(const ofa_mve_conv2d_layer *layer, const int8_t *input, int32_t y,
-                                                    int32_t x, int8_t *to)
+                                                    int32_t x, int8_t *to, int32_t row_bytes)
 {
     const int32_t channels = layer->input_channels, width = layer->input_width;
-    const int32_t row_bytes = layer->kernel_width * channels;
     const int32_t first = x < 0 ? -x : 0;
     const int32_t end = width - x < layer->kernel_width ? width - x : layer->kernel_width;
     int8_t *fill = to;
@@ -90,7 +94,7 @@ void ofa_mve_conv2d(const ofa_mve_conv2d_layer *layer, const int8_t *input, int8
     const int32_t rows = layer->kernel_height, row_bytes = layer->kernel_width * channels;
     const int32_t step = 16 * layer->dense.vectors, across = layer->stride_width * channels;
     const int32_t last_x = layer->input_width - layer->kernel_width, last_y = layer->input_height - rows;
-    const int32_t block = layer->block;
+    const int32_t block = layer->block, outputs = layer->dense.outputs;
     const int8_t *const end = scratch + block * step;
     int8_t *to = scratch;
     for (int32_t oy = 0, y = -layer->pad_top; oy < layer->output_height; ++oy, y += layer->stride_height) {
@@ -103,8 +107,15 @@ void ofa_mve_conv2d(const ofa_mve_conv2d_layer *layer, const int8_t *input, int8
             if (inside) {
                 const int8_t *from = input + y * input_row + x * channels;
                 const int32_t alike = (last_x - x) / layer->stride_width + 1;
-                const int32_t room = (end - to) / step;
                 count = alike < left ? alike : left;
+                if (block == 0) {
+                    layer->dots(&layer->dense, from, across, count, output, input_row);
+                    output += count * outputs;
+                    x += count * layer->stride_width;
+                    left -= count;
+                    continue;
+                }
+                const int32_t room = (end - to) / step;
                 count = count < room ? count : room;
                 int32_t more = count;
                 do {
@@ -113,15 +124,15 @@ void ofa_mve_conv2d(const ofa_mve_conv2d_layer *layer, const int8_t *input, int8
                     from += across;
                 } while (--more);
             } else {
-                gather_border(layer, input, y, x, to);
+                gather_border(layer, input, y, x, to, block == 0 ? 16 : row_bytes);
                 to += step;
             }
             x += count * layer->stride_width;
             left -= count;
-            if (to == end || (left == 0 && oy == layer->output_height - 1)) {
+            if (to >= end || (left == 0 && oy == layer->output_height - 1)) {
                 const int32_t ready = (to - scratch) / step;
-                layer->dots(&layer->dense, scratch, step, ready, output);
-                output += ready * layer->dense.outputs;
+                layer->dots(&layer->dense, scratch, step, ready, output, 16);
+                output += ready * outputs;
                 to = scratch;
             }
         }
