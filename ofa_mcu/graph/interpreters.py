@@ -117,6 +117,9 @@ def _tflm() -> Any:
     return runtime
 
 
+_ARENA_TOO_SMALL = ("allocate memory", "resize buffer")
+
+
 def _tflm_interpreter(data: bytes, config: Any) -> Any:
     """An interpreter whose arena is large enough; TFLite Micro itself does not say how large that is."""
     runtime = _tflm()
@@ -128,7 +131,7 @@ def _tflm_interpreter(data: bytes, config: Any) -> Any:
             except (RuntimeError, ValueError, TypeError, IndexError, struct.error) as error:
                 reason = str(error)
                 size *= 4
-        if "allocate memory" not in captured.text:
+        if not any(words in captured.text for words in _ARENA_TOO_SMALL):
             break
     raise _refusal(captured.text, reason)
 

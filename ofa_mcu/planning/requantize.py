@@ -14,6 +14,7 @@ bits of its multiplier.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -31,7 +32,6 @@ PRESCALE = 8
 MAX_ACCUMULATOR = 1 << (31 - PRESCALE)
 _LARGEST_SHIFT = 23  # a zero point of -128 shifted by more leaves 32 bits
 _NUDGES = sorted(product(range(-3, 4), repeat=2), key=lambda pair: abs(pair[0]) + abs(pair[1]))
-_NEAR = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,16 @@ class ChannelScales:
     zero_point: int
     clamp_min: int = INT8_MIN
     clamp_max: int = INT8_MAX
+
+    @cached_property
+    def wanted(self) -> Int64:
+        """(codes, 1): the codes above the smallest that the clamp lets through."""
+        return np.arange(self.clamp_min + 1, self.clamp_max + 1)[:, None]
+
+    @cached_property
+    def steps(self) -> Int64:
+        """(codes, O): the smallest accumulator whose code is at least `wanted`; one past the largest where none is."""
+        return _steps(self, self.wanted)
 
     @property
     def dead_zone(self) -> bool:
@@ -104,22 +114,25 @@ def widest_shift(scales: ChannelScales) -> int:
 
 
 def _steps(scales: ChannelScales, wanted: Int64) -> Int64:
-    """(codes, O): the smallest accumulator whose code is at least `wanted`; one past the largest where none is."""
-    floor, ceiling = scales.lowest, scales.highest + 1
+    floor = np.broadcast_to(scales.lowest, (len(wanted), len(scales.lowest)))
+    ceiling = floor - scales.lowest + scales.highest + 1
     real = np.ldexp(np.maximum(scales.multiplier, 1).astype(float), scales.shift - 31)
     guess = np.ceil((wanted - scales.zero_point - 0.5) / real)
-    guess = np.clip(guess, floor.astype(float), ceiling.astype(float)).astype(np.int64)
-    low, high = np.maximum(guess - _NEAR, floor), np.minimum(guess + _NEAR, ceiling)
-    # Where the guess is off, the whole range is searched.
-    low = np.where((low > floor) & (scales.codes(low - 1) >= wanted), floor, low)
-    high = np.where((high < ceiling) & (scales.codes(high) < wanted), ceiling, high)
+    steps = np.clip(guess, floor.astype(float), ceiling.astype(float)).astype(np.int64)
+    right = (steps == ceiling) | (scales.codes(steps) >= wanted)
+    right &= (steps == floor) | (scales.codes(steps - 1) < wanted)
+    # The few others are searched for in the whole range.
+    code, channel = np.nonzero(~right)
+    multiplier, shift = scales.multiplier[channel], scales.shift[channel]
+    low, high, least = floor[code, channel], ceiling[code, channel], wanted[code, 0] - scales.zero_point
     while (low < high).any():
         middle = (low + high) >> 1
-        enough = scales.codes(middle) >= wanted
+        enough = multiply_by_quantized_multiplier(middle, multiplier, shift) >= least
         open_ = low < high
         high = np.where(open_ & enough, middle, high)
         low = np.where(open_ & ~enough, middle + 1, low)
-    return low
+    steps[code, channel] = low
+    return steps
 
 
 def prove(scales: ChannelScales, shift: int | Int64) -> FastScales:
@@ -142,9 +155,8 @@ def prove(scales: ChannelScales, shift: int | Int64) -> FastScales:
     multiplier = np.zeros_like(ideal)
     offset = (code << shifts) + half
     dead_zone = np.zeros_like(ideal)
-    proved = constant & fits
-    wanted = np.arange(scales.clamp_min + 1, scales.clamp_max + 1)[:, None]
-    steps = _steps(scales, wanted)
+    proved = constant.copy()  # with a multiplier of zero the accumulator may wrap
+    wanted, steps = scales.wanted, scales.steps
     for nudge_multiplier, nudge_offset in _NUDGES:
         open_ = np.flatnonzero(usable & ~proved)
         if not open_.size:

@@ -197,10 +197,10 @@ def write_program(folder: Path, cases: list[Case]) -> None:
         for name, text in case.code.functions.items():
             assert functions.setdefault(name, text) == text
         arrays = sum(-(-values.nbytes // 4) * 4 for values in case.code.arrays.values())
-        assert case.way.constant_bytes - arrays == (28 if case.way.kernel == POINTWISE.name else 48)
+        assert case.way.constant_bytes - arrays == (32 if case.way.kernel == POINTWISE.name else 48)
     lines += [line for text in functions.values() for line in text]
     lines += ["#if defined(__arm__)"]
-    for kind, size_of_kind in (("points", 28), ("window", 48)):
+    for kind, size_of_kind in (("points", 32), ("window", 48)):
         lines += [f'_Static_assert(sizeof(ofa_matrix_{kind}_layer) == {size_of_kind}, "{kind}");']
     lines += ["#endif"]
     body: list[str] = []

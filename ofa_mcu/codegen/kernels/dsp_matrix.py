@@ -7,10 +7,15 @@ from numpy.typing import NDArray
 
 from ofa_mcu.codegen.c_text import Fields, initializer
 from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
-from ofa_mcu.codegen.kernels.dsp_matrix_block import block_function, block_name
+from ofa_mcu.codegen.kernels.dsp_matrix_block import (
+    block_function,
+    block_name,
+    single_function,
+    single_name,
+)
 from ofa_mcu.graph.constants import ChannelRequantization
 from ofa_mcu.planning.filters import filter_matrix, fold_bias
-from ofa_mcu.planning.kernels.dsp_matrix import DIRECT, Block, Plan, plan_of
+from ofa_mcu.planning.kernels.dsp_matrix import DIRECT, Block, Plan, has_single, plan_of
 from ofa_mcu.planning.kernels.dsp_matrix_layout import is_pointwise
 from ofa_mcu.planning.requantize import FastScales
 from ofa_mcu.space.shapes import Conv2D
@@ -54,11 +59,26 @@ def write(layer: PlacedLayer) -> LayerCode:
     matrix = filter_matrix(operator, parameters.weights)
     bias = fold_bias(operator, parameters, constants.input_zero_point)
     name = f"{layer.prefix}_stream"
+    functions = {block_name(plan.block): block_function(plan.block)}
     common = _layer_fields(plan, name, constants)
     wide = "0" if layer.way.scratch_bytes == 0 else f"(ofa_word *)({layer.scratch})"
     if is_pointwise(operator):
         kind = "ofa_matrix_points_layer"
-        fields: Fields = {"matrix": common, "pixels": plan.shape.pixels, "depth": plan.shape.depth}
+        single = "0"
+        if has_single(plan.shape):
+            single = single_name(plan.block)
+            if plan.shape.pixels == 1:
+                functions = {}
+                common = {**common, "block": "0"}
+            functions = {**functions, single: single_function(plan.block)}
+        fields: Fields = {
+            "matrix": common,
+            "single": single,
+            "pixels": plan.shape.pixels,
+            "depth": plan.shape.depth,
+            "left": plan.block.taps.left,
+            "shift": 0 if plan.block.shift is None else plan.block.shift - 1,
+        }
         call = f"ofa_matrix_points(&layer, {layer.inputs[0]}, {layer.output}, {wide}, {int(layer.backward)});"
     else:
         kind = "ofa_matrix_window_layer"
@@ -70,7 +90,7 @@ def write(layer: PlacedLayer) -> LayerCode:
     return LayerCode(
         arrays={name: pack_stream(matrix, bias, scales, plan.block)},
         body=body,
-        functions={block_name(plan.block): block_function(plan.block)},
+        functions=functions,
         headers=("ofa_dsp_matrix.h",),
     )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ofa_mcu.planning.kernels.dsp_matrix import FAR_PAIRS, Block
+from ofa_mcu.planning.kernels.dsp_matrix import FAR_PAIRS, MOST_PAIRS, Block
 from ofa_mcu.planning.kernels.dsp_matrix_layout import PIXELS, Taps
 
-__all__ = ["block_function", "block_name"]
+__all__ = ["block_function", "block_name", "single_function", "single_name"]
 
 
 def block_name(block: Block) -> str:
@@ -34,6 +34,28 @@ def block_function(block: Block) -> tuple[str, ...]:
         return (*head, *(f"    {line}" for line in [*_gather(block.taps), *_channels(block)]), "}")
     flags = ", ".join(str(int(flag)) for flag in (block.dead_zone, block.low, block.high, block.odd))
     return (*head, f"    ofa_matrix_looped(layer, quad, wide, {flags});", "}")
+
+
+def single_name(block: Block) -> str:
+    """A name of the function for a single pixel, the same for layers that can share it."""
+    marks = (("signed", block.dead_zone), ("low", block.low), ("high", block.high), ("own", block.shift is None))
+    kind = "ofa_matrix_single" if block.unrolled else "ofa_matrix_single_loop"
+    return "_".join([kind, *(mark for mark, present in marks if present)])
+
+
+def single_function(block: Block) -> tuple[str, ...]:
+    """Lines of the function for a single pixel; what unrolled blocks have no scratch memory for is on the stack."""
+    flags = ", ".join(str(int(flag)) for flag in (block.shift is None, block.dead_zone, block.low, block.high))
+    wide = "wide"
+    lines = [
+        f"static __attribute__((noinline)) void {single_name(block)}(const ofa_matrix_layer *layer,",
+        "    const ofa_matrix_quad *quad, ofa_word *wide)",
+        "{",
+    ]
+    if block.unrolled:
+        wide = "x"
+        lines += ["    (void)wide;", f"    ofa_word x[{MOST_PAIRS}] __attribute__((aligned(8)));"]
+    return (*lines, f"    ofa_matrix_single_of(layer, quad, {wide}, {flags});", "}")
 
 
 def _gather(taps: Taps) -> list[str]:

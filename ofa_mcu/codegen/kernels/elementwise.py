@@ -9,6 +9,7 @@ import numpy as np
 from ofa_mcu.codegen.c_text import Fields, descriptor
 from ofa_mcu.codegen.kernels.base import Array, LayerCode, PlacedLayer
 from ofa_mcu.errors import OfaMcuError
+from ofa_mcu.graph.arithmetic import INT8_MAX, INT8_MIN
 from ofa_mcu.graph.constants import ADD_LEFT_SHIFT, AddConstants, MulConstants
 from ofa_mcu.graph.tables import SoftmaxConstants, TableConstants
 from ofa_mcu.planning.affine import AFFINE_SHIFT, AffineForm, affine_form
@@ -57,11 +58,14 @@ def _affine(layer: PlacedLayer) -> LayerCode:
         "count": _size(layer, layer.operator.output),
         "first": form.first,
         "second": form.second,
+        "base": form.base,
         "offset": form.offset,
+        "dead_zone": form.dead_zone,
         "clamp_min": form.clamp_min,
         "clamp_max": form.clamp_max,
     }
-    function = layer.way.code[0].kind
+    clamped = (form.clamp_min, form.clamp_max) != (INT8_MIN, INT8_MAX)
+    function = layer.way.kernel + "_signed" * bool(form.dead_zone) + "_clamped" * clamped
     body = (*descriptor("ofa_affine_layer", fields), _call(function, "&layer", *layer.inputs, layer.output))
     return LayerCode({}, body, headers=("ofa_affine.h",))
 
@@ -69,6 +73,7 @@ def _affine(layer: PlacedLayer) -> LayerCode:
 def _lookup(layer: PlacedLayer) -> LayerCode:
     form = _form(layer)
     first, second = form.terms()
+    first = first if form.dead_zone else first + form.offset
     values = np.arange(1 << _SUM_BITS, dtype=np.int64)
     values -= (values >= len(values) // 2) * len(values)
     codes = form.clamp_min + values.clip(0, form.clamp_max - form.clamp_min)
@@ -83,8 +88,11 @@ def _lookup(layer: PlacedLayer) -> LayerCode:
         "first": names[0],
         "second": names[1],
         "codes": names[2],
+        "offset": form.offset,
+        "dead_zone": form.dead_zone,
     }
-    body = (*descriptor("ofa_lookup_layer", fields), _call("ofa_add_lookup", "&layer", *layer.inputs, layer.output))
+    function = "ofa_add_lookup_signed" if form.dead_zone else "ofa_add_lookup"
+    body = (*descriptor("ofa_lookup_layer", fields), _call(function, "&layer", *layer.inputs, layer.output))
     return LayerCode(arrays, body, headers=("ofa_affine.h",))
 
 

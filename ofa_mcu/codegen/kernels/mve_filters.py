@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from ofa_mcu.codegen.c_text import Fields, initializer
 from ofa_mcu.codegen.kernels.base import Array, LayerCode, PlacedLayer
 from ofa_mcu.graph.constants import ChannelRequantization
-from ofa_mcu.planning.kernels.base import Rounding
 from ofa_mcu.planning.filters import filter_matrix, fold_bias
-from ofa_mcu.planning.kernels.mve_dots import QUAD, VECTOR, Dots, mode_of
+from ofa_mcu.planning.kernels.base import Rounding
 from ofa_mcu.planning.kernels.mve_depthwise import depthwise_kind
+from ofa_mcu.planning.kernels.mve_dots import QUAD, VECTOR, Dots, mode_of
 from ofa_mcu.planning.kernels.mve_matrix import pixels_of
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D
 
@@ -31,7 +31,7 @@ def write_pointwise(layer: PlacedLayer) -> LayerCode:
     function, _, block = _variant(layer)
     matrix = filter_matrix(layer.operator, layer.graph.parameters[layer.operator.name].weights)
     arrays, dense, dots = _dense(layer, function, matrix)
-    fields = {"dense": dense, "dots": dots, "pixels": pixels, "depth": depth, "block": block}
+    fields: Fields = {"dense": dense, "dots": dots, "pixels": pixels, "depth": depth, "block": block}
     arguments = f"{layer.inputs[0]}, {layer.output}, {layer.scratch}, {int(layer.backward)}"
     return LayerCode(arrays, _call("ofa_mve_pointwise", fields, arguments), headers=HEADERS)
 
@@ -47,7 +47,7 @@ def write_conv2d(layer: PlacedLayer) -> LayerCode:
         rows = matrix.reshape(len(matrix), operator.kernel[0], -1)
         matrix = np.pad(rows, ((0, 0), (0, 0), (0, VECTOR - rows.shape[2]))).reshape(len(matrix), -1)
     arrays, dense, dots = _dense(layer, function, matrix)
-    fields = {
+    fields: Fields = {
         "dense": dense,
         "dots": dots,
         "input_height": source[1],
@@ -74,17 +74,17 @@ def write_depthwise(layer: PlacedLayer) -> LayerCode:
     assert isinstance(operator, DepthwiseConv2D)
     constants = _constants(layer)
     parameters = layer.graph.parameters[operator.name]
-    kind, vectors = depthwise_kind(operator.kernel, operator.stride)
+    kind, vectors = depthwise_kind(operator.kernel, operator.stride, target)
     # Unless the layer's rounding is general, sums are below 2**23: shifted so far, each of them becomes 0.
     vanishing = (constants.shift < -24) & (layer.view.facts.rounding is not Rounding.GENERAL)
-    weights = pack_columns(parameters.weights, vectors)
+    weights = pack_columns(parameters.weights, vectors, operator.kernel[0] + (kind == "4"))
     arrays: dict[str, Array] = {
         f"{layer.prefix}_weights": weights,
         f"{layer.prefix}_bias": fold_bias(operator, parameters, constants.input_zero_point),
         f"{layer.prefix}_multiplier": np.where(vanishing, 0, constants.multiplier).astype(np.int32),
         f"{layer.prefix}_shift": np.where(vanishing, -1, constants.shift).astype(np.int8),
     }
-    fields = {
+    fields: Fields = {
         **{name: f"{layer.prefix}_{name}" for name in ("weights", "bias", "multiplier", "shift")},
         "input_height": source[1],
         "input_width": source[2],
@@ -127,11 +127,17 @@ def pack_dots(
     return np.concatenate(parts, axis=1)
 
 
-def pack_columns(weights: NDArray[np.int8], vectors: int) -> NDArray[np.int8]:
-    """(1, height, width, channels) to (1 + channels * vectors, 16), taps column by column; the first vector is zero."""
+def pack_columns(weights: NDArray[np.int8], vectors: int, pitch: int) -> NDArray[np.int8]:
+    """(1, height, width, channels) to (1 + channels * vectors, 16), the first vector zero.
+
+    Taps come column by column, `pitch` apart.
+    """
     _, height, width, channels = weights.shape
     packed = np.zeros((channels, vectors * VECTOR), np.int8)
-    packed[:, : width * height] = weights[0].transpose(2, 1, 0).reshape(channels, width * height)
+    columns = np.zeros((channels, width, pitch), np.int8)
+    columns[:, :, :height] = weights[0].transpose(2, 1, 0)
+    used = min(width * pitch, packed.shape[1])
+    packed[:, :used] = columns.reshape(channels, -1)[:, :used]
     return np.concatenate([np.zeros(VECTOR, np.int8), packed.ravel()])
 
 

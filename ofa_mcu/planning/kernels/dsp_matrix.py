@@ -24,17 +24,18 @@ from ofa_mcu.planning.kernels.dsp_matrix_layout import (
 )
 from ofa_mcu.space.shapes import Conv2D
 
-__all__ = ["CONV", "DIRECT", "FAR_PAIRS", "POINTWISE", "Block", "Plan", "plan_of"]
+__all__ = ["CONV", "DIRECT", "FAR_PAIRS", "MOST_PAIRS", "POINTWISE", "Block", "Plan", "has_single", "plan_of"]
 
 FAR_PAIRS = 60
 """Pairs of taps whose widened codes are in reach of the stack pointer."""
 
-_MOST_PAIRS = 72  # 1,152 bytes of stack
+MOST_PAIRS = 72
+"""Pairs of taps of unrolled functions: 1,152 bytes of stack."""
 _LIMIT = 65535
 DIRECT = 0
 _COPY_OVERREAD = 3  # rows are copied by words
 _LAYER_BYTES = 20
-_POINTS_BYTES = _LAYER_BYTES + 8
+_POINTS_BYTES = _LAYER_BYTES + 12
 _WINDOW_BYTES = _LAYER_BYTES + 28
 
 
@@ -58,6 +59,11 @@ class Block:
         """What tells functions apart; the one of a loop takes any number of taps."""
         flags = (self.unrolled, self.odd, self.dead_zone, self.low, self.high, self.shift)
         return (self.taps, *flags) if self.unrolled else flags
+
+    @property
+    def single_key(self) -> tuple[bool, ...]:
+        """What tells functions for a single pixel apart."""
+        return (self.unrolled, self.shift is None, self.dead_zone, self.low, self.high)
 
     @property
     def clamps(self) -> int:
@@ -96,6 +102,11 @@ def _block(shape: Geometry, facts: Facts, dead_zone: bool, unrolled: bool) -> Bl
     )
 
 
+def has_single(shape: Geometry) -> bool:
+    """Whether a pointwise layer computes its last pixel alone, since blocks of four leave no other over."""
+    return shape.pixels % PIXELS == 1
+
+
 def plan_of(view: LayerView, variant: str) -> Plan:
     """The plan of the way that `ways` called `variant`."""
     operator = view.operator
@@ -120,7 +131,7 @@ def _supported(view: LayerView) -> Conv2D | None:
 
 def _blocks(shape: Geometry, facts: Facts, dead_zone: bool) -> Iterator[Block]:
     unrolled = _block(shape, facts, dead_zone, True)
-    if unrolled.taps.pairs <= _MOST_PAIRS:
+    if unrolled.taps.pairs <= MOST_PAIRS:
         yield unrolled
     looped = _block(shape, facts, dead_zone, False)
     if looped.taps.words <= _LIMIT and looped.taps.column <= _LIMIT:
@@ -141,6 +152,7 @@ _CODE_TERMS = {
         *("functions", "words", "codes", "row_loops", "loops", "steps", "far_steps"),
         *("dead_zone", "clamps", "own_shifts", "odd"),
     ),
+    "dsp_matrix_single": ("functions", "dead_zone", "clamps"),
     "dsp_matrix_looped": ("functions", "dead_zone", "clamps", "odd"),
     "ofa_matrix_points": ("functions",),
     "ofa_matrix_direct": ("functions",),
@@ -187,16 +199,24 @@ def _code(block: Block, *library: str) -> tuple[Code, ...]:
 @lru_cache(4096)
 def _points_ways(shape: Geometry, facts: Facts, dead_zone: bool) -> tuple[Way, ...]:
     blocks = -(-shape.pixels // PIXELS)
+    alone = has_single(shape)
     grows = shape.outputs - shape.depth
     ways = []
     for block in _blocks(shape, facts, dead_zone):
+        code = _code(block, "ofa_matrix_points")
+        if alone:
+            flags = (float(block.dead_zone), float(block.low + block.high))
+            single = Code("dsp_matrix_single", ("ofa_dsp_matrix_single", block.single_key), (1, *flags))
+            code = (*(code if blocks > 1 else code[1:]), single)
+        pairs = alone * -(-shape.outputs // 2)
+        counts = _block_counts(block, shape.outputs, blocks - alone)
         ways.append(
             Way(
                 kernel="ofa_dsp_pointwise",
                 variant="unrolled" if block.unrolled else "looped",
-                counts=(1, *_block_counts(block, shape.outputs, blocks)),
+                counts=(1, *counts, alone * block.taps.pairs, pairs, pairs * block.taps.pairs),
                 constant_bytes=_POINTS_BYTES + 4 * block.stream_words(shape.outputs),
-                code=_code(block, "ofa_matrix_points"),
+                code=code,
                 scratch_bytes=block.wide_bytes,
                 overread=block.taps.overread,
                 forward_gap=max(0, PIXELS * (blocks - 1) * grows),
@@ -290,7 +310,7 @@ def _windows(view: LayerView) -> tuple[Way, ...]:
 POINTWISE = Kernel(
     "ofa_dsp_pointwise",
     Flavour.DSP,
-    ("calls", *_BLOCK_FEATURES),
+    ("calls", *_BLOCK_FEATURES, "single_words", "single_pairs", "single_steps"),
     _pointwise,
     _CODE_TERMS,
 )

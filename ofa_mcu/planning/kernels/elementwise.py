@@ -22,7 +22,7 @@ from ofa_mcu.space.shapes import (
 
 __all__ = ["ELEMENTWISE_KERNELS", "library", "padded"]
 
-_AFFINE_BYTES, _LOOKUP_BYTES, _ADD_BYTES, _ADD_BROADCASTING_BYTES, _MUL_BYTES, _SOFTMAX_BYTES = 20, 16, 24, 76, 60, 12
+_AFFINE_BYTES, _LOOKUP_BYTES, _ADD_BYTES, _ADD_BROADCASTING_BYTES, _MUL_BYTES, _SOFTMAX_BYTES = 28, 24, 24, 76, 60, 12
 _LOOKUP_TABLES = 2 * 1024 + 1024
 
 
@@ -66,19 +66,25 @@ def _steps(count: int, *sizes: int) -> tuple[int, ...]:
     return tuple(result)
 
 
+def _signed(view: LayerView) -> list[str]:
+    """The word for sums with a dead zone, where there is one."""
+    return ["signed"] if view.facts.dead_zone else []
+
+
 def _affine_way(view: LayerView, kernel: str, sizes: tuple[int, ...]) -> tuple[Way, ...]:
     if not isinstance(view.operator, Add | Sub) or not view.facts.affine or not _sum_is_plain(view):
         return ()
     clamped = view.facts.clamp_low or view.facts.clamp_high
+    words = _signed(view) + (["clamped"] if clamped else [])
     count = prod(view.target)
     forward, second = _gaps(view)
     return (
         Way(
             kernel=kernel,
-            variant="clamped" if clamped else "",
-            counts=(1, *_steps(count, *sizes), count if clamped else 0),
+            variant=" ".join(words),
+            counts=(1, *_steps(count, *sizes), count if clamped else 0, count if _signed(view) else 0),
             constant_bytes=_AFFINE_BYTES,
-            code=library(f"{kernel}_clamped" if clamped else kernel),
+            code=library("_".join([kernel, *words])),
             forward_gap=forward,
             in_place_second=second,
         ),
@@ -100,10 +106,10 @@ def _add_lookup(view: LayerView) -> tuple[Way, ...]:
     return (
         Way(
             kernel="ofa_add_lookup",
-            variant="",
-            counts=(1, *_steps(prod(view.target), 4, 1)),
+            variant=" ".join(_signed(view)),
+            counts=(1, *_steps(prod(view.target), 4, 1), prod(view.target) if _signed(view) else 0),
             constant_bytes=_LOOKUP_BYTES + _LOOKUP_TABLES,
-            code=library("ofa_add_lookup"),
+            code=library("_".join(["ofa_add_lookup", *_signed(view)])),
             forward_gap=forward,
             in_place_second=second,
         ),
@@ -191,6 +197,7 @@ def _dequantize(view: LayerView) -> tuple[Way, ...]:
 
 
 _FUNCTION = ("functions",)
+_AFFINE_KINDS = ("", "_clamped", "_signed", "_signed_clamped")
 _BROADCAST_FEATURES = ("calls", "outer", "planes", "runs", "elements")
 
 
@@ -204,18 +211,23 @@ ELEMENTWISE_KERNELS: tuple[Kernel, ...] = (
     Kernel(
         "ofa_dsp_add",
         Flavour.DSP,
-        ("calls", "sixteens", "fours", "ones", "clamped_elements"),
+        ("calls", "sixteens", "fours", "ones", "clamped_elements", "signed_elements"),
         _dsp_add,
-        {"ofa_dsp_add": _FUNCTION, "ofa_dsp_add_clamped": _FUNCTION},
+        {f"ofa_dsp_add{kind}": _FUNCTION for kind in _AFFINE_KINDS},
     ),
     _portable(
         "ofa_add_affine",
-        ("calls", "fours", "ones", "clamped_elements"),
+        ("calls", "fours", "ones", "clamped_elements", "signed_elements"),
         _add_affine,
-        "ofa_add_affine",
-        "ofa_add_affine_clamped",
+        *(f"ofa_add_affine{kind}" for kind in _AFFINE_KINDS),
     ),
-    _portable("ofa_add_lookup", ("calls", "fours", "ones"), _add_lookup),
+    _portable(
+        "ofa_add_lookup",
+        ("calls", "fours", "ones", "signed_elements"),
+        _add_lookup,
+        "ofa_add_lookup",
+        "ofa_add_lookup_signed",
+    ),
     _portable("ofa_add", ("calls", "elements"), _add),
     _portable("ofa_add_broadcasting", _BROADCAST_FEATURES, _add_broadcasting),
     _portable("ofa_mul", _BROADCAST_FEATURES, _mul),

@@ -15,9 +15,12 @@ _MOST_CHANNELS = 0xFFFF // 7
 _ALIGNMENT = 4
 
 
-def depthwise_kind(kernel: tuple[int, int], stride: tuple[int, int]) -> tuple[str, int]:
+def depthwise_kind(kernel: tuple[int, int], stride: tuple[int, int], target: Shape) -> tuple[str, int]:
     """The function for windows of that size, and how many vectors of weights a channel has."""
     taps = kernel[0] * kernel[1]
+    square = kernel[1] * (kernel[0] + 1) + kernel[0] + 1
+    if stride == (1, 1) and square <= VECTOR and min(target[1:3]) >= 2:
+        return "4", 1
     if taps + stride[1] * kernel[0] <= VECTOR:
         return "1", 1
     vectors = max(2, -(-taps // VECTOR))
@@ -38,38 +41,41 @@ def _depthwise(
     height, width, channels = target[1:]
     if max(*source, *target) > _MOST_CHANNELS or max(*kernel, *stride, channels // source[3]) > 255:
         return ()
-    kind, vectors = depthwise_kind(kernel, stride)
-    step = stride[1] * kernel[0]
+    kind, vectors = depthwise_kind(kernel, stride, target)
+    tall, wide = (2, 2) if kind == "4" else (1, 4)
+    pitch = kernel[0] + tall - 1
+    step = stride[1] * pitch
+    passes = -(-height // tall)
     padded_height = (height - 1) * stride[0] + kernel[0]
     padded_width = padding.left + source[2] + padding.right
-    written = padded_height + (padded_width - 1) * kernel[0]
-    read = (height - 1) * stride[0] + (max(width, 4) - 1) * step + vectors * VECTOR
-    fed = min(source[1], padded_height - padding.top)
-    groups = -(-width // 4)
-    rests = int(width % 4 > 0 and width > 4)
-    row_groups = -(-source[2] // 8)
-    rows = channels * height
-    pads = channels * (padded_height * (padding.left + padding.right) + (padded_height - fed) * source[2])
+    written = padded_height + (padded_width - 1) * pitch
+    read = (height - 1) * stride[0] + (max(width, wide) - 1) * step + vectors * VECTOR
+    fed = max(min(source[1], padded_height - padding.top), 0)
+    padded = padded_height - fed
+    feeds = passes + int(padding.top > 0) + int(padded_height - padding.top > fed)
+    row_groups = (source[2] - 1) // 8
+    groups = -(-width // wide)
+    rests = int(width % wide > 0 and width > wide)
+    quads = channels * passes * groups
     way = Way(
         kernel="ofa_mve_depthwise",
         variant=f"channels {mode}",
         counts=(
             1,
             channels,
-            channels * padded_height,
+            channels * feeds,
             channels * fed,
+            channels * padded,
             channels * fed * row_groups,
-            pads,
-            rows,
-            rows * rests,
-            rows * groups if kind == "1" else 0,
-            rows * groups if kind != "1" else 0,
-            rows * groups if kind == "n" else 0,
-            rows * groups * max(vectors - 2, 0),
-            *(rows * groups if mode == other else 0 for other in MODES[1:]),
+            channels * padded * row_groups,
+            channels * passes,
+            channels * passes * rests,
+            *(quads if kind == other else 0 for other in "412n"),
+            quads * max(vectors - 2, 0),
+            *(quads if mode == other else 0 for other in MODES[1:]),
         ),
         constant_bytes=VECTOR + channels * (vectors * VECTOR + 8) + aligned(channels) + _DESCRIPTOR_BYTES,
-        code=(Code(f"ofa_mve_depthwise_{kind}_{mode}"),),
+        code=(Code("ofa_mve_depthwise_rows"), Code(f"ofa_mve_depthwise_{kind}_{mode}")),
         scratch_bytes=-(-max(written, read) // 8) * 8,
         # Channels keep apart only where the tensors' distance is a number of pixels.
         forward_gap=_gap(kernel, stride, padding, source, target) if _ALIGNMENT % channels == 0 else None,
@@ -99,12 +105,14 @@ MVE_DEPTHWISE = Kernel(
     features=(
         "layer",
         "channels",
-        "padded_rows",
+        "feeds",
         "fed_rows",
+        "padded_rows",
         "fed_groups",
-        "pads",
-        "rows",
+        "padded_groups",
+        "passes",
         "ends",
+        "squares",
         "pairs",
         "quads",
         "deep_quads",
@@ -112,5 +120,6 @@ MVE_DEPTHWISE = Kernel(
         *MODES[1:],
     ),
     ways=_ways,
-    code_terms=dict.fromkeys((f"ofa_mve_depthwise_{kind}_{mode}" for kind in "12n" for mode in MODES), _ONE),
+    code_terms=dict.fromkeys((f"ofa_mve_depthwise_{kind}_{mode}" for kind in "412n" for mode in MODES), _ONE)
+    | {"ofa_mve_depthwise_rows": _ONE},
 )

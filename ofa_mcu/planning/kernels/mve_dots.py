@@ -102,9 +102,9 @@ DOTS_FEATURES = (
     "few_outputs",
     *MODES[1:],
 )
-"""Calls; of functions that hold a pixel: pixels, their vectors, outputs beside quads, quads, their vectors; of the one that
-holds weights, and of the one for deep pixels: quads, their pixels, vectors of these beyond the first; pixels with less than
-four outputs; quads of all pixels, by mode but plain.
+"""Calls; of functions that hold a pixel: pixels, their vectors, outputs beside quads, quads, vectors of these; of the
+one that holds weights, and of the one for deep pixels: quads, their pixels, vectors of these beyond the first; pixels
+with less than four outputs; quads of all pixels, by mode but plain.
 """
 
 DOTS_FUNCTIONS = (*(f"pixels_{vectors}" for vectors in range(1, MOST_HELD + 1)), "outputs", "products")

@@ -43,6 +43,9 @@ WORDS = {"uniform": 3, "channels": 4, "general": 3}
 """Constants of an output channel, in 32-bit words, for each way to turn sums into codes."""
 
 _ROW_CHANNELS = 16  # sums that become codes in one call
+_FEW_TAPS = 32  # up to which another loop may be used
+_MOST_TAPS = 32768  # with which sums stay in 32 bits whatever the order of their terms
+_LARGEST_EXTENT = 65535
 _MOST_SHORT_TAPS = 128  # with which sums of trained weights are expected to stay short
 
 PRODUCT_BYTES, CONV_BYTES, DEPTHWISE_BYTES = 36, 56, 64
@@ -52,13 +55,14 @@ _STORES = (
     *("stores", "uniform_outputs", "channels_outputs", "general_outputs"),
     *("uniform_short_outputs", "channels_short_outputs"),
 )
-_DOTS = ("blocks", "quads", "singles")
+_DOTS = ("blocks", "quads", "singles", "few_blocks", "few_quads", "few_singles")
+_RAW_DOTS = tuple(f"raw_{name}" for name in _DOTS)
 _PAIR_DOTS = ("pair_blocks", "pair_quads", "pair_singles")
 _GATHERS = ("gathers", "gathered_quads", "gathered_singles")
 _PAIR_GATHERS = ("alternate_gathers", "alternate_quads", "alternate_singles")
 
 _PRODUCT = (
-    *("calls", "rows_in_place", "summed_taps", "raw_blocks", "raw_quads", "raw_singles"),
+    *("calls", "rows_in_place", "summed_taps", *_RAW_DOTS),
     *("rows", *_GATHERS[1:], *_DOTS, "row_pairs", *_PAIR_GATHERS[1:], *_PAIR_DOTS, *_STORES),
 )
 _CONV = (
@@ -100,6 +104,13 @@ def pitch_of(windows: Windows) -> int:
     return (-(-columns.out // 4) * 4 - 1) * columns.stride + columns.extent
 
 
+def _fits(windows: Windows) -> bool:
+    """Whether descriptors can hold every extent."""
+    both = (windows.rows, windows.columns)
+    extents = [value for axis in both for value in (axis.size, axis.out, axis.kernel, axis.stride, axis.dilation)]
+    return max(*extents, windows.depth, windows.channels, pitch_of(windows)) <= _LARGEST_EXTENT
+
+
 def _padded(count: int) -> int:
     return -(-count // 4) * 4
 
@@ -120,8 +131,10 @@ def _stores(view: LayerView, taps: int, calls: int) -> dict[str, int]:
 
 
 def _dots(names: tuple[str, ...], rows: int, blocks: int, taps: int) -> dict[str, int]:
+    """Counts of dot products under the names, those for few taps last where there are six."""
     each = rows * blocks
-    return dict(zip(names, (each, each * (taps // 4), each * (taps % 4)), strict=True))
+    few = names[3:] if taps < _FEW_TAPS and len(names) > 3 else names[:3]
+    return dict(zip(few, (each, each * (taps // 4), each * (taps % 4)), strict=True))
 
 
 def _codes(*kinds: str) -> tuple[Code, ...]:
@@ -139,11 +152,13 @@ def _counts(names: tuple[str, ...], *parts: Mapping[str, int]) -> tuple[float, .
     return tuple([found.get(name, 0) for name in names])
 
 
-_ROW = ("ofa_gather", "ofa_row", "ofa_dot4")
+_ROW = ("ofa_gather", "ofa_row", "ofa_dot4", "ofa_dot4_few")
 _ROW_PAIR = ("ofa_gather_alternate", "ofa_row_pair", "ofa_dot4_pair")
 
 
 def _product(name: str, view: LayerView, rows: int, taps: int) -> tuple[Way, ...]:
+    if taps > _MOST_TAPS:
+        return ()
     outputs = view.target[-1]
     blocks, calls = -(-outputs // CHANNEL_BLOCK), -(-outputs // _ROW_CHANNELS)
     stores = _stores(view, taps, rows * calls)
@@ -151,14 +166,13 @@ def _product(name: str, view: LayerView, rows: int, taps: int) -> tuple[Way, ...
     constant_bytes = PRODUCT_BYTES + _constants(view, taps)
     quads, singles = divmod(taps, 4)
     direct = {"rows_in_place": rows, "summed_taps": rows * taps}
-    raw = ("raw_blocks", "raw_quads", "raw_singles")
     ways = [
         Way(
             name,
             "in place",
-            _counts(_PRODUCT, direct, _dots(raw, rows, blocks, taps), stores),
+            _counts(_PRODUCT, direct, _dots(_RAW_DOTS, rows, blocks, taps), stores),
             constant_bytes,
-            _codes("ofa_product", "ofa_dot4_raw", store),
+            _codes("ofa_product", "ofa_dot4_raw", "ofa_dot4_raw_few", store),
             forward_gap=product_gap(rows, taps, outputs, 1, False),
         )
     ]
@@ -218,6 +232,8 @@ def _conv2d_ways(view: LayerView) -> tuple[Way, ...]:
     windows = windows_of(view)
     rows, columns = windows.rows, windows.columns
     taps = rows.kernel * columns.kernel * windows.depth
+    if taps > _MOST_TAPS or not _fits(windows):
+        return ()
     blocks = -(-windows.channels // CHANNEL_BLOCK)
     constant_bytes = CONV_BYTES + _constants(view, taps)
     ways = []
@@ -265,6 +281,8 @@ def _depthwise_ways(view: LayerView) -> tuple[Way, ...]:
     if not isinstance(operator, DepthwiseConv2D):
         return ()
     windows = windows_of(view)
+    if windows.rows.kernel * windows.columns.kernel > _MOST_TAPS or not _fits(windows):
+        return ()
     rows, columns, depth, channels = windows.rows, windows.columns, windows.depth, windows.channels
     pitch = pitch_of(windows)
     groups = -(-columns.out // 4)
@@ -312,7 +330,7 @@ _STORE_KINDS = tuple(name.removesuffix("_outputs") for name in _STORES[1:])
 _KINDS = (
     *("ofa_product", "ofa_product_copied", "ofa_product_pairs", "ofa_conv2d", "ofa_conv2d_pairs", "ofa_patch"),
     *("ofa_gather", "ofa_gather_alternate", "ofa_gather_constant", "ofa_row", "ofa_row_pair"),
-    *("ofa_dot4", "ofa_dot4_raw", "ofa_dot4_pair"),
+    *("ofa_dot4", "ofa_dot4_few", "ofa_dot4_raw", "ofa_dot4_raw_few", "ofa_dot4_pair"),
     *(f"ofa_store_{kind}" for kind in _STORE_KINDS),
     *(f"ofa_spread_{kind}" for kind in _STORE_KINDS),
     *("ofa_depthwise", "ofa_depthwise_any", "ofa_depthwise_3x3_1", "ofa_depthwise_3x3_2"),

@@ -52,11 +52,17 @@ struct ofa_matrix_layer {
     int8_t zero_point; /* of the input, for windows that reach out of it */
 };
 
-/* Pointwise: `depth` codes of every pixel. */
+/* Pointwise: `depth` codes of every pixel, `left` of them behind the last whole word. `single` computes the last pixel
+ * where that is the only one left over by blocks of four; 0: it is computed four times. `shift` is that of all
+ * channels, less one, where the stream holds none.
+ */
 typedef struct {
     ofa_matrix_layer matrix;
+    ofa_matrix_block *single;
     int32_t pixels;
-    int32_t depth;
+    uint16_t depth;
+    uint8_t left;
+    uint8_t shift;
 } ofa_matrix_points_layer;
 
 /* The output may start up to where the input does if outputs <= depth, and with `backward` may end where the input does
@@ -306,9 +312,11 @@ ofa_matrix_gather(ofa_word *to, const ofa_matrix_quad *quad, int32_t rows, int32
 #define OFA_MATRIX_SCALES() \
     do { \
         OFA_LDRD_NEXT(m, c, w); \
-        if (dead_zone) { \
+        if (dead_zone && own) { \
             OFA_LDRD_NEXT(d, shift, w); \
-        } else { \
+        } else if (dead_zone) { \
+            OFA_LDR_NEXT(d, w); \
+        } else if (own) { \
             OFA_LDR_NEXT(shift, w); \
         } \
     } while (0)
@@ -318,6 +326,7 @@ static inline __attribute__((always_inline)) void
 ofa_matrix_looped(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, ofa_word *wide, int dead_zone, int low,
                   int high, int odd)
 {
+    enum { own = 1 };
     /* Volatile, so that it is read at the end of a turn and takes no register from the sums. */
     const ofa_word *volatile wide_end =
         ofa_matrix_gather(wide, quad, layer->rows, layer->columns, layer->column, layer->words);
@@ -398,6 +407,108 @@ again:;
         return;
     }
     OFA_MATRIX_STORE(cursor, e0, e1, e2, e3, again);
+}
+
+/* Two words of weights, which are four taps of a pair of output channels, for a single pixel. */
+#define OFA_MATRIX_SINGLE_WORD() \
+    do { \
+        uint32_t w0, w1, x0, x1, even; \
+        OFA_LDRD_NEXT(w0, w1, w); \
+        OFA_LDRD_NEXT(x0, x1, x); \
+        OFA_SXTB16(even, w0); \
+        OFA_SMLAD(o0, w0, x0); \
+        OFA_SMLAD(e0, even, x0); \
+        OFA_SXTB16(even, w1); \
+        OFA_SMLAD(o0, w1, x1); \
+        OFA_SMLAD(e0, even, x1); \
+    } while (0)
+
+/* Clamps and stores one code. */
+#define OFA_MATRIX_SINGLE_STORE(value) \
+    do { \
+        if (low) { \
+            const uint32_t limit = OFA_MATRIX_LOW(layer); \
+            OFA_MATRIX_MAX8(value, limit); \
+        } \
+        if (high) { \
+            const uint32_t limit = OFA_MATRIX_HIGH(layer); \
+            OFA_MATRIX_MIN8(value, limit); \
+        } \
+        *output++ = (int8_t)(uint8_t)(value); \
+    } while (0)
+
+/* The body of functions for a single pixel of a pointwise layer; `own`: every channel has its shift in the stream. */
+static inline __attribute__((always_inline)) void
+ofa_matrix_single_of(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, ofa_word *wide, int own, int dead_zone,
+                  int low, int high)
+{
+    const ofa_matrix_points_layer *const points = (const ofa_matrix_points_layer *)(const void *)layer;
+    const int8_t *from = quad->input;
+    ofa_word *to = wide;
+    for (int32_t words = layer->words; words > 0; --words) {
+        uint32_t word, even;
+        OFA_MATRIX_LOOSE_NEXT(word, from);
+        OFA_SXTB16(even, word);
+        OFA_SXTB16_ROR8(word, word);
+        OFA_STRD_NEXT(even, word, to);
+    }
+    const ofa_word *const wide_end = to;
+    if (points->left) {
+        uint32_t pair = (uint32_t)(int32_t)from[0];
+        if (points->left > 1) {
+            OFA_PKHBT(pair, pair, (uint32_t)(int32_t)from[1]);
+        }
+        *to = pair;
+    }
+    OFA_BARRIER();
+    const uint32_t first = layer->words % 4;
+    const ofa_word *w = layer->weights;
+    int8_t *output = quad->output;
+    const int8_t *const end = output + layer->outputs;
+    for (;;) {
+        const ofa_word *x = wide;
+        uint32_t e0, o0, m, c, d = 0, shift = points->shift;
+        OFA_LDRD_NEXT(e0, o0, w);
+        if (x != wide_end) {
+            switch (first) {
+                do {
+                case 0:
+                    OFA_MATRIX_SINGLE_WORD();
+                    /* fall through */
+                case 3:
+                    OFA_MATRIX_SINGLE_WORD();
+                    /* fall through */
+                case 2:
+                    OFA_MATRIX_SINGLE_WORD();
+                    /* fall through */
+                default:
+                    OFA_MATRIX_SINGLE_WORD();
+                } while (x != wide_end);
+            }
+        }
+        if (points->left) {
+            uint32_t w0, x0, even;
+            OFA_LDR_NEXT(w0, w);
+            OFA_LDR_NEXT(x0, x);
+            OFA_SXTB16(even, w0);
+            OFA_SMLAD(o0, w0, x0);
+            OFA_SMLAD(e0, even, x0);
+        }
+        o0 -= e0;
+        e0 <<= 8;
+        OFA_MATRIX_SCALES();
+        OFA_MATRIX_FINISH(e0);
+        OFA_MATRIX_SINGLE_STORE(e0);
+        if (output == end) {
+            return;
+        }
+        OFA_MATRIX_SCALES();
+        OFA_MATRIX_FINISH(o0);
+        OFA_MATRIX_SINGLE_STORE(o0);
+        if (output == end) {
+            return;
+        }
+    }
 }
 
 #ifdef __cplusplus

@@ -123,13 +123,18 @@ typedef struct {
 typedef void ofa_mve_depthwise(const ofa_mve_depthwise_layer *layer, const int8_t *input, int8_t *output,
                                int8_t *scratch);
 
-/* For windows of which two neighbours fit one vector; for two vectors; for any number. */
-ofa_mve_depthwise ofa_mve_depthwise_1_plain, ofa_mve_depthwise_1_signed, ofa_mve_depthwise_1_clamped,
-    ofa_mve_depthwise_1_general;
-ofa_mve_depthwise ofa_mve_depthwise_2_plain, ofa_mve_depthwise_2_signed, ofa_mve_depthwise_2_clamped,
-    ofa_mve_depthwise_2_general;
-ofa_mve_depthwise ofa_mve_depthwise_n_plain, ofa_mve_depthwise_n_signed, ofa_mve_depthwise_n_clamped,
-    ofa_mve_depthwise_n_general;
+#define OFA_MVE_DECLARE_DEPTHWISE(kind) \
+    ofa_mve_depthwise ofa_mve_depthwise_##kind##_plain, ofa_mve_depthwise_##kind##_signed, \
+        ofa_mve_depthwise_##kind##_clamped, ofa_mve_depthwise_##kind##_general
+
+/* For windows of which four fit one vector, two beside each other and those below, with strides of 1 and two rows and
+ * columns of outputs at least; of which two fit one vector; for two vectors; for any number from two on. For the first,
+ * `weights` have a zero after every column.
+ */
+OFA_MVE_DECLARE_DEPTHWISE(4);
+OFA_MVE_DECLARE_DEPTHWISE(1);
+OFA_MVE_DECLARE_DEPTHWISE(2);
+OFA_MVE_DECLARE_DEPTHWISE(n);
 
 #ifdef __cplusplus
 }

@@ -22,7 +22,10 @@ static inline int32_t limited(int32_t value, int32_t span)
     do { \
         const int32_t u = first[i], v = second[i]; \
         const int32_t low = u * a_low + v * b_low; \
-        int32_t value = (int32_t)(offset + (uint32_t)(u * a) + (uint32_t)(v * b) + (uint32_t)(low >> 8)); \
+        int32_t value = (int32_t)(start + (uint32_t)(u * a) + (uint32_t)(v * b) + (uint32_t)(low >> 8)); \
+        if (with_sign) { \
+            value = (int32_t)((uint32_t)value + offset - (dead_zone & (uint32_t)(value >> 31))); \
+        } \
         if (clamped) { \
             UNSIGNED8(value, value); \
             value -= span; \
@@ -34,13 +37,15 @@ static inline int32_t limited(int32_t value, int32_t span)
     } while (0)
 
 static inline __attribute__((always_inline)) void add(const ofa_affine_layer *layer, const int8_t *first,
-                                                      const int8_t *second, int8_t *output, int clamped)
+                                                      const int8_t *second, int8_t *output, int clamped, int with_sign)
 {
     const int32_t a = layer->first >> 8, a_low = layer->first & 255;
     const int32_t b = layer->second >> 8, b_low = layer->second & 255;
     const int32_t top = layer->clamp_max;
     const int32_t span = top - layer->clamp_min;
     const uint32_t offset = (uint32_t)layer->offset - (clamped ? 0 : 128u << SHIFT);
+    const uint32_t start = with_sign ? (uint32_t)layer->base : offset;
+    const uint32_t dead_zone = (uint32_t)layer->dead_zone;
     for (const int8_t *const end = first + (layer->count & ~3); first != end; first += 4, second += 4, output += 4) {
         ONE(0);
         ONE(1);
@@ -52,12 +57,13 @@ static inline __attribute__((always_inline)) void add(const ofa_affine_layer *la
     }
 }
 
-void ofa_add_affine(const ofa_affine_layer *layer, const int8_t *first, const int8_t *second, int8_t *output)
-{
-    add(layer, first, second, output, 0);
-}
+#define DEFINE(name, clamped, with_sign) \
+    void name(const ofa_affine_layer *layer, const int8_t *first, const int8_t *second, int8_t *output) \
+    { \
+        add(layer, first, second, output, clamped, with_sign); \
+    }
 
-void ofa_add_affine_clamped(const ofa_affine_layer *layer, const int8_t *first, const int8_t *second, int8_t *output)
-{
-    add(layer, first, second, output, 1);
-}
+DEFINE(ofa_add_affine, 0, 0)
+DEFINE(ofa_add_affine_clamped, 1, 0)
+DEFINE(ofa_add_affine_signed, 0, 1)
+DEFINE(ofa_add_affine_signed_clamped, 1, 1)

@@ -42,6 +42,35 @@ void ofa_dot4_raw(int32_t sums[4], const int8_t *x, const uint8_t *weights, int3
     OFA_DOT4;
 }
 
+#if OFA_NO_LONG_MULTIPLY
+
+#define OFA_DOT4_FEW(type)                                                                                             \
+    do {                                                                                                               \
+        int32_t sum0 = start, sum1 = start, sum2 = start, sum3 = start;                                                \
+        const type *const end = x + taps;                                                                              \
+        do {                                                                                                           \
+            OFA_TAP(0);                                                                                                \
+            x += 1;                                                                                                    \
+            weights += 4;                                                                                              \
+        } while (x != end);                                                                                            \
+        sums[0] = sum0;                                                                                                \
+        sums[1] = sum1;                                                                                                \
+        sums[2] = sum2;                                                                                                \
+        sums[3] = sum3;                                                                                                \
+    } while (0)
+
+void ofa_dot4_few(int32_t sums[4], const uint8_t *x, const uint8_t *weights, int32_t taps, int32_t start)
+{
+    OFA_DOT4_FEW(uint8_t);
+}
+
+void ofa_dot4_raw_few(int32_t sums[4], const int8_t *x, const uint8_t *weights, int32_t taps, int32_t start)
+{
+    OFA_DOT4_FEW(int8_t);
+}
+
+#endif
+
 #define OFA_PAIR(i)                                                                                                    \
     do {                                                                                                               \
         const int32_t a = x[2 * (i)], b = x[2 * (i) + 1];                                                              \

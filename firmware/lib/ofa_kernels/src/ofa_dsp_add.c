@@ -33,6 +33,9 @@ static inline uint32_t usat8(uint32_t a, int shift)
 /* One code from its sum. */
 #define STORE(place, value) \
     do { \
+        if (with_sign) { \
+            value += offset - (dead_zone & (uint32_t)((int32_t)(value) >> 31)); \
+        } \
         if (clamped) { \
             USAT8(value, value, SHIFT); \
             UQADD8(value, value, excess); \
@@ -53,22 +56,22 @@ static inline uint32_t usat8(uint32_t a, int shift)
         OFA_AND_LSL8(q, mask, v); \
         OFA_AND(u, mask, u); \
         OFA_AND(v, mask, v); \
-        SMLAWB(even, a, p, offset); \
+        SMLAWB(even, a, p, start); \
         SMLAWB(even, b, q, even); \
         STORE(output[i], even); \
-        SMLAWB(even, a, u, offset); \
+        SMLAWB(even, a, u, start); \
         SMLAWB(even, b, v, even); \
         STORE(output[(i) + 1], even); \
-        SMLAWT(p, a, p, offset); \
+        SMLAWT(p, a, p, start); \
         SMLAWT(p, b, q, p); \
         STORE(output[(i) + 2], p); \
-        SMLAWT(u, a, u, offset); \
+        SMLAWT(u, a, u, start); \
         SMLAWT(u, b, v, u); \
         STORE(output[(i) + 3], u); \
     } while (0)
 
 static inline __attribute__((always_inline)) void add(const ofa_affine_layer *layer, const int8_t *first,
-                                                      const int8_t *second, int8_t *output, int clamped)
+                                                      const int8_t *second, int8_t *output, int clamped, int with_sign)
 {
     uint32_t mask = 0xff00ff00u;
     uint32_t a = (uint32_t)layer->first;
@@ -79,10 +82,12 @@ static inline __attribute__((always_inline)) void add(const ofa_affine_layer *la
     if (!clamped) {
         offset -= 128u << SHIFT;
     }
+    const uint32_t dead_zone = (uint32_t)layer->dead_zone;
+    uint32_t start = with_sign ? (uint32_t)layer->base : offset;
     OFA_OPAQUE(mask);
     OFA_OPAQUE(a);
     OFA_OPAQUE(b);
-    OFA_OPAQUE(offset);
+    OFA_OPAQUE(start);
     const ofa_word *x = (const ofa_word *)(const void *)first;
     const ofa_word *y = (const ofa_word *)(const void *)second;
     for (const ofa_word *const end = x + (layer->count >> 4) * 4; x != end; output += 16) {
@@ -99,19 +104,20 @@ static inline __attribute__((always_inline)) void add(const ofa_affine_layer *la
     for (int32_t left = layer->count & 3; left > 0; --left) {
         uint32_t value = (uint32_t)(int32_t)*s++ << 8;
         const uint32_t other = (uint32_t)(int32_t)*t++ << 8;
-        SMLAWB(value, a, value, offset);
+        SMLAWB(value, a, value, start);
         SMLAWB(value, b, other, value);
         STORE(*output, value);
         ++output;
     }
 }
 
-void ofa_dsp_add(const ofa_affine_layer *layer, const int8_t *first, const int8_t *second, int8_t *output)
-{
-    add(layer, first, second, output, 0);
-}
+#define DEFINE(name, clamped, with_sign) \
+    void name(const ofa_affine_layer *layer, const int8_t *first, const int8_t *second, int8_t *output) \
+    { \
+        add(layer, first, second, output, clamped, with_sign); \
+    }
 
-void ofa_dsp_add_clamped(const ofa_affine_layer *layer, const int8_t *first, const int8_t *second, int8_t *output)
-{
-    add(layer, first, second, output, 1);
-}
+DEFINE(ofa_dsp_add, 0, 0)
+DEFINE(ofa_dsp_add_clamped, 1, 0)
+DEFINE(ofa_dsp_add_signed, 0, 1)
+DEFINE(ofa_dsp_add_signed_clamped, 1, 1)

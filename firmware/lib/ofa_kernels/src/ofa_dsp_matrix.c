@@ -11,6 +11,17 @@ static inline void take(ofa_matrix_quad *quad, int32_t count, int32_t input_step
     quad->output_third = third * output_step;
 }
 
+/* The pixels that blocks of four leave over. */
+static void rest_of_points(const ofa_matrix_points_layer *layer, ofa_matrix_quad *quad, ofa_word *wide)
+{
+    if (layer->single) {
+        layer->single(&layer->matrix, quad, wide);
+    } else {
+        take(quad, layer->pixels & 3, layer->depth, layer->matrix.outputs);
+        layer->matrix.block(&layer->matrix, quad, wide);
+    }
+}
+
 void ofa_matrix_points(const ofa_matrix_points_layer *layer, const int8_t *input, int8_t *output, ofa_word *wide,
                        int backward)
 {
@@ -29,8 +40,7 @@ void ofa_matrix_points(const ofa_matrix_points_layer *layer, const int8_t *input
         quad.input += blocks * input_step;
         quad.output += blocks * output_step;
         if (rest) {
-            take(&quad, rest, depth, outputs);
-            block(&layer->matrix, &quad, wide);
+            rest_of_points(layer, &quad, wide);
         }
         quad.input -= input_step;
         quad.output -= output_step;
@@ -44,8 +54,7 @@ void ofa_matrix_points(const ofa_matrix_points_layer *layer, const int8_t *input
         quad.output += output_step;
     }
     if (rest && !backward) {
-        take(&quad, rest, depth, outputs);
-        block(&layer->matrix, &quad, wide);
+        rest_of_points(layer, &quad, wide);
     }
 }
 
@@ -80,8 +89,7 @@ static inline int8_t *fill(int8_t *to, uint32_t word, int32_t count)
     return end;
 }
 
-/* Parts of rows of the input, y and every `step` behind: `bytes` from `left` of each, with padding outside of the input.
- */
+/* Parts of rows of the input, y and every `step` behind: `bytes` from `left` of each, with padding outside. */
 static __attribute__((noinline)) void padded_rows(const ofa_matrix_window_layer *layer, const int8_t *input,
                                                   int8_t *to, int32_t y, int32_t step, int32_t count, int32_t left,
                                                   int32_t bytes)
