@@ -126,9 +126,7 @@ def _search(factors: tuple[int, int], wanted: Int64, constants: AddConstants) ->
     return None
 
 
-def _plain(
-    first: int, second: int, bounds: tuple[int, int], constants: AddConstants, sums: Int64
-) -> AffineForm | None:
+def _plain(first: int, second: int, bounds: tuple[int, int], constants: AddConstants, sums: Int64) -> AffineForm | None:
     offset = _offset(bounds, int(sums.min()), int(sums.max()) + 1, constants)
     if offset is None:
         return None
@@ -143,9 +141,7 @@ def _offset(bounds: tuple[int, int], smallest: int, largest: int, constants: Add
     return (lowest + highest) // 2 - added if lowest <= highest else None
 
 
-def _with_dead_zone(
-    factors: tuple[int, int], base: int, wanted: Int64, constants: AddConstants
-) -> AffineForm | None:
+def _with_dead_zone(factors: tuple[int, int], base: int, wanted: Int64, constants: AddConstants) -> AffineForm | None:
     """The form that gives negative sums an offset of their own."""
     both = [sums + base for sums in _sums(*factors, _FIRST, _SECOND)]
     smallest, largest = int(both[0].min()), int(both[1].max())

@@ -190,7 +190,7 @@ def write_program(folder: Path, cases: list[Case]) -> None:
         "void ofa_model_run(void);",
         "void ofa_model_observe(int index, const int8_t *data, int32_t bytes);",
     ]
-    lines = ['#include "ofa_dsp_matrix.h"', '#include "ofa_model.h"']
+    lines = ['#include "ofa_dsp_matrix_loop.h"', '#include "ofa_model.h"']
     lines += [f"static int8_t arena[{size}] __attribute__((aligned(16)));", "static int8_t nothing[1];"]
     functions: dict[str, tuple[str, ...]] = {}
     for case in cases:

@@ -7,7 +7,7 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa_mcu.codegen.c_text import descriptor
+from ofa_mcu.codegen.c_text import Fields, descriptor
 from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
 from ofa_mcu.codegen.kernels.dsp_depthwise_functions import split_lines, sweep_lines
 from ofa_mcu.graph.constants import ChannelRequantization
@@ -82,7 +82,7 @@ def write_dsp_depthwise(layer: PlacedLayer) -> LayerCode:
     table = f"{layer.prefix}_table"
     split_name = _function_name("split", split)
     sweep_name = _function_name("sweep", sweep)
-    fields = {
+    fields: Fields = {
         "split": split_name,
         "sweep": sweep_name,
         "table": table,

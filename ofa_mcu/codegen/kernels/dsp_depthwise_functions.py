@@ -173,8 +173,8 @@ def _block(sweep: Sweep, columns: int, first_word: int, first_column: int) -> li
                 else:
                     names = ", ".join(f"w{(step.index + i) % sweep.words_per_row}" for i in range(step.count))
                     load = "OFA_LDRD" if step.count == 2 else "OFA_LDR"
-                    place = "w" if in_order else f"weights + {step.index}"
-                    lines.append(f"{load}{'_NEXT' * in_order}({names}, {place});")
+                    where = "w" if in_order else f"weights + {step.index}"
+                    lines.append(f"{load}{'_NEXT' * in_order}({names}, {where});")
             case Product():
                 index = step.index if sweep.held else step.index % sweep.words_per_row
                 kind = "OFA_SMLAD" if step.kind == "D" else f"OFA_SMLA{step.kind}"

@@ -15,7 +15,8 @@ from ofa_mcu.codegen.kernels.dsp_matrix_block import (
 )
 from ofa_mcu.graph.constants import ChannelRequantization
 from ofa_mcu.planning.filters import filter_matrix, fold_bias
-from ofa_mcu.planning.kernels.dsp_matrix import DIRECT, Block, Plan, has_single, plan_of
+from ofa_mcu.planning.kernels.dsp_matrix import DIRECT, Plan, has_single, plan_of
+from ofa_mcu.planning.kernels.dsp_matrix_counts import Block
 from ofa_mcu.planning.kernels.dsp_matrix_layout import is_pointwise
 from ofa_mcu.planning.requantize import FastScales
 from ofa_mcu.space.shapes import Conv2D
@@ -91,7 +92,7 @@ def write(layer: PlacedLayer) -> LayerCode:
         arrays={name: pack_stream(matrix, bias, scales, plan.block)},
         body=body,
         functions=functions,
-        headers=("ofa_dsp_matrix.h",),
+        headers=("ofa_dsp_matrix_loop.h",),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ofa_mcu.planning.kernels.dsp_matrix import FAR_PAIRS, MOST_PAIRS, Block
+from ofa_mcu.planning.kernels.dsp_matrix_counts import FAR_PAIRS, MOST_PAIRS, Block
 from ofa_mcu.planning.kernels.dsp_matrix_layout import PIXELS, Taps
 
 __all__ = ["block_function", "block_name", "single_function", "single_name"]

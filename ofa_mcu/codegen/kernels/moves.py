@@ -74,7 +74,7 @@ def _resize(layer: PlacedLayer) -> LayerCode:
     source, target = layer.view.source, layer.view.target
     names = f"{layer.prefix}_rows", f"{layer.prefix}_columns"
     arrays: dict[str, Array] = {
-        name: nearest(operator, source[axis], target[axis]).astype(np.uint16)
+        name: nearest(operator, source[axis], target[axis]).astype(np.int16)
         for name, axis in zip(names, (1, 2), strict=True)
     }
     fields: Fields = {

@@ -87,7 +87,10 @@ def _filter(layer: PlacedLayer, *, offset: bool, kind: str = "store") -> _Filter
     matrix = filter_matrix(layer.operator, parameters.weights)
     folded = fold_bias(layer.operator, parameters, constants.input_zero_point)
     lowest, highest = accumulator_range(matrix, folded)
-    short = bool(max(-lowest.min(), highest.max()) < _SHORT)
+    reach = np.maximum(np.abs(lowest), np.abs(highest))
+    if layer.scales is not None:
+        reach = np.where(layer.scales.multiplier > 0, reach, 0)  # whatever is multiplied by zero may be long
+    short = bool(reach.max() < _SHORT)
     bias = folded.astype(np.int64)
     if offset:
         bias = bias - _OFFSET * matrix.astype(np.int64).sum(axis=1)

@@ -165,7 +165,7 @@ def _block_of(planes: Planes) -> tuple[int, int]:
 
 def _split_terms(split: Split) -> tuple[float, ...]:
     """Values of the code terms of a function that takes rows apart."""
-    return 1, split.row_instructions / (split.turns or 1), bool(split.turns), len(split.bases)
+    return 1, sum(split.spelled), bool(split.turns), len(split.bases)
 
 
 def _sweep_terms(sweep: Sweep) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ Taps that meet nothing but padding are left out; columns one pixel wide are trea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from ofa_mcu.planning.kernels.base import LayerView
 from ofa_mcu.space.shapes import DepthwiseConv2D
@@ -43,6 +43,7 @@ class _Axis:
         return min(self.size, self.needed - self.before)
 
 
+@lru_cache(4096)
 def _axis(size: int, outputs: int, kernel: int, stride: int, before: int) -> _Axis | None:
     """None where the kernel cannot run such a direction."""
     met = [tap for tap in range(kernel) if any(0 <= o * stride - before + tap < size for o in range(outputs))]

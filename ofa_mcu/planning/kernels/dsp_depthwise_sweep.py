@@ -126,17 +126,20 @@ class Split:
         base = 0 if len(self.bases) == 1 else channel // 2
         return base, channel * self.plane_words + word - self.bases[base]
 
+    @cached_property
+    def spelled(self) -> tuple[int, int]:
+        """Known instructions of the quads in the loop, or of all where there is none, and of the pixels around them."""
+        quads = range(self.unrolled or self.quads)
+        singles = sum(
+            not self.reaches(self.place(channel, 2 * quad)[1] + 1) for channel in range(GROUP) for quad in quads
+        )
+        around = 11 * self.lone_first + 14 * (self.rest // 2) + 11 * (self.rest % 2)
+        return 24 * len(quads) + singles, around
+
     @property
     def row_instructions(self) -> int:
-        """Instructions of a row that are known."""
-        singles = sum(
-            not self.reaches(self.place(channel, 2 * quad)[1] + 1)
-            for channel in range(GROUP)
-            for quad in range(self.unrolled or self.quads)
-        ) * (self.turns or 1)
-        lone = 11 * self.lone_first
-        rest = 14 * (self.rest // 2) + 11 * (self.rest % 2)
-        return 24 * self.quads + singles + lone + rest
+        """Known instructions of a row."""
+        return self.spelled[0] * (self.turns or 1) + self.spelled[1]
 
 
 @dataclass(frozen=True)

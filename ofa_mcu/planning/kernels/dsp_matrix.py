@@ -12,10 +12,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ofa_mcu.planning.kernels.base import Code, Facts, Flavour, Kernel, LayerView, Rounding, Way
+from ofa_mcu.planning.kernels.dsp_matrix_counts import (
+    BLOCK_FEATURES,
+    FAR_PAIRS,
+    MOST_PAIRS,
+    Block,
+    band_counts,
+    block_counts,
+    direct_counts,
+)
 from ofa_mcu.planning.kernels.dsp_matrix_layout import (
     PIXELS,
     Geometry,
-    Taps,
     band_gap,
     direct_gap,
     geometry,
@@ -24,60 +32,14 @@ from ofa_mcu.planning.kernels.dsp_matrix_layout import (
 )
 from ofa_mcu.space.shapes import Conv2D
 
-__all__ = ["CONV", "DIRECT", "FAR_PAIRS", "MOST_PAIRS", "POINTWISE", "Block", "Plan", "has_single", "plan_of"]
+__all__ = ["CONV", "DIRECT", "POINTWISE", "Plan", "has_single", "plan_of"]
 
-FAR_PAIRS = 60
-"""Pairs of taps whose widened codes are in reach of the stack pointer."""
-
-MOST_PAIRS = 72
-"""Pairs of taps of unrolled functions: 1,152 bytes of stack."""
 _LIMIT = 65535
 DIRECT = 0
 _COPY_OVERREAD = 3  # rows are copied by words
 _LAYER_BYTES = 20
 _POINTS_BYTES = _LAYER_BYTES + 12
 _WINDOW_BYTES = _LAYER_BYTES + 28
-
-
-@dataclass(frozen=True)
-class Block:
-    """What a block function is made for: layers with equal blocks share one.
-
-    `shift` is the shift of all channels, None where the stream holds one for each.
-    """
-
-    taps: Taps
-    unrolled: bool
-    odd: bool
-    dead_zone: bool
-    low: bool
-    high: bool
-    shift: int | None
-
-    @property
-    def key(self) -> tuple[bool | int | Taps | None, ...]:
-        """What tells functions apart; the one of a loop takes any number of taps."""
-        flags = (self.unrolled, self.odd, self.dead_zone, self.low, self.high, self.shift)
-        return (self.taps, *flags) if self.unrolled else flags
-
-    @property
-    def single_key(self) -> tuple[bool, ...]:
-        """What tells functions for a single pixel apart."""
-        return (self.unrolled, self.shift is None, self.dead_zone, self.low, self.high)
-
-    @property
-    def clamps(self) -> int:
-        """How often the text of the function clamps the codes of a channel."""
-        return (self.low + self.high) * (1 + self.odd)
-
-    @property
-    def wide_bytes(self) -> int:
-        """Scratch memory for the widened codes; unrolled functions have them on the stack."""
-        return 0 if self.unrolled else 4 * PIXELS * self.taps.pairs
-
-    def stream_words(self, outputs: int) -> int:
-        """Words of weights, biases and scales."""
-        return -(-outputs // 2) * (2 + self.taps.pairs) + outputs * (2 + self.dead_zone + (self.shift is None))
 
 
 @dataclass(frozen=True)
@@ -138,15 +100,6 @@ def _blocks(shape: Geometry, facts: Facts, dead_zone: bool) -> Iterator[Block]:
         yield looped
 
 
-_BLOCK_FEATURES = (
-    *("blocks", "words", "runs", "loop_words", "loop_runs", "left_codes", "odd_blocks", "odd_pairs", "clamps"),
-    *("pairs", "dead_zones", "own_shifts", "steps", "far_steps"),
-    *("loop_blocks", "loop_pairs", "loop_dead_zones", "rounds", "loop_steps"),
-)
-"""Numbers of all blocks of four pixels: words and runs gathered without a loop over words and with one, codes left
-over; blocks with a last channel alone and their pairs of output channels, pairs clamped; pairs, channels with a dead
-zone, with shifts of their own, pairs of taps of pairs of channels near and far from the stack pointer. Of blocks in a
-loop the same, and its turns."""
 _CODE_TERMS = {
     "dsp_matrix_unrolled": (
         *("functions", "words", "codes", "row_loops", "loops", "steps", "far_steps"),
@@ -162,25 +115,6 @@ _CODE_TERMS = {
 """Of an unrolled function: words and codes gathered outside of loops, whether there is a loop over rows or over all
 words, pairs of taps near and far from the stack pointer, whether codes have dead zones, how often they are clamped,
 whether every channel has its shift, whether the number of channels is odd."""
-
-
-def _block_counts(block: Block, outputs: int, blocks: int) -> tuple[float, ...]:
-    """What `_BLOCK_FEATURES` names."""
-    taps = block.taps
-    pairs, channels = blocks * -(-outputs // 2), blocks * outputs
-    straight = block.unrolled and (taps.unrolled_rows or taps.unrolled_words)
-    words, runs = blocks * taps.runs * taps.words, blocks * taps.runs
-    gathered = (blocks, words, runs, 0, 0) if straight else (blocks, 0, 0, words, runs)
-    clamped = pairs * (block.low + block.high)
-    signed = channels * block.dead_zone
-    odd = (blocks * block.odd, pairs * block.odd)
-    if block.unrolled:
-        near = min(taps.pairs, FAR_PAIRS)
-        left, own = blocks * taps.runs * taps.left, channels * (block.shift is None)
-        products = (pairs * near, pairs * (taps.pairs - near))
-        return (*gathered, left, *odd, clamped, pairs, signed, own, *products, 0, 0, 0, 0, 0)
-    looped = (blocks, pairs, signed, pairs * -(-taps.pairs // 8), pairs * taps.pairs)
-    return (*gathered, 0, *odd, clamped, 0, 0, 0, 0, 0, *looped)
 
 
 def _code(block: Block, *library: str) -> tuple[Code, ...]:
@@ -209,7 +143,7 @@ def _points_ways(shape: Geometry, facts: Facts, dead_zone: bool) -> tuple[Way, .
             single = Code("dsp_matrix_single", ("ofa_dsp_matrix_single", block.single_key), (1, *flags))
             code = (*(code if blocks > 1 else code[1:]), single)
         pairs = alone * -(-shape.outputs // 2)
-        counts = _block_counts(block, shape.outputs, blocks - alone)
+        counts = block_counts(block, shape.outputs, blocks - alone)
         ways.append(
             Way(
                 kernel="ofa_dsp_pointwise",
@@ -224,36 +158,6 @@ def _points_ways(shape: Geometry, facts: Facts, dead_zone: bool) -> tuple[Way, .
             )
         )
     return tuple(ways)
-
-
-def _row_blocks(shape: Geometry) -> int:
-    return -(-shape.output_width // PIXELS)
-
-
-def _direct_counts(shape: Geometry) -> tuple[tuple[float, ...], int]:
-    """Rows, and of the windows put together: blocks, rows of them inside and outside the input, words of these."""
-    top, bottom = shape.inside(0)
-    first, last = shape.inside(1)
-    per_row = _row_blocks(shape)
-    inner = sum(first <= PIXELS * i and min(PIXELS * (i + 1), shape.output_width) <= last for i in range(per_row))
-    patches = shape.output_height * per_row - (bottom - top) * inner
-    words = patches * shape.kernel[0] * (shape.patch_bytes // shape.kernel[0] // 8)
-    return (shape.output_height, patches, patches * shape.kernel[0], words, 0), shape.output_height * per_row
-
-
-def _band_counts(shape: Geometry, band: int) -> tuple[tuple[float, ...], int]:
-    rows, blocks, steps, moved = 0, 0, 0, 0
-    kept = 0
-    for first in range(0, shape.output_height, band):
-        count = min(band, shape.output_height - first)
-        rows += shape.band_rows(count) - kept
-        moved += kept
-        kept = max(0, shape.extent[0] - shape.stride[0])
-        above = count // 4 if shape.output_width % PIXELS else 0
-        blocks += above * shape.output_width + (count - 4 * above) * _row_blocks(shape)
-        steps += 1
-    words = (rows + moved) * (shape.band_row // 8)
-    return (shape.output_height, 0, rows, words, steps), blocks
 
 
 def _bands(shape: Geometry) -> tuple[int, ...]:
@@ -271,18 +175,18 @@ def _window_ways(shape: Geometry, facts: Facts, dead_zone: bool) -> tuple[Way, .
     for block in _blocks(shape, facts, dead_zone):
         for band in (DIRECT, *_bands(shape)):
             if band == DIRECT:
-                counts, blocks = _direct_counts(shape)
+                counts, blocks = direct_counts(shape)
                 scratch = (shape.patch_bytes + 3) & ~3 if counts[1] else 0
                 gap, driver, place = direct_gap(shape), "ofa_matrix_direct", "direct"
             else:
-                counts, blocks = _band_counts(shape, band)
+                counts, blocks = band_counts(shape, band)
                 scratch = (shape.band_rows(band) * shape.band_row + 4 + 3) & ~3
                 gap, driver, place = band_gap(shape, band), "ofa_matrix_band", f"band {band}"
             ways.append(
                 Way(
                     kernel="ofa_dsp_conv",
                     variant=f"{'unrolled' if block.unrolled else 'looped'} {place}",
-                    counts=(1, *counts, *_block_counts(block, shape.outputs, blocks)),
+                    counts=(1, *counts, *block_counts(block, shape.outputs, blocks)),
                     constant_bytes=_WINDOW_BYTES + 4 * block.stream_words(shape.outputs),
                     code=_code(block, driver, "ofa_matrix_padding"),
                     scratch_bytes=block.wide_bytes + scratch,
@@ -310,7 +214,7 @@ def _windows(view: LayerView) -> tuple[Way, ...]:
 POINTWISE = Kernel(
     "ofa_dsp_pointwise",
     Flavour.DSP,
-    ("calls", *_BLOCK_FEATURES, "single_words", "single_pairs", "single_steps"),
+    ("calls", *BLOCK_FEATURES, "single_words", "single_pairs", "single_steps"),
     _pointwise,
     _CODE_TERMS,
 )
@@ -318,7 +222,7 @@ POINTWISE = Kernel(
 CONV = Kernel(
     "ofa_dsp_conv",
     Flavour.DSP,
-    ("calls", "rows", "patches", "padded_rows", "padded_words", "bands", *_BLOCK_FEATURES),
+    ("calls", "rows", "patches", "padded_rows", "padded_words", "bands", *BLOCK_FEATURES),
     _windows,
     _CODE_TERMS,
 )

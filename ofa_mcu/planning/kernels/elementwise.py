@@ -204,7 +204,7 @@ _BROADCAST_FEATURES = ("calls", "outer", "planes", "runs", "elements")
 def _portable(
     name: str, features: tuple[str, ...], ways: Callable[[LayerView], tuple[Way, ...]], *functions: str
 ) -> Kernel:
-    return Kernel(name, Flavour.PORTABLE, features, ways, {function: _FUNCTION for function in functions or (name,)})
+    return Kernel(name, Flavour.PORTABLE, features, ways, dict.fromkeys(functions or (name,), _FUNCTION))
 
 
 ELEMENTWISE_KERNELS: tuple[Kernel, ...] = (

@@ -27,6 +27,7 @@ __all__ = ["MOVE_KERNELS", "Move", "layer_moves"]
 
 _MOVE_BYTES, _RESIZE_BYTES = 56, 16
 _WORD = 4
+_LARGEST_INDEX = 0x7FFF
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def _fresh_rows(operator: ResizeNearestNeighbor, size: int, output: int) -> int:
 
 def _resize(view: LayerView) -> tuple[Way, ...]:
     operator = view.operator
-    if not isinstance(operator, ResizeNearestNeighbor):
+    if not isinstance(operator, ResizeNearestNeighbor) or max(view.source[1:3]) > _LARGEST_INDEX:
         return ()
     _, height, width, channels = view.target
     fresh = _fresh_rows(operator, view.source[1], height)

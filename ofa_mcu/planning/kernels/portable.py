@@ -42,7 +42,7 @@ CHANNEL_BLOCK = 4
 WORDS = {"uniform": 3, "channels": 4, "general": 3}
 """Constants of an output channel, in 32-bit words, for each way to turn sums into codes."""
 
-_ROW_CHANNELS = 16  # sums that become codes in one call
+_ROW_CHANNELS, _PAIR_CHANNELS = 16, 8  # sums of a row, or of each of two, that become codes in one call
 _FEW_TAPS = 32  # up to which another loop may be used
 _MOST_TAPS = 32768  # with which sums stay in 32 bits whatever the order of their terms
 _LARGEST_EXTENT = 65535
@@ -130,6 +130,11 @@ def _stores(view: LayerView, taps: int, calls: int) -> dict[str, int]:
     return {"stores": calls, f"{_expected_store(view, taps)}_outputs": prod(view.target)}
 
 
+def _calls(channels: int, rows: int, pairs: int) -> int:
+    """How often sums of single rows and of pairs become codes."""
+    return rows * -(-channels // _ROW_CHANNELS) + 2 * pairs * -(-channels // _PAIR_CHANNELS)
+
+
 def _dots(names: tuple[str, ...], rows: int, blocks: int, taps: int) -> dict[str, int]:
     """Counts of dot products under the names, those for few taps last where there are six."""
     each = rows * blocks
@@ -160,8 +165,7 @@ def _product(name: str, view: LayerView, rows: int, taps: int) -> tuple[Way, ...
     if taps > _MOST_TAPS:
         return ()
     outputs = view.target[-1]
-    blocks, calls = -(-outputs // CHANNEL_BLOCK), -(-outputs // _ROW_CHANNELS)
-    stores = _stores(view, taps, rows * calls)
+    blocks = -(-outputs // CHANNEL_BLOCK)
     store = _store_code(view, taps)
     constant_bytes = PRODUCT_BYTES + _constants(view, taps)
     quads, singles = divmod(taps, 4)
@@ -170,7 +174,9 @@ def _product(name: str, view: LayerView, rows: int, taps: int) -> tuple[Way, ...
         Way(
             name,
             "in place",
-            _counts(_PRODUCT, direct, _dots(_RAW_DOTS, rows, blocks, taps), stores),
+            _counts(
+                _PRODUCT, direct, _dots(_RAW_DOTS, rows, blocks, taps), _stores(view, taps, _calls(outputs, rows, 0))
+            ),
             constant_bytes,
             _codes("ofa_product", "ofa_dot4_raw", "ofa_dot4_raw_few", store),
             forward_gap=product_gap(rows, taps, outputs, 1, False),
@@ -197,7 +203,7 @@ def _product(name: str, view: LayerView, rows: int, taps: int) -> tuple[Way, ...
                     counts,
                     _dots(_DOTS, single, blocks, taps),
                     _dots(_PAIR_DOTS, pairs, blocks, taps),
-                    stores,
+                    _stores(view, taps, _calls(outputs, single, pairs)),
                 ),
                 constant_bytes,
                 _codes(store, *_ROW, *(("ofa_product_pairs", *_ROW_PAIR) if pairs else ("ofa_product_copied",))),
@@ -265,7 +271,7 @@ def _conv2d_ways(view: LayerView) -> tuple[Way, ...]:
                     counts,
                     _dots(_DOTS, single, blocks, taps),
                     _dots(_PAIR_DOTS, pairs, blocks, taps),
-                    _stores(view, taps, rows.out * columns.out * -(-windows.channels // _ROW_CHANNELS)),
+                    _stores(view, taps, _calls(windows.channels, single, pairs)),
                 ),
                 constant_bytes,
                 _codes(*common, *(("ofa_conv2d_pairs", *_ROW_PAIR[1:]) if pairs else ("ofa_conv2d",))),

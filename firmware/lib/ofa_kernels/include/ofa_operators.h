@@ -136,8 +136,8 @@ void ofa_fill(int8_t value, int32_t count, int8_t *output);
 
 /* Rows and columns repeated: output[y][x] = input[rows[y]][columns[x]], ascending indices. */
 typedef struct {
-    const uint16_t *rows;    /* [output_height] */
-    const uint16_t *columns; /* [output_width] */
+    const int16_t *rows;    /* [output_height] */
+    const int16_t *columns; /* [output_width] */
     uint16_t input_width;
     uint16_t output_height;
     uint16_t output_width;

@@ -55,7 +55,7 @@ struct ofa_rounding {
 };
 
 /* Records {bias, multiplier, offset}: saturate8((offset + floor(256 * (sum + bias) * multiplier / 2^32)) >> shift).
- * |sum + bias| < 2^23, or for those named "short" < 2^20; 0 <= multiplier < 2^31.
+ * |sum + bias| < 2^23, or for those named "short" < 2^20, unless multiplier is 0; 0 <= multiplier < 2^31.
  */
 ofa_store ofa_store_uniform;
 ofa_spread ofa_spread_uniform;

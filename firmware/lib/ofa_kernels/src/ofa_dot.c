@@ -111,7 +111,7 @@ void ofa_dot4_pair(int32_t *sums, const uint8_t *x, const uint8_t *weights, int3
     sums[1] = a1;
     sums[2] = a2;
     sums[3] = a3;
-    sums += OFA_ROW_CHANNELS;
+    sums += OFA_PAIR_CHANNELS;
     sums[0] = b0;
     sums[1] = b1;
     sums[2] = b2;

@@ -46,7 +46,7 @@ static inline int32_t ofa_scale(int32_t x, int32_t multiplier, int32_t shift)
     return ofa_high_multiply((int32_t)((uint32_t)x << shift), multiplier);
 }
 
-/* floor(256 * x * multiplier / 2^32) for |x| < 2^23 and 0 <= multiplier < 2^31. */
+/* floor(256 * x * multiplier / 2^32) for |x| < 2^23 and 0 <= multiplier < 2^31; 0 for any x where multiplier is 0. */
 static inline int32_t ofa_high(int32_t x, int32_t multiplier)
 {
 #if OFA_NO_LONG_MULTIPLY
@@ -59,11 +59,11 @@ static inline int32_t ofa_high(int32_t x, int32_t multiplier)
     const uint32_t lower = 256 * x_low * (uint32_t)m_high + ((x_low * m_low) >> 8);
     return x_high * m_high + (upper >> 16) + (int32_t)(((uint32_t)(uint16_t)upper + lower) >> 16);
 #else
-    return (int32_t)(((int64_t)(x * 256) * multiplier) >> 32);
+    return (int32_t)(((int64_t)(int32_t)((uint32_t)x * 256u) * multiplier) >> 32);
 #endif
 }
 
-/* The same for |x| < 2^20. */
+/* The same, with |x| < 2^20 where multiplier is not 0. */
 static inline int32_t ofa_high_short(int32_t x, int32_t multiplier)
 {
 #if OFA_NO_LONG_MULTIPLY

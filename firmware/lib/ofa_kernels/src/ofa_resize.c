@@ -4,7 +4,7 @@
 static OFA_NOINLINE void resize_row(const ofa_resize_layer *layer, const int8_t *row, int8_t *output)
 {
     const int32_t channels = layer->channels;
-    const uint16_t *column = layer->columns;
+    const int16_t *column = layer->columns;
     for (int32_t x = layer->output_width; x > 0; --x) {
         ofa_copy(output, row + *column++ * channels, channels);
         output += channels;

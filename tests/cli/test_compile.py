@@ -1,0 +1,107 @@
+"""The verb `compile`, through the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ofa_mcu.cli import main
+from ofa_mcu.devices.elf import read_image
+from tests.devices.models import bordered_graph, write_model_file
+from tests.graph.files import edited
+
+
+def run(*arguments: str | Path) -> int:
+    """The exit code."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return write_model_file(tmp_path, name="small")
+
+
+def test_a_project_and_a_table(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compile", model, "--board", "stm32f746", "--explain", "--report", "report") == 0
+    text = capsys.readouterr().out
+    assert "small.tflite for stm32f746 (cortex-m7)" in text
+    for words in (
+        "MACs",
+        "lower bound",
+        "SRAM",
+        "flash",
+        "predicted for cortex-m7",
+        "estimate",
+        "is float32 in the file",
+    ):
+        assert words in text
+    assert "pass fold_borders" in text and "tensors eliminated" in text and "  * " in text
+    assert Path("small-stm32f746/src/model/ofa_model.c").is_file()
+    assert Path("small-stm32f746/platformio.ini").is_file() and Path("report/report.html").is_file()
+
+
+def test_json_is_one_object(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        run("compile", model, "--board", "rp2040", "--out", "there", "--optimize", "size", "--json", "--explain") == 0
+    )
+    value = json.loads(capsys.readouterr().out)
+    assert (value["schema"], value["board"], value["optimize"]) == (1, "rp2040", "size")
+    assert value["live_macs"] < value["macs"] and value["choices"] and value["estimated_ms"] is None
+    assert Path(value["project"]) == Path("there").absolute()
+    assert run("compile", model, "--board", "rp2040", "--no-dead-channels", "--json") == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert whole["live_macs"] == whole["macs"] == value["macs"]
+
+
+def test_an_unsupported_operator_writes_nothing(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def edit(tree: object) -> None:
+        tree.operatorCodes[0].builtinCode = tree.operatorCodes[0].deprecatedBuiltinCode = 44  # type: ignore[attr-defined]
+
+    model.write_bytes(edited(bordered_graph(), edit))
+    assert run("compile", model, "--board", "stm32f746", "--json") == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["error"]["code"] == "error"
+    assert captured.err.startswith("ofa-mcu: operator ") and captured.err.count("\n") == 1
+    assert "which is not supported: export a model that uses only" in captured.err
+    assert [path.name for path in Path().iterdir()] == ["small.tflite"]
+
+
+def test_mistakes_in_the_request(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compile", model, "--board", "stm32f746", "--optimize", "fast") == 2
+    assert run("compile", model, "--board", "stm32f746", "--arena-limit", "none") == 2
+    assert run("compile", model, "--board", "stm32f746", "--debug", "--emulate") == 2
+    assert run("compile", model, "--board", "stm32f7") == 2
+    assert capsys.readouterr().err.count("ofa-mcu: ") == 4
+    assert [path.name for path in Path().iterdir()] == ["small.tflite"]
+
+
+def test_a_board_that_is_too_small(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile = (Path(__file__).resolve().parents[2] / "boards" / "stm32f103.toml").read_text()
+    small = profile.replace("ram_bytes = 20_480", "ram_bytes = 1_024")
+    assert small != profile
+    Path("stm32f103.toml").write_text(small)
+    assert run("compile", model, "--board", "stm32f103.toml", "--json") == 3
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["code"], error["constraint"], error["budget"]) == ("infeasible", "sram", 1024)
+    assert error["excess_bytes"]["sram"] == error["needed"] - 1024
+    assert not Path("small-stm32f103").exists()
+
+
+@pytest.mark.slow
+def test_emulated(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compile", model, "--board", "stm32f446", "--emulate", "--json") == 0
+    value = json.loads(capsys.readouterr().out)
+    assert (
+        value["differing_bytes"] == 0 < value["bytes_compared"] and 0 < value["stack_used"] <= value["stack_reserved"]
+    )
+    assert value["tflm"]["differing_bytes"] == 0 and value["sram_linked"] == value["sram_bytes"]
+    assert abs(value["flash_linked"] - value["flash_bytes"]) <= max(512, 0.02 * value["flash_linked"])
+    image = next(Path("small-stm32f446").glob(".pio/build/*/firmware.elf"))
+    assert read_image(image).flash_bytes == value["flash_linked"]

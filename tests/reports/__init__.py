@@ -1,0 +1,1 @@
+"""Figures, explanations, plots and pages of compiled models."""
