@@ -27,7 +27,7 @@ from ofa_mcu.devices.validation_records import (
     observe_folder,
     read_tensors,
 )
-from ofa_mcu.errors import DeviceError, OfaMcuError
+from ofa_mcu.errors import DeviceError, MismatchError, OfaMcuError
 from ofa_mcu.planning.kernels.base import Flavour
 from ofa_mcu.planning.plan import Plan, kernel_named
 
@@ -81,7 +81,12 @@ class HostBuild:
         self._temporary.cleanup()
 
     def run(self, model: DebugModel, inputs: NDArray[np.int8]) -> Observed:
-        """Every tensor for inputs (N, input bytes); OfaMcuError where the model cannot be compiled or does not end."""
+        """Every tensor for inputs (N, input bytes).
+
+        Raises:
+            MismatchError: the program failed, which no model may make it do.
+            OfaMcuError: it cannot be compiled or does not end.
+        """
         with tempfile.TemporaryDirectory(prefix="model-", dir=self._folder) as name:
             folder = Path(name)
             sources = [*model.write(folder, inputs), observe_folder() / "observe.c"]
@@ -97,5 +102,5 @@ class HostBuild:
             if done.returncode:
                 words = done.stderr.decode(errors="replace").strip().splitlines()
                 why = next((line for line in words if "rror" in line), f"exit code {done.returncode}")
-                raise OfaMcuError(f"the generated C failed on this machine ({why.strip()}); report it with the model")
+                raise MismatchError(f"the generated C failed on this machine ({why.strip()}); report it with the model")
             return read_tensors((folder / TENSORS).read_bytes(), model.graph.structure, len(inputs))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa_mcu.codegen import emit_c
-from ofa_mcu.errors import OfaMcuError
+from ofa_mcu.errors import MismatchError, OfaMcuError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.planning.facts import GraphFacts
 from ofa_mcu.planning.plan import Plan
@@ -100,7 +100,7 @@ def compile_all(compiler: str, flags: Sequence[str], sources: Sequence[Path], fo
 def read_tensors(data: bytes, structure: ShapeGraph, images: int) -> Observed:
     """Every tensor that operators write, from the records of `images` inputs.
 
-    Raises OfaMcuError where the records are not those of the network.
+    Raises MismatchError where the records are not those of the network.
     """
     expected = [(index, operator.output) for index, operator in enumerate(structure.operators)]
     expected += [(_OUTPUT, name) for name in structure.outputs]
@@ -111,7 +111,7 @@ def read_tensors(data: bytes, structure: ShapeGraph, images: int) -> Observed:
             size = structure.bytes_of(name)
             header = np.frombuffer(data[position : position + 8], np.int32).tolist()
             if header != [index, size] or len(data) < position + 8 + size:
-                raise OfaMcuError(
+                raise MismatchError(
                     f"the debug model stopped in input {image} at tensor '{name}'; report it with the model"
                 )
             values = np.frombuffer(data, np.int8, size, position + 8)

@@ -22,7 +22,7 @@ from ofa_mcu.devices.validation_records import (
     observe_folder,
     read_tensors,
 )
-from ofa_mcu.errors import DeviceError
+from ofa_mcu.errors import DeviceError, MismatchError
 from ofa_mcu.profiles.profile import BoardProfile, Emulator
 
 __all__ = ["machine_flags", "observe_on_twin", "require_twin"]
@@ -61,7 +61,8 @@ def observe_on_twin(model: DebugModel, profile: BoardProfile, inputs: NDArray[np
     """Every tensor for inputs (N, input bytes), from the core that the twin emulates.
 
     Raises:
-        DeviceError: no twin, no compiler, no emulator, or the program failed there.
+        DeviceError: no twin, no compiler, no emulator.
+        MismatchError: the program failed there, which no model may make it do.
         OfaMcuError: the C cannot be compiled or is larger than the board.
     """
     twin = require_twin(profile)
@@ -92,8 +93,8 @@ def observe_on_twin(model: DebugModel, profile: BoardProfile, inputs: NDArray[np
             ) from error
         if done.returncode:
             words = done.stderr.decode(errors="replace").strip().splitlines()
-            raise DeviceError(
-                f"The generated C failed on the emulated {twin.machine} ({(words or ['a fault'])[0]}, exit code "
-                f"{done.returncode}); report it with the model."
+            raise MismatchError(
+                f"the generated C failed on the emulated {twin.machine} ({(words or ['a fault'])[0]}, exit code "
+                f"{done.returncode}); report it with the model"
             )
         return read_tensors((folder / TENSORS).read_bytes(), model.graph.structure, len(inputs))

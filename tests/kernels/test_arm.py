@@ -41,7 +41,9 @@ def objects(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_kernels_call_nothing_foreign(objects: Path) -> None:
-    integer = sorted(set(objects.glob("*.o")) - {objects / "ofa_float.o"})
+    # Floats and the exponentials of softmax need more; nothing for DSP cores or vectors runs on this one.
+    needy = ("ofa_float", "ofa_softmax", *(("ofa_dsp", "ofa_mve") if "m0plus" in objects.name else ()))
+    integer = [path for path in sorted(objects.glob("*.o")) if not path.stem.startswith(needy)]
     names = build("arm-none-eabi-nm", (), "--undefined-only", *integer)
     called = set(re.findall(r" U (\S+)", names))
     helpers = {"memcpy", "memset"}
