@@ -18,7 +18,7 @@ import os
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,14 +64,12 @@ SHORTEST = 400
 @dataclass
 class Samples:
     """What was measured: by kernel the numbers and instructions of layers and the bytes of their own functions;
-    generated functions' terms and bytes; bytes of library functions by name; by model, the kinds of library functions
-    it calls and the bytes of all others that came along."""
+    generated functions' terms and bytes; how often each variant was drawn."""
 
     layers: dict[str, list[tuple[tuple[float, ...], int]]] = field(default_factory=lambda: defaultdict(list))
     own: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     generated: list[tuple[tuple[Code, ...], int]] = field(default_factory=list)
-    functions: dict[str, int] = field(default_factory=dict)
-    library: list[tuple[frozenset[str], int]] = field(default_factory=list)
+    seen: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
 def symbols(elf: Path) -> dict[str, int]:
@@ -100,12 +98,19 @@ def measure(core: str, folder: Path) -> Samples:
             graph = probe_graph(rng, kind, others=others)
             facts = analyse(graph)
             options = ways_of(graph, facts, FLAVOURS[core])
-            rounds = min(WAYS_PER_GRAPH, max(map(len, options)))
-            shift = rng.integers(0, 1000, len(options))
-            for turn in range(rounds):
-                ways = [each[(turn + int(s)) % len(each)] for each, s in zip(options, shift, strict=True)]
+            for _ in range(min(WAYS_PER_GRAPH, max(map(len, options)))):
+                ways = [rarest(samples, each, rng) for each in options]
                 collect(samples, emulator, graph, free_plan(graph, ways), rng)
     return samples
+
+
+def rarest(samples: Samples, ways: Sequence[Way], rng: np.random.Generator) -> Way:
+    """One of the ways whose variant was seen least so far, with some chance."""
+    fewest = min(samples.seen[variant_name(way)] for way in ways)
+    few = [way for way in ways if samples.seen[variant_name(way)] <= fewest + 2]
+    way = few[int(rng.integers(len(few)))]
+    samples.seen[variant_name(way)] += 1
+    return way
 
 
 AROUND = frozenset(
@@ -131,19 +136,13 @@ def collect(samples: Samples, emulator: Emulator, graph: Int8Graph, plan: Plan, 
     sizes: dict[str, int] = defaultdict(int)
     for name, count in symbols(emulator.program).items():
         sizes[name.split(".")[0]] += count
-    generated: set[str] = set()
     for layer, one, observation in zip(make_layers(graph, plan, analyse(graph)), plan.ways, seen, strict=True):
         if observation.instructions >= SHORTEST:
             samples.layers[one.way.kernel].append((one.way.counts, observation.instructions))
         samples.own[one.way.kernel].append(sizes.get(layer.symbol, 0))
         codes = tuple(code for code in one.way.code if code.key)
-        if codes:
+        if codes and layer.code.functions:
             samples.generated.append((codes, sum(sizes[name] for name in layer.code.functions)))
-        generated |= {layer.symbol, *layer.code.functions}
-    kinds = frozenset(code.kind for one in plan.ways for code in one.way.code if not code.key)
-    samples.functions |= {kind: sizes[kind] for kind in kinds if sizes[kind]}
-    ours = generated | kinds | AROUND
-    samples.library.append((kinds, sum(count for name, count in sizes.items() if name not in ours)))
 
 
 def measure_cycles(core: str, folder: Path) -> dict[str, float]:
@@ -183,31 +182,39 @@ def fit(rows: Sequence[tuple[tuple[float, ...], int]]) -> tuple[NDArray[np.float
 
 
 def fit_code(samples: Samples, terms: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, float]]:
-    """Bytes per unit of every term of every kind of function.
-
-    Library functions are as long as their symbols say, and bring along what else was linked; generated ones are fitted.
-    """
-    columns = [(kind, position) for kind, names in terms.items() for position in range(len(names))]
+    """Bytes per unit of every term of every kind of generated function."""
+    kinds = sorted({code.kind for codes, _ in samples.generated for code in codes})
+    columns = [(kind, position) for kind in kinds for position in range(len(terms[kind]))]
     index = {column: number for number, column in enumerate(columns)}
-    known = np.zeros(len(columns))
-    for kind, size in samples.functions.items():
-        known[index[kind, 0]] = size
-    generated = np.zeros((len(samples.generated), len(columns)))
-    for row, (codes, _) in zip(generated, samples.generated, strict=True):
+    matrix = np.zeros((len(samples.generated), len(columns)))
+    for row, (codes, _) in zip(matrix, samples.generated, strict=True):
         for code in codes:
             for position, count in enumerate(code.counts):
                 row[index[code.kind, position]] += count
-    brought = np.zeros((len(samples.library), len(columns)))
-    for row, (kinds, _) in zip(brought, samples.library, strict=True):
-        for kind in kinds:
-            row[index[kind, 0]] = 1
-    found = known + _least(generated, [size for _, size in samples.generated])
-    least = min(size for _, size in samples.library)  # what belongs to the program around the model
-    found += _least(brought, [size - least for _, size in samples.library])
+    found = _least(matrix, [size for _, size in samples.generated])
     result: dict[str, dict[str, float]] = {}
     for (kind, position), value in zip(columns, found, strict=True):
         result.setdefault(kind, {})[terms[kind][position]] = round(float(value), 2)
     return result
+
+
+def library_code(emulator: Emulator, kinds: Iterable[str], known: frozenset[str]) -> list[dict[str, object]]:
+    """Functions that library functions bring along, by which of these bring them; those in `known` are there anyway."""
+    brought: dict[str, set[str]] = defaultdict(set)
+    sizes: dict[str, int] = {}
+    for kind in kinds:
+        program = emulator.link_alone(kind)
+        for name, size in symbols(program).items():
+            if name not in known and name not in AROUND:
+                brought[name].add(kind)
+                sizes[name] = size
+    groups: dict[frozenset[str], int] = defaultdict(int)
+    for name, reasons in brought.items():
+        groups[frozenset(reasons)] += sizes[name]
+    return [
+        {"functions": sorted(group), "bytes": size}
+        for group, size in sorted(groups.items(), key=lambda g: sorted(g[0]))
+    ]
 
 
 def _least(matrix: NDArray[np.float64], sizes: Sequence[int]) -> NDArray[np.float64]:
@@ -225,7 +232,7 @@ def networks() -> list[ShapeGraph]:
     return [shape_graph(FASHION_MNIST, subnet) for subnet in subnets]
 
 
-def link_nothing(folder: Path, profile: BoardProfile) -> Image:
+def link_nothing(folder: Path, profile: BoardProfile) -> tuple[Path, Image]:
     """The firmware with a model of 16 bytes that does nothing."""
     header = """\
 #ifndef OFA_MODEL_H
@@ -250,7 +257,7 @@ void ofa_model_run(void) { }
 """
     texts = {"ofa_model.h": header, "ofa_model.c": source, "ofa_weights.h": "", "ofa_weights.c": ""}
     build = build_project(write_project(folder / "project", profile, texts), build_dir=folder / "build", jobs=1)
-    return read_image(build.elf)
+    return build.elf, read_image(build.elf)
 
 
 def table(core: str, lines: Sequence[Sequence[str]]) -> None:
@@ -284,7 +291,8 @@ def calibrate(core: str, folder: Path) -> None:
         lines.append((name, str(len(rows)), str(len(error)), f"{largest:.3%}", f"{mean:.3%}"))
     table(core, lines)
     profile = roomy_board(core)
-    empty = link_nothing(folder, profile)
+    elf, empty = link_nothing(folder, profile)
+    library = sorted(kind for kind in terms if kind.startswith("ofa_"))
     figures: dict[str, object] = {
         "core": core,
         "flavour": FLAVOURS[core].value,
@@ -293,6 +301,7 @@ def calibrate(core: str, folder: Path) -> None:
         "static_bytes": empty.sram_bytes - empty.sram[".stack"] - empty.sram[".ofa_arena"],
         "base_flash_bytes": empty.flash_bytes,
         "code": fit_code(samples, terms),
+        "library": library_code(Emulator(core, folder / "probes"), library, frozenset(symbols(elf))),
         "layer_code_bytes": {name: round(float(np.mean(sizes)), 1) for name, sizes in samples.own.items()},
         "instructions": weights,
         "cycles": measure_cycles(core, folder / "probes") if core in TIMED else {},

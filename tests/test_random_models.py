@@ -126,7 +126,7 @@ def check_emulated(emulator: Emulator, seed: int, operators: int) -> None:
 
 @pytest.mark.parametrize("flavour", HOST)
 @given(seed=SEEDS, operators=st.integers(1, 8))
-@settings(max_examples=10, **BRIEF)  # type: ignore[arg-type]
+@settings(max_examples=20, **BRIEF)  # type: ignore[arg-type]
 def test_every_tensor_on_this_machine(host: HostBuild, flavour: Flavour, seed: int, operators: int) -> None:
     check_on_host(host, seed, operators, flavour)
 
@@ -134,7 +134,7 @@ def test_every_tensor_on_this_machine(host: HostBuild, flavour: Flavour, seed: i
 @needs_emulator
 @pytest.mark.slow
 @given(seed=SEEDS, operators=st.integers(1, 8))
-@settings(max_examples=4, **BRIEF)  # type: ignore[arg-type]
+@settings(max_examples=6, **BRIEF)  # type: ignore[arg-type]
 def test_every_tensor_in_the_emulator(emulator: Emulator, seed: int, operators: int) -> None:
     check_emulated(emulator, seed, operators)
 

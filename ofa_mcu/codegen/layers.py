@@ -95,14 +95,16 @@ def _check_places(structure: ShapeGraph, operator: Operator, way: Way, memory: M
                 f"{memory.arena_bytes}: plan it again"
             )
     taken = {
-        name: (memory.offsets[name], structure.bytes_of(name)) for name in operator.inputs if name in memory.offsets
+        position: (memory.offsets[name], structure.bytes_of(name))
+        for position, name in enumerate(operator.inputs)
+        if name in memory.offsets
     }
     output = memory.offsets[operator.output], structure.bytes_of(operator.output)
-    for position, (name, place) in enumerate(taken.items()):
+    for position, place in taken.items():
         if _meet(place, output) and not _allowed(way, position, place, output, operator.name in memory.backward):
             raise OfaMcuError(
-                f"the output of layer '{operator.name}' overlaps its input '{name}' in the arena, which its kernel "
-                "does not allow: plan it again"
+                f"the output of layer '{operator.name}' overlaps its input '{operator.inputs[position]}' in the arena, "
+                "which its kernel does not allow: plan it again"
             )
     if way.scratch_bytes:
         start = memory.scratch.get(operator.name, -1)
@@ -122,8 +124,10 @@ def _meet(a: _Place, b: _Place) -> bool:
 
 
 def _allowed(way: Way, position: int, source: _Place, target: _Place, backward: bool) -> bool:
+    if source[0] == target[0] and ((position == 0 and way.in_place) or (position == 1 and way.in_place_second)):
+        return True
     if position > 0:
-        return position == 1 and way.in_place_second and source[0] == target[0]
+        return False
     if backward:
         return way.backward_gap is not None and sum(target) - sum(source) >= way.backward_gap
     return way.forward_gap is not None and source[0] - target[0] >= way.forward_gap

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa_mcu.codegen import emit_c
-from ofa_mcu.errors import MismatchError, OfaMcuError
+from ofa_mcu.errors import InfeasibleError, MismatchError, OfaMcuError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.planning.facts import GraphFacts
 from ofa_mcu.planning.plan import Plan
@@ -37,6 +38,7 @@ __all__ = [
 INPUTS, TENSORS = "inputs.bin", "tensors.bin"
 """Names of the two files, as firmware/observe knows them."""
 
+_OVERFLOW = re.compile(r"region `(\w+)' overflowed by (\d+) bytes")
 _OUTPUT = -1  # number of the record with the model's output
 
 Observed = dict[str, NDArray[np.int8]]
@@ -76,11 +78,24 @@ def observe_folder() -> Path:
 
 
 def compiler_run(command: Sequence[str]) -> None:
-    """Runs a compiler; OfaMcuError with its first complaint where it fails."""
+    """Runs a compiler or linker.
+
+    Raises:
+        InfeasibleError: the image exceeds the memories it is linked for.
+        OfaMcuError: anything else, with the first complaint.
+    """
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        signs = ("error:", "undefined reference", "overflowed by")
+        excess = _OVERFLOW.findall(done.stderr)
+        if excess:
+            parts = " and ".join(f"its {memory} by {count} bytes" for memory, count in excess)
+            raise InfeasibleError(
+                f"the debug model exceeds the board: {parts}; choose a larger board (ofa-mcu boards) or leave out "
+                "--emulate",
+                {"code": "infeasible", "excess_bytes": {memory: int(count) for memory, count in excess}},
+            )
+        signs = ("error:", "undefined reference")
         complaint = next((line for line in lines if any(sign in line for sign in signs)), (lines or ["nothing"])[0])
         raise OfaMcuError(f"{command[0]} refused the generated C ({complaint}); report it with the model")
 

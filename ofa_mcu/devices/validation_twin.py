@@ -63,7 +63,8 @@ def observe_on_twin(model: DebugModel, profile: BoardProfile, inputs: NDArray[np
     Raises:
         DeviceError: no twin, no compiler, no emulator.
         MismatchError: the program failed there, which no model may make it do.
-        OfaMcuError: the C cannot be compiled or is larger than the board.
+        InfeasibleError: it does not fit the board.
+        OfaMcuError: the C cannot be compiled.
     """
     twin = require_twin(profile)
     with tempfile.TemporaryDirectory(prefix="ofa-twin-") as name:

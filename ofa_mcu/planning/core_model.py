@@ -36,7 +36,8 @@ class CoreModel:
 
     flavour: what its instruction set allows. static_bytes: variables of the firmware in SRAM, everything but arena and
     stack; exact. base_flash_bytes: firmware without kernels and model.
-    code: for each kind of function the bytes per unit of its terms. layer_code_bytes: the function of a layer itself,
+    code: for each kind of generated function the bytes per unit of its terms. library: bytes of code that any of some
+    library functions brings along, once. layer_code_bytes: the function of a layer itself,
     by kernel. instructions: for each kernel the weight of each of its features. inference_instructions: what one
     inference takes besides its layers. cycles: cycles per instruction of a kernel's variant, by `variant_name`, where
     the core's published timing says so; empty where instructions are all that is known. errors: of the fit, by kernel.
@@ -49,6 +50,7 @@ class CoreModel:
     static_bytes: int
     base_flash_bytes: int
     code: Mapping[str, Mapping[str, float]]
+    library: tuple[tuple[frozenset[str], int], ...]
     layer_code_bytes: Mapping[str, float]
     instructions: Mapping[str, Mapping[str, float]]
     inference_instructions: float
@@ -97,6 +99,9 @@ def _read(values: Mapping[str, object]) -> CoreModel:
     def numbers(value: object) -> dict[str, float]:
         return {name: number(figure) for name, figure in table(value).items()}
 
+    groups = values["library"]
+    if not isinstance(groups, list):
+        raise TypeError(groups)
     errors = {name: numbers(error) for name, error in table(values["errors"]).items()}
     return CoreModel(
         core=str(values["core"]),
@@ -106,6 +111,7 @@ def _read(values: Mapping[str, object]) -> CoreModel:
         static_bytes=int(number(values["static_bytes"])),
         base_flash_bytes=int(number(values["base_flash_bytes"])),
         code={kind: numbers(terms) for kind, terms in table(values["code"]).items()},
+        library=tuple((frozenset(table(group)["functions"]), int(number(table(group)["bytes"]))) for group in groups),  # type: ignore[call-overload]
         layer_code_bytes=numbers(values["layer_code_bytes"]),
         instructions={kernel: numbers(weights) for kernel, weights in table(values["instructions"]).items()},
         inference_instructions=number(values["inference_instructions"]),

@@ -21,7 +21,7 @@ from ofa_mcu.planning.requantize import (
     prove,
     widest_shift,
 )
-from ofa_mcu.space.shapes import Operator
+from ofa_mcu.space.shapes import Operator, Sub
 
 __all__ = ["SHAPES_ONLY", "GraphFacts", "analyse", "channel_scales"]
 
@@ -83,10 +83,12 @@ def analyse(graph: Int8Graph) -> GraphFacts:
                 ),
             )
         elif isinstance(constants, AddConstants):
+            form = affine_form(constants, subtract=isinstance(operator, Sub))
             facts[operator.name] = Facts(
+                dead_zone=form is not None and form.dead_zone != 0,
                 clamp_low=constants.clamp_min > INT8_MIN,
                 clamp_high=constants.clamp_max < INT8_MAX,
-                affine=affine_form(constants) is not None,
+                affine=form is not None,
             )
     common = min((widest_shift(scales) for scales, _ in filters.values()), default=1)
     proved: dict[str, FastScales] = {}

@@ -97,7 +97,7 @@ def _overlap(way: Way, position: int, source: int, target: int) -> int:
     apart = _aligned(source) + _aligned(target)
     if position > 0:
         return min(_aligned(source), _aligned(target)) if way.in_place_second and position == 1 else 0
-    span = apart
+    span = max(_aligned(source), _aligned(target)) if way.in_place else apart
     if way.forward_gap is not None:
         span = min(span, max(_aligned(way.forward_gap) + _aligned(source), _aligned(target)))
     if way.backward_gap is not None:
@@ -157,7 +157,9 @@ class _Relation:
     def needs_backward(self, source_offset: int, target_offset: int) -> bool:
         """Whether the two overlap in a way that only working backwards allows."""
         apart = target_offset >= source_offset + self.source_bytes or source_offset >= target_offset + self.target_bytes
-        return not apart and not self.equal and source_offset - target_offset < self.forward
+        if apart or (self.equal and source_offset == target_offset):
+            return False
+        return source_offset - target_offset < self.forward
 
 
 def _relations(times: Lifetimes, ways: Sequence[Way], index_of: Mapping[str, int]) -> list[_Relation]:
@@ -174,6 +176,7 @@ def _relations(times: Lifetimes, ways: Sequence[Way], index_of: Mapping[str, int
             if position == 0:
                 forward = out if way.forward_gap is None else way.forward_gap
                 backward = out if way.backward_gap is None else way.backward_gap
+                equal = way.in_place
             elif position == 1:
                 equal = way.in_place_second
             if equal or forward < out or backward < out:

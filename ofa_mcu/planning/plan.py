@@ -181,6 +181,7 @@ def _memory(a: Way, b: Way) -> bool:
         and gap(a.forward_gap) <= gap(b.forward_gap)
         and gap(a.backward_gap) <= gap(b.backward_gap)
         and a.overread <= b.overread
+        and (a.in_place or not b.in_place)
         and (a.in_place_second or not b.in_place_second)
         and a.constant_bytes <= b.constant_bytes
     )
@@ -243,10 +244,13 @@ def _step_back(
 
 def code_bytes(codes: Iterable[Code], figures: CoreModel) -> float:
     """Bytes of functions, equal ones counted once."""
-    total = 0.0
-    for code in {(code.kind, code.key): code for code in codes}.values():
-        weights = figures.code[code.kind]
-        total += sum([weights[term] * count for term, count in zip(_TERMS[code.kind], code.counts, strict=True)])
+    once = {(code.kind, code.key): code for code in codes}
+    named = {kind for kind, key in once if not key}
+    total = float(sum([size for functions, size in figures.library if not named.isdisjoint(functions)]))
+    for code in once.values():
+        if code.key:
+            weights = figures.code[code.kind]
+            total += sum([weights[term] * count for term, count in zip(_TERMS[code.kind], code.counts, strict=True)])
     return total
 
 

@@ -109,10 +109,9 @@ class ShapeGraph:
     def macs_of(self, operator: Operator) -> int:
         """Multiply-accumulates of one inference of the operator; padding counts, additions do not."""
         out = self.shapes[operator.output]
-        depth = self.shapes[operator.inputs[0]][-1]
         match operator:
             case Conv2D():
-                return prod(out) * operator.kernel[0] * operator.kernel[1] * depth
+                return prod(out) * operator.kernel[0] * operator.kernel[1] * self.shapes[operator.inputs[0]][-1]
             case DepthwiseConv2D():
                 return prod(out) * operator.kernel[0] * operator.kernel[1]
             case FullyConnected():

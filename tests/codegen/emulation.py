@@ -138,6 +138,13 @@ class Emulator:
         assert done.returncode == 0, (done.returncode, done.stderr.decode())
         return self._records(done.stdout, len(graph.structure.operators), len(images))
 
+    def link_alone(self, function: str) -> Path:
+        """A program that holds nothing but this function of the kernel library and what it calls."""
+        program = self.folder / "alone.elf"
+        flags = (*self._flags, "-nostartfiles", "-Wl,--gc-sections", "--specs=nano.specs", f"-Wl,--entry={function}")
+        build("arm-none-eabi-gcc", flags, *self._kernels, "-o", program)
+        return program
+
     def _records(self, data: bytes, layers: int, images: int) -> list[list[Observation]]:
         found: list[tuple[int, int, NDArray[np.int8]]] = []
         position = 0

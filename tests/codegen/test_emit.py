@@ -163,7 +163,10 @@ def test_shapes_no_kernel_can_run_are_refused() -> None:
     graph = residual_graph()
     old = graph.structure
     plan = plan_with(graph, apart=True)
-    for tensor, shape, words in [("conv0/out", (1, 5, 6, 4), "layer 'conv0' .*writes"), ("input", (2, 6, 6, 4), "batch")]:
+    for tensor, shape, words in [
+        ("conv0/out", (1, 5, 6, 4), "layer 'conv0' .*writes"),
+        ("input", (2, 6, 6, 4), "batch"),
+    ]:
         structure = ShapeGraph(old.name, {**old.shapes, tensor: shape}, old.operators, old.inputs, old.outputs)
         with pytest.raises(OfaMcuError, match=words):
             emit(Int8Graph(structure, graph.quantization, graph.parameters), plan)

@@ -11,7 +11,7 @@ from ofa_mcu.devices.model_build import ModelFile, read_model
 from ofa_mcu.devices.validation import LITERT, TFLM, Validation, validate_model
 from ofa_mcu.devices.validation_records import DebugModel, flat_bytes, read_tensors
 from ofa_mcu.devices.validation_twin import require_twin
-from ofa_mcu.errors import DeviceError, MismatchError, OfaMcuError
+from ofa_mcu.errors import DeviceError, InfeasibleError, MismatchError, OfaMcuError
 from ofa_mcu.graph import reference
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.planning.facts import analyse
@@ -104,3 +104,10 @@ def test_every_tensor_in_the_twin(board: str, tmp_path: Path) -> None:
     result = validate_model(read_model(path), load_profile(board), emulate=True, random=1, out=tmp_path)
     result.check()
     assert result.bytes_compared(f"C for {board}, emulated") > 0
+
+
+@pytest.mark.slow
+def test_a_twin_that_is_too_small(model: ModelFile, tmp_path: Path) -> None:
+    small = replace(load_profile("stm32f103"), flash_bytes=-12_000)
+    with pytest.raises(InfeasibleError, match=r"exceeds the board: its FLASH by \d+ bytes; choose a larger board"):
+        validate_model(model, small, emulate=True, random=0, out=tmp_path)

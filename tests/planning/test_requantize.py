@@ -65,6 +65,7 @@ def test_channels_out_of_reach_are_not_proved() -> None:
     )
     fast = prove(scales, widest_shift(scales))
     assert fast.proved[[0, 1, 3]].tolist() == [True, False, True]
-    far = ChannelScales(multiplier[:1].astype(np.int64), shift[:1].astype(np.int64), *2 * [np.array([limit])], -128)
+    above = np.array([limit])
+    far = ChannelScales(multiplier[:1].astype(np.int64), shift[:1].astype(np.int64), above, above, -128)
     assert prove(far, 9).proved.all()  # one code, whatever the input
     assert fast.multiplier[3] == 0

@@ -9,7 +9,8 @@ from ofa_mcu.graph.interpreters import tflm_arena
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.graph.verify import compare_with_tflm, probe_inputs
-from ofa_mcu.planning.memory import plan_memory
+from ofa_mcu.planning.core_model import core_model
+from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.planning.tflm import tflm_head_bytes
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
@@ -65,4 +66,5 @@ def test_several_inputs_and_outputs() -> None:
 def test_ours_is_never_larger() -> None:
     for subnet in list(TINY)[::5]:
         structure = shape_graph(TINY, subnet)
-        assert plan_memory(structure).arena_bytes <= tflm_head_bytes(structure)
+        for core in ("cortex-m0plus", "cortex-m7"):
+            assert make_plan(structure, core_model(core)).arena_bytes <= tflm_head_bytes(structure)

@@ -11,8 +11,7 @@ import pytest
 from ofa_mcu.errors import InfeasibleError
 from ofa_mcu.graph import reference
 from ofa_mcu.graph.tflite_reader import read_tflite
-from ofa_mcu.planning.cost import estimate
-from ofa_mcu.planning.memory import plan_memory
+from ofa_mcu.planning.compile import compile_graph
 from ofa_mcu.profiles import load_profile
 from ofa_mcu.quantization.evaluate import Evaluator
 from ofa_mcu.runs import Run, find_run
@@ -42,12 +41,12 @@ def test_the_report_holds_what_counting_again_gives(result: SearchResult) -> Non
     pick = result.report["pick"]
     subnet = Subnet.parse(pick["subnet"])
     structure = shape_graph(TINY, subnet)
-    plan = plan_memory(structure)
-    cost = estimate(structure, plan.arena_bytes, BOARD)
+    compiled = compile_graph(read_tflite(result.model), BOARD)
+    cost, memory = compiled.cost, compiled.plan.memory
     assert (pick["sram_bytes"], pick["flash_bytes"]) == (cost.sram_bytes, cost.flash_bytes)
     assert pick["instructions"] == cost.instructions <= 800_000
     assert (pick["macs"], pick["parameters"]) == (structure.macs, structure.parameters)
-    assert (pick["arena_bytes"], pick["arena_lower_bound"]) == (plan.arena_bytes, plan.lower_bound)
+    assert (pick["arena_bytes"], pick["arena_lower_bound"]) == (memory.arena_bytes, memory.lower_bound)
 
     graph = read_tflite(result.model)
     for part, key in ((DATA.test, "accuracy_int8"), (DATA.validation, "accuracy_int8_validation")):

@@ -94,9 +94,10 @@ class LayerView:
 
 @dataclass(frozen=True)
 class Code:
-    """A function that layers call, generated or from the library; those with equal `key` are one function.
+    """A function that layers call; those of equal `kind` and `key` are one function.
 
-    Its bytes are the sum of `counts` times the core's weights for `kind`.
+    A generated one has a key, and its bytes are the sum of `counts` times the core's weights for `kind`. One of the
+    kernel library has no key, and `kind` is its name in C.
     """
 
     kind: str
@@ -116,7 +117,8 @@ class Way:
     forward_gap: the output may overlap the first input, where nobody reads that later, if the input starts at least so
     many bytes above the output's start; None: never. backward_gap: or if the output ends at least so many bytes above
     the input's end. Gaps are not negative; kernels that have both are told at run time which one holds.
-    in_place_second: likewise for the second input of an element-wise operator: equal offsets are allowed.
+    in_place: the output may start where the first input starts, whatever the gaps say.
+    in_place_second: likewise for the second input of an element-wise operator.
     """
 
     kernel: str
@@ -128,6 +130,7 @@ class Way:
     overread: int = 0
     forward_gap: int | None = None
     backward_gap: int | None = None
+    in_place: bool = False
     in_place_second: bool = False
 
 

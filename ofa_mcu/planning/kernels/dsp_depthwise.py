@@ -129,7 +129,7 @@ class Design:
             counts=self.counts,
             constant_bytes=table + _DESCRIPTOR_BYTES,
             code=(
-                Code("dsp_depthwise_library"),
+                Code("ofa_dsp_depthwise_planes"),
                 Code("dsp_depthwise_split", (split,), _split_terms(split)),
                 Code("dsp_depthwise_sweep", (sweep,), _sweep_terms(sweep)),
             ),
@@ -233,7 +233,7 @@ DSP_DEPTHWISE = Kernel(
     ),
     ways=_ways_of,
     code_terms={
-        "dsp_depthwise_library": ("function",),
+        "ofa_dsp_depthwise_planes": ("function",),
         "dsp_depthwise_split": ("function", "instructions", "loop", "pointers"),
         "dsp_depthwise_sweep": ("function", "held instructions", "streamed instructions", "loop", "blocks"),
     },

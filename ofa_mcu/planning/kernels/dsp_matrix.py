@@ -120,7 +120,7 @@ whether every channel has its shift, whether the number of channels is odd."""
 def _code(block: Block, *library: str) -> tuple[Code, ...]:
     taps = block.taps
     flags = (float(block.dead_zone), float(block.clamps), float(block.odd))
-    drivers = tuple(Code(name, (name,)) for name in library)
+    drivers = tuple(Code(name) for name in library)
     if not block.unrolled:
         return (Code("dsp_matrix_looped", block.key, (1, *flags)), *drivers)
     words = taps.rows * taps.words if taps.unrolled_rows else taps.words * taps.unrolled_words

@@ -57,6 +57,7 @@ def _depthwise(
     groups = -(-width // wide)
     rests = int(width % wide > 0 and width > wide)
     quads = channels * passes * groups
+    gap = _gap(kernel, stride, padding, source, target)
     way = Way(
         kernel="ofa_mve_depthwise",
         variant=f"channels {mode}",
@@ -78,7 +79,8 @@ def _depthwise(
         code=(Code("ofa_mve_depthwise_rows"), Code(f"ofa_mve_depthwise_{kind}_{mode}")),
         scratch_bytes=-(-max(written, read) // 8) * 8,
         # Channels keep apart only where the tensors' distance is a number of pixels.
-        forward_gap=_gap(kernel, stride, padding, source, target) if _ALIGNMENT % channels == 0 else None,
+        forward_gap=gap if _ALIGNMENT % channels == 0 else None,
+        in_place=gap == 0,
     )
     return (way,)
 
