@@ -52,7 +52,8 @@ def smooth_images(rng: np.random.Generator, count: int, shape: Shape) -> NDArray
         for size in (4, 16):
             coarse = rng.standard_normal((count, -(-shape[0] // size), -(-shape[1] // size), shape[2]))
             values += 2.0 * coarse.repeat(size, axis=1).repeat(size, axis=2)[:, : shape[0], : shape[1]]
-    return (values * 100.0 / np.abs(values).std() / 2.0).round().clip(-128, 127).astype(np.int8)
+    scaled = values * 100.0 / np.abs(values).std() / 2.0
+    return np.asarray(scaled.round().clip(-128, 127), np.int8)
 
 
 class Grower:
@@ -222,7 +223,7 @@ class Grower:
             energy = float(np.square(self._centred(operator.inputs[0])).mean())
             deviation = np.maximum(np.sqrt(0.5 * energy * np.square(weights.astype(np.float64)).sum(axis=1)), 1.0)
         largest = 1.5 * self.spread
-        loud = np.exp((self.spread * self.rng.standard_normal(channels)).clip(-largest, largest))
+        loud = np.exp(np.clip(self.spread * self.rng.standard_normal(channels), -largest, largest))
         activation: Activation = getattr(operator, "activation", Activation.NONE)
         if activation is Activation.RELU6:
             loud *= 1.5
@@ -230,7 +231,7 @@ class Grower:
         if per_tensor:
             scales = np.array([_round(float(np.mean(loud / deviation)) / source.scale)], np.float32)
         factor = source.scale * np.broadcast_to(scales.astype(np.float64), (channels,))
-        centre = (0.6 * self.rng.standard_normal(channels)).clip(-1.2, 1.2) * factor * deviation
+        centre = np.clip(0.6 * self.rng.standard_normal(channels), -1.2, 1.2) * factor * deviation
         bias = np.round(centre / factor - sums.mean(axis=0)).clip(-(2.0**30), 2.0**30)
         self.parameters[operator.name] = Parameters(weights, bias.astype(np.int32), scales)
         self.quantization[operator.output] = _covering(factor * (sums + bias), activation)
@@ -253,7 +254,7 @@ class Grower:
         seen = windows[tuple(places)].transpose(0, 2, 3, 1)  # (positions, KH, KW, C)
         if isinstance(operator, DepthwiseConv2D):
             seen = seen.repeat(operator.depth_multiplier, axis=3)
-            return np.einsum("phwc,hwc->pc", seen, weights[0].astype(np.float64))
+            return np.asarray(np.einsum("phwc,hwc->pc", seen, weights[0].astype(np.float64)))
         return seen.reshape(SAMPLES, -1) @ weights.reshape(len(weights), -1).T.astype(np.float64)
 
 

@@ -118,7 +118,7 @@ def _steps(scales: ChannelScales, wanted: Int64) -> Int64:
     ceiling = floor - scales.lowest + scales.highest + 1
     real = np.ldexp(np.maximum(scales.multiplier, 1).astype(float), scales.shift - 31)
     guess = np.ceil((wanted - scales.zero_point - 0.5) / real)
-    steps = np.clip(guess, floor.astype(float), ceiling.astype(float)).astype(np.int64)
+    steps: Int64 = np.clip(guess, floor.astype(float), ceiling.astype(float)).astype(np.int64)
     right = (steps == ceiling) | (scales.codes(steps) >= wanted)
     right &= (steps == floor) | (scales.codes(steps - 1) < wanted)
     # The few others are searched for in the whole range.

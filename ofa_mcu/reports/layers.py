@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from ofa_mcu.planning.compile import Compiled
-from ofa_mcu.planning.core_model import core_model
-from ofa_mcu.planning.plan import code_bytes
+from ofa_mcu.planning.core_model import CoreModel, core_model
+from ofa_mcu.planning.plan import Plan, code_bytes
 from ofa_mcu.space.shapes import Shape
 
 __all__ = ["LayerFigures", "layer_figures", "shape_text", "short_name"]
@@ -52,12 +51,12 @@ def layer_figures(compiled: Compiled) -> tuple[LayerFigures, ...]:
     """Figures of the layers in the order they run."""
     plan = compiled.plan
     structure, figures = plan.structure, core_model(plan.core)
-    users = Counter((code.kind, code.key) for one in plan.ways for code in set(one.way.code))
+    functions = _function_bytes(plan, figures)
     rows = []
     for index, (operator, one) in enumerate(zip(structure.operators, plan.ways, strict=True)):
         way = one.way
         flash = way.constant_bytes + figures.layer_code_bytes[way.kernel]
-        flash += sum(code_bytes([code], figures) / users[code.kind, code.key] for code in set(way.code))
+        flash += functions[index]
         rows.append(
             LayerFigures(
                 index=index,
@@ -75,6 +74,23 @@ def layer_figures(compiled: Compiled) -> tuple[LayerFigures, ...]:
             )
         )
     return tuple(rows)
+
+
+def _function_bytes(plan: Plan, figures: CoreModel) -> list[float]:
+    """Of every layer the bytes of functions that only it calls, and its share of those that others call, too.
+
+    Shares go by what each layer would need were it alone; all together are the functions of the image.
+    """
+    calls = [one.way.code for one in plan.ways]
+    total = code_bytes((code for codes in calls for code in codes), figures)
+    alone = [code_bytes(codes, figures) for codes in calls]
+    own = []
+    for index in range(len(calls)):
+        others = (code for other, codes in enumerate(calls) if other != index for code in codes)
+        own.append(total - code_bytes(others, figures))
+    shared = [a - b for a, b in zip(alone, own, strict=True)]
+    rest = (total - sum(own)) / (sum(shared) or 1.0)
+    return [mine + rest * part for mine, part in zip(own, shared, strict=True)]
 
 
 def shape_text(shape: Shape) -> str:

@@ -26,7 +26,9 @@ def constants(scales: tuple[float, float, float], zeros: list[int], clamp: tuple
         scaling(first / twice),
         scaling(second / twice),
         scaling(twice / ((1 << ADD_LEFT_SHIFT) * output)),
-        *zeros,
+        zeros[0],
+        zeros[1],
+        zeros[2],
         *clamp,
     )
 
