@@ -52,7 +52,7 @@ from tests.planning.networks import link, quantized, roomy_board, run_once
 
 FLAGS = ("-O2", "-std=gnu11", "-ffunction-sections", "-fdata-sections")
 GRAPHS_PER_KIND = 8
-GRAPHS_OF_OTHERS, OTHERS_PER_GRAPH = 24, 7
+GRAPHS_OF_OTHERS, OTHERS_PER_GRAPH = 36, 7
 WAYS_PER_GRAPH = 4
 TIMED = ("cortex-m4",)
 """Cores whose published timing is known to `m4_timing`."""

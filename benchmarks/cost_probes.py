@@ -48,6 +48,7 @@ FILTERS: tuple[str, ...] = ("pointwise", "pointwise", "conv", "first", "depthwis
 OTHERS: tuple[type[Operator], ...] = (
     *(Add, Add, Sub, Mul, Mean, AveragePool2D, MaxPool2D, Softmax, Logistic, HardSwish, Relu, Relu6, Quantize),
     *(Pad, Concatenation, StridedSlice, Transpose, ResizeNearestNeighbor, Softmax, Mul, Mean, Quantize),
+    *(Pad, Pad, Mean, Transpose, StridedSlice, AveragePool2D, MaxPool2D, Concatenation),
 )
 PROBE_KINDS = (*FILTERS, "others", "borders")
 """What a probe graph can consist of."""
@@ -114,8 +115,9 @@ def probe_graph(
     """Layers of the kind, one of `PROBE_KINDS`, that all read the input; `others` says which where kind is "others"."""
     while True:
         build = ProbeBuilder(rng)
-        height = int(rng.integers(2, 41))
-        width = height if rng.random() < 0.7 else int(rng.integers(1, 41))
+        most = 8 if rng.random() < 0.4 else 41
+        height = int(rng.integers(1, most))
+        width = height if rng.random() < 0.7 else int(rng.integers(1, most))
         depth = int(rng.choice([1, 3])) if kind == "first" else random_channels(rng)
         if kind == "borders":
             return _borders(build, (1, min(height, 20), min(width, 20), min(depth, 5)))

@@ -126,17 +126,15 @@ class ShapeGraph:
 
     def weight_shape(self, operator: Operator) -> Shape | None:
         """Shape of the operator's weights in TFLite's layout, None where it has none."""
+        if not isinstance(operator, Conv2D | DepthwiseConv2D | FullyConnected):
+            return None
         depth = self.shapes[operator.inputs[0]][-1]
         out = self.shapes[operator.output][-1]
-        match operator:
-            case Conv2D():
-                return (out, *operator.kernel, depth)
-            case DepthwiseConv2D():
-                return (1, *operator.kernel, out)
-            case FullyConnected():
-                return (out, prod(self.shapes[operator.inputs[0]]) // self.rows_of(operator))
-            case _:
-                return None
+        if isinstance(operator, Conv2D):
+            return (out, *operator.kernel, depth)
+        if isinstance(operator, DepthwiseConv2D):
+            return (1, *operator.kernel, out)
+        return (out, prod(self.shapes[operator.inputs[0]]) // self.rows_of(operator))
 
     @cached_property
     def parameters(self) -> int:
