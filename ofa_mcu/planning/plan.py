@@ -1,8 +1,9 @@
 """From a network to the plan that the code generator obeys: a way for every layer, a place for every byte.
 
 Ways are chosen by predicted instructions. Among ways that need different amounts of memory, those that keep the arena
-small come first; a faster one is taken wherever the arena stays as small. Where code shall be small, too, layers give
-up functions of their own for shared ones, those first that save most bytes per instruction.
+small come first; a faster one is taken wherever the arena stays as small, or grows by at most an eighth and buys more
+speed than it costs memory. Where code shall be small, too, layers give up functions of their own for shared ones, those
+first that save most bytes per instruction.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from math import inf
 
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.planning.core_model import CoreModel
 from ofa_mcu.planning.facts import SHAPES_ONLY, GraphFacts
 from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Code, Facts, Kernel, LayerView, Way
-from ofa_mcu.planning.memory import Lifetimes, MemoryPlan, lifetimes, place
+from ofa_mcu.planning.memory import ALIGNMENT, Lifetimes, MemoryPlan, lifetimes, place
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected, Operator, ShapeGraph
 
 __all__ = [
@@ -38,6 +40,7 @@ BALANCED_SLOWDOWN = 0.10
 
 _MOST_PRICED = 1 << 16
 _UPGRADES = 6
+_GOALS = 12
 
 
 class Optimize(Enum):
@@ -90,10 +93,10 @@ def kernel_named(name: str) -> Kernel:
 
 
 def price(way: Way, figures: CoreModel) -> float:
-    """Instructions of one run of the way; KeyError where its kernel was not measured on that core."""
-    weights = figures.instructions[way.kernel]
+    """Instructions of one run of the way; infinite where it does something that was not measured on that core."""
+    weights = figures.instructions.get(way.kernel, {})
     names = _BY_NAME[way.kernel].features
-    return sum([weights[name] * count for name, count in zip(names, way.counts, strict=True)])
+    return sum([weights.get(name, inf) * count for name, count in zip(names, way.counts, strict=True) if count])
 
 
 def variant_name(way: Way) -> str:
@@ -146,12 +149,8 @@ def priced_ways(structure: ShapeGraph, operator: Operator, figures: CoreModel, f
             priced.clear()
         view = LayerView(structure, operator, facts)
         runs = figures.flavour.runs
-        found = [
-            _priced_way(way, figures)
-            for kernel in KERNELS
-            if kernel.flavour in runs and kernel.name in figures.instructions
-            for way in kernel.ways(view)
-        ]
+        ways = [way for kernel in KERNELS if kernel.flavour in runs for way in kernel.ways(view)]
+        found = [one for one in (_priced_way(way, figures) for way in ways) if one.instructions < inf]
         if not found:
             raise OfaMcuError(
                 f"layer '{operator.name}' of type {type(operator).__name__} has no kernel for {figures.core} with its "
@@ -201,7 +200,8 @@ def make_plan(
         figures: what the core was measured at.
         facts: of the weights and scales, where they are known.
         optimize: what ways are chosen for.
-        arena_limit: bytes up to which faster ways may make the arena larger than it need be.
+        arena_limit: bytes up to which faster ways may make the arena larger than it need be; 0: up to an eighth more,
+            where the product of arena and instructions falls.
 
     Raises OfaMcuError where a layer has no kernel.
     """
@@ -209,26 +209,55 @@ def make_plan(
     if optimize is not Optimize.SPEED:
         options = _small_code(structure, options, figures, optimize)
     times = lifetimes(structure)
-    tight = [_tightest(times, index, each) for index, each in enumerate(options)]
-    fastest = [each[0] for each in options]
-    if tight == fastest:
+    needs = [[times.footprint(index, one.way) for one in each] for index, each in enumerate(options)]
+    tight = [min(zip(sizes, each, strict=True), key=_first_need)[1] for sizes, each in zip(needs, options, strict=True)]
+    if tight == [each[0] for each in options]:
         return Plan(structure, tuple(tight), place(times, [one.way for one in tight]), figures.core)
     memory = place(times, [one.way for one in tight])
     goal = max(memory.arena_bytes, arena_limit)
-    chosen = [
-        next((one for one in each if times.footprint(i, one.way) <= goal), tight[i]) for i, each in enumerate(options)
-    ]
+    if not arena_limit:
+        goal = max(goal, _best_goal(options, needs))
+    chosen = _within(options, needs, goal, tight)
+    slack = max((one.way.overread for each in options for one in each), default=0) + ALIGNMENT
     for _ in range(_UPGRADES):
         faster = place(times, [one.way for one in chosen])
-        if faster.arena_bytes <= goal:
+        if faster.arena_bytes <= max(goal, 0 if arena_limit else goal + slack):
             return Plan(structure, tuple(chosen), faster, figures.core)
         _step_back(times, faster, goal, chosen, tight)
     return Plan(structure, tuple(tight), memory, figures.core)
 
 
-def _tightest(times: Lifetimes, index: int, ways: Sequence[PricedWay]) -> PricedWay:
-    """The fastest of the ways that need least memory."""
-    return min(ways, key=lambda one: (times.footprint(index, one.way), one.effort))
+def _first_need(pair: tuple[int, PricedWay]) -> tuple[int, float]:
+    return pair[0], pair[1].effort
+
+
+def _within(
+    options: Sequence[Sequence[PricedWay]], needs: Sequence[Sequence[int]], goal: int, otherwise: Sequence[PricedWay]
+) -> list[PricedWay]:
+    """The fastest way of every layer that needs no more memory than the goal."""
+    return [
+        next((one for one, need in zip(each, sizes, strict=True) if need <= goal), other)
+        for each, sizes, other in zip(options, needs, otherwise, strict=True)
+    ]
+
+
+def _best_goal(options: Sequence[Sequence[PricedWay]], needs: Sequence[Sequence[int]]) -> int:
+    """The arena, from the smallest there can be to an eighth above it, whose product with the effort is least."""
+    least = max(map(min, needs), default=0)
+    best, best_product = least, float("inf")
+    for step in range(_GOALS + 1):
+        goal = least + least * step // (_GOALS * 8)
+        effort = 0.0
+        highest = 0
+        for each, sizes in zip(options, needs, strict=True):
+            for one, need in zip(each, sizes, strict=True):
+                if need <= goal:
+                    effort += one.effort
+                    highest = max(highest, need)
+                    break
+        if effort * highest < best_product:
+            best, best_product = highest, effort * highest
+    return best
 
 
 def _step_back(

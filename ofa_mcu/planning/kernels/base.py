@@ -48,8 +48,8 @@ class Facts:
 
     `dead_zone`: sums below zero give codes above the clamp, so that their ties round away from zero; None: there is one
     where the layer has no activation. `clamp_low`, `clamp_high`: codes are clamped more tightly than int8 does.
-    `shift`: the shift of the UNIFORM rounding, else 0; layers with equal shifts can share code. `affine`: a sum of two tensors
-    has a proved affine form. `wide_weights`: some weight is -128.
+    `shift`: the shift of the UNIFORM rounding, else 0; layers with equal shifts can share code. `affine`: a sum of two
+    tensors has a proved affine form. `wide_weights`: some weight is -128.
     """
 
     rounding: Rounding = Rounding.UNIFORM
