@@ -231,7 +231,8 @@ def main() -> None:
         if "layers" in asked.parts:
             stored["layers"] = layers(files, "cortex-m7")
             show("Layers, Cortex-M7", stored["layers"])
-            show("Layers by kind, instructions per MAC, Cortex-M7", summary(stored["layers"]))
+            stored["kinds"] = summary(stored["layers"])
+            show("Layers by kind, instructions per MAC, Cortex-M7", stored["kinds"])
         if "sizes" in asked.parts:
             stored["sizes"] = sizes(files, M7_BOARD)
             show("Code bytes and instructions", stored["sizes"])

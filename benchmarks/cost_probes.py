@@ -158,7 +158,7 @@ def _other(build: ProbeBuilder, source: str, kind: type[Operator]) -> None:
         scale = 40 * here.scale * here.scale if kind is Mul else 1.7 * here.scale
         activation = Activation.RELU if rng.random() < 0.2 else Activation.NONE
         build.append(kind, (source, source), quantization(scale, int(rng.integers(-40, 40))), activation=activation)
-    elif kind is Mean and rng.random() < 0.8:
+    elif kind is Mean and rng.random() < 0.5:
         build.append(kind, (source,), quantization(here.scale * 0.98, here.zero_point), axes=(1, 2))
     elif kind is not Concatenation:
         build.grow(kind, source)

@@ -120,6 +120,53 @@ def accuracy_section() -> str:
     )
 
 
+def compiler_section() -> str:
+    """Whole models and layers through the compiler."""
+    result = read("compiler.json")
+    models = []
+    for r in (*result["models"], *result["cores"]):
+        given = r["tflm_cmsis_nn_instructions"]
+        error = 100 * (r["instructions_predicted"] / r["instructions"] - 1)
+        models.append(
+            [
+                r["model"],
+                r["core"],
+                f"{r['live_macs']:,} of {r['macs']:,}",
+                f"{r['instructions']:,} ({error:+.1f} %)",
+                f"{given:,.0f}" if given else "",
+                f"{r['arena_bytes']:,} ({r['arena_lower_bound']:,})",
+                f"{r['tflm_arena']:,}" if r["tflm_arena"] else "",
+                f"{r['flash_code_bytes']:,} + {r['flash_weight_bytes']:,}",
+                f"{r['differing_bytes']} of {r['bytes_compared']:,}",
+            ]
+        )
+    headings = ["model", "core", "MACs that remain", "instructions (promise off by)", "TFLM + CMSIS-NN"]
+    headings += ["arena (lower bound)", "TFLM arena", "flash code + constants", "differing bytes"]
+    kinds = [
+        [r["kind"], str(r["layers"]), f"{r['best']:.3f}", f"{r['whole']:.3f}", f"{r['worst']:.3f}"]
+        for r in result["kinds"]
+    ]
+    sizes = [
+        [r["model"], *(f"{r[f'{how}_code']:,} / {r[f'{how}_instructions']:,}" for how in ("speed", "balanced", "size"))]
+        for r in result["sizes"]
+    ]
+    return (
+        "## Compiled models\n\n"
+        "Instructions of one inference, counted in QEMU with fixed `-icount` by the firmware of the board's twin; "
+        "arena with input and output, without stack and protocol; code with the firmware (about 5 kB of it). The first "
+        "four are files of others (`OFA_MCU_MODELS`), the rest comes from `benchmarks/zoo` with random weights. TFLite "
+        "Micro with CMSIS-NN was counted with the same compiler on the same machine; for mcunet_vww1 its arena holds "
+        "float tensors at the borders.\n\n"
+        + table(headings, models)
+        + "\nLayers of these models on Cortex-M7, instructions per MAC (of an add: per element), requantization and "
+        "everything else included:\n\n"
+        + table(["layer", "layers", "best", "all together", "worst"], kinds)
+        + "\nCode bytes / predicted instructions by `--optimize`, Cortex-M7:\n\n"
+        + table(["model", "speed", "balanced", "size"], sizes)
+        + "\n`benchmarks/compiler.py`\n"
+    )
+
+
 def model_section() -> str:
     """Held-out error of the instruction model."""
     rows = []
@@ -135,7 +182,13 @@ def model_section() -> str:
 
 def main() -> None:
     """Write docs/results.md."""
-    sections = [supernet_section(), promise_section(), accuracy_section(), model_section()]
+    sections = [
+        supernet_section(),
+        promise_section(),
+        accuracy_section(),
+        compiler_section(),
+        model_section(),
+    ]
     head = (
         "# Results\n\nWritten by `benchmarks/write_results.py`; every table names the benchmark that measured it.\n\n"
     )

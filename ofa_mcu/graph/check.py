@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ofa_mcu.errors import OfaMcuError
-from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.graph.ir import Int8Graph, Quantization
 from ofa_mcu.graph.output_shapes import OptionError, output_shape
-from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, Dequantize, FullyConnected, Operator, Quantize
+from ofa_mcu.space.shapes import Conv2D, ConvAdd, DepthwiseConv2D, Dequantize, FullyConnected, Operator, Quantize
 
 __all__ = ["check_graph"]
 
@@ -49,8 +49,10 @@ def check_graph(graph: Int8Graph) -> None:
                 f"writes shape {expected} but its output '{operator.output}' is {structure.shapes[operator.output]}",
                 "correct the shape of that tensor",
             )
-        if isinstance(operator, Conv2D | DepthwiseConv2D | FullyConnected):
+        if isinstance(operator, Conv2D | ConvAdd | DepthwiseConv2D | FullyConnected):
             _check_parameters(graph, operator)
+        if isinstance(operator, ConvAdd):
+            _check_middle(graph, operator)
         known.add(operator.output)
     for name in structure.outputs:
         if name not in known or name in structure.constants:
@@ -75,10 +77,27 @@ def _check_tensor(graph: Int8Graph, name: str) -> None:
     if real:
         return
     quantization = graph.quantization[name]
+    _check_quantization(where, quantization)
+
+
+def _check_quantization(where: str, quantization: Quantization) -> None:
     if not _SMALLEST <= quantization.scale <= _LARGEST:
         raise OfaMcuError(f"{where} has scale {quantization.scale}: use a positive float32 value")
     if not -128 <= quantization.zero_point <= 127:
         raise OfaMcuError(f"{where} has zero point {quantization.zero_point}: use a value from -128 to 127")
+
+
+def _check_middle(graph: Int8Graph, operator: ConvAdd) -> None:
+    """The tensor between convolution and sum has a quantization, and that is all there is of it."""
+    if operator.middle in graph.structure.shapes or operator.middle not in graph.quantization:
+        raise _error(
+            graph,
+            operator,
+            f"adds to tensor '{operator.middle}', which has a place in memory or no quantization",
+            "name a tensor that nobody else names and supply its quantization",
+        )
+    where = f"tensor '{operator.middle}' of graph '{graph.structure.name}'"
+    _check_quantization(where, graph.quantization[operator.middle])
 
 
 def _check_constants(graph: Int8Graph) -> None:

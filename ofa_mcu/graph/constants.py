@@ -18,6 +18,7 @@ from ofa_mcu.graph.tables import SoftmaxConstants, TableConstants, softmax_const
 from ofa_mcu.space.shapes import (
     Add,
     Conv2D,
+    ConvAdd,
     DepthwiseConv2D,
     FullyConnected,
     HardSwish,
@@ -36,6 +37,7 @@ from ofa_mcu.space.shapes import (
 __all__ = [
     "AddConstants",
     "ChannelRequantization",
+    "ConvAddConstants",
     "MeanConstants",
     "MulConstants",
     "OperatorConstants",
@@ -102,6 +104,14 @@ class AddConstants:
     clamp_max: int
 
 
+@dataclass(frozen=True, eq=False)
+class ConvAddConstants:
+    """Of a convolution, and of the sum of its output, the first addend, and another tensor."""
+
+    convolution: ChannelRequantization
+    addition: AddConstants
+
+
 @dataclass(frozen=True)
 class MulConstants:
     """output = clamp(scaling((a - first_zero_point) * (b - second_zero_point)) + output_zero_point)."""
@@ -140,6 +150,7 @@ class MeanConstants:
 OperatorConstants = (
     ChannelRequantization
     | AddConstants
+    | ConvAddConstants
     | MulConstants
     | PoolConstants
     | MeanConstants
@@ -275,6 +286,10 @@ def operator_constants(graph: Int8Graph, operator: Operator) -> OperatorConstant
     match operator:
         case Conv2D() | DepthwiseConv2D() | FullyConnected():
             return channel_requantization(graph, operator)
+        case ConvAdd():
+            return ConvAddConstants(
+                channel_requantization(graph, operator.convolution), add_constants(graph, operator.addition)
+            )
         case Add() | Sub():
             return add_constants(graph, operator)
         case Mul():

@@ -10,6 +10,7 @@ from ofa_mcu.space.shapes import (
     Binary,
     Concatenation,
     Conv2D,
+    ConvAdd,
     DepthwiseConv2D,
     FullyConnected,
     Mean,
@@ -45,6 +46,11 @@ def output_shape(graph: Int8Graph, operator: Operator) -> Shape:
     match operator:
         case Conv2D() | DepthwiseConv2D() | Pool2D():
             return (1, *_windows(operator, source), _channels(graph, operator, source))
+        case ConvAdd():
+            written = (1, *_windows(operator, source), _channels(graph, operator, source))
+            if sources[1] != written:
+                raise OptionError(f"adds {sources[1]} to {written}", "give it equal shapes")
+            return written
         case FullyConnected():
             return _fully_connected(graph, operator, source)
         case Binary():
@@ -88,7 +94,7 @@ def _check_count(operator: Operator, sources: Sequence[Shape]) -> None:
         if not sources:
             raise OptionError("has no inputs", "give it one at least")
         return
-    wanted = 2 if isinstance(operator, Binary) else 1
+    wanted = 2 if isinstance(operator, Binary | ConvAdd) else 1
     if len(sources) != wanted:
         raise OptionError(f"has {len(sources)} inputs", f"give it {wanted}")
 
@@ -107,7 +113,7 @@ def _require_image(source: Shape) -> None:
         raise OptionError(f"reads a tensor of shape {source}", "give it one of shape (1, H, W, C)")
 
 
-def _windows(operator: Conv2D | DepthwiseConv2D | Pool2D, source: Shape) -> tuple[int, int]:
+def _windows(operator: Conv2D | ConvAdd | DepthwiseConv2D | Pool2D, source: Shape) -> tuple[int, int]:
     _require_image(source)
     pad = operator.padding
     dilation = (1, 1) if isinstance(operator, Pool2D) else operator.dilation

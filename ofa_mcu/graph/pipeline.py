@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ofa_mcu.errors import MismatchError
 from ofa_mcu.graph import reference
 from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.graph.passes import adds
 from ofa_mcu.graph.passes.borders import fold_borders
 from ofa_mcu.graph.passes.canonical import convolve_one_channel, convolve_rows, flatten_whole_windows
 from ofa_mcu.graph.passes.channels import remove_dead_channels
@@ -69,12 +70,18 @@ class Optimized:
 
 
 def optimize(
-    graph: Int8Graph, *, dead_channels: bool = True, keep: Collection[str] = (), multiple: int = 1
+    graph: Int8Graph,
+    *,
+    dead_channels: bool = True,
+    keep: Collection[str] = (),
+    multiple: int = 1,
+    fuse_adds: bool | Callable[[Int8Graph], Collection[str]] = False,
 ) -> Optimized:
     """Runs all passes until nothing changes any more.
 
     `dead_channels` says whether channels that are constant or unneeded go; tensors in `keep` keep all of theirs;
-    `multiple` is what narrowed channel counts are rounded up to.
+    `multiple` is what narrowed channel counts are rounded up to. With `fuse_adds` pointwise convolutions and the sums
+    that read them are one operator in the end: all there are, or those that a function names, given the graph with all.
     """
 
     def narrow(given: Int8Graph) -> Rewrite:
@@ -104,7 +111,13 @@ def optimize(
         for run in passes:
             state = _taken(state, "remove_dead_channels" if run is narrow else run.__name__, run(state.graph))
         if len(state.steps) == len(before.steps):
-            return _finished(graph, state)
+            break
+    if fuse_adds:
+        fused = adds.fuse_adds(state.graph)
+        if callable(fuse_adds) and fused is not state.graph:
+            fused = adds.fuse_adds(state.graph, fuse_adds(fused))
+        state = _taken(state, "fuse_adds", fused)
+    return _finished(graph, state)
 
 
 def _taken(state: Optimized, name: str, result: Int8Graph | Rewrite) -> Optimized:

@@ -23,6 +23,7 @@ from ofa_mcu.space.shapes import (
     AveragePool2D,
     Concatenation,
     Conv2D,
+    ConvAdd,
     DepthwiseConv2D,
     Dequantize,
     FullyConnected,
@@ -114,6 +115,11 @@ def _result(graph: Int8Graph, operator: Operator, sources: tuple[Codes, ...]) ->
             return run_conv(
                 operator, graph.parameters[operator.name], channel_requantization(graph, operator), *sources
             )
+        case ConvAdd():
+            convolution = operator.convolution
+            constants = channel_requantization(graph, convolution)
+            middle = run_conv(convolution, graph.parameters[operator.name], constants, sources[0])
+            return values.run_add(graph, operator.addition, middle, sources[1])
         case DepthwiseConv2D():
             constants = channel_requantization(graph, operator)
             return run_depthwise(operator, graph.parameters[operator.name], constants, *sources)

@@ -37,8 +37,8 @@ class CoreModel:
     flavour: what its instruction set allows. static_bytes: variables of the firmware in SRAM, everything but arena and
     stack; exact. base_flash_bytes: firmware without kernels and model.
     code: for each kind of generated function the bytes per unit of its terms. library: bytes of code that any of some
-    library functions brings along, once. layer_code_bytes: the function of a layer itself,
-    by kernel. instructions: for each kernel the weight of each of its features that occurred. inference_instructions: what one
+    library functions brings along, once. layer_code_bytes: the function of a layer itself, by kernel.
+    instructions: for each kernel the weight of each of its features that occurred. inference_instructions: what one
     inference takes besides its layers. cycles: cycles per instruction of a kernel's variant, by `variant_name`, where
     the core's published timing says so; empty where instructions are all that is known. errors: of the fit, by kernel.
     """

@@ -69,27 +69,24 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class Lifetimes:
-    """Of a network: its tensors' buffers, and for every operator the bytes alive beside its inputs and its output.
+    """Of a network: its tensors' buffers, and for every operator the bytes of all tensors alive while it runs.
 
-    `dying[i]` are the inputs that nobody reads after operator i.
+    `dying[i]` has number and bytes of every input that nobody reads after operator i, `written[i]` the output's bytes.
     """
 
     structure: ShapeGraph
     buffers: tuple[Buffer, ...]
-    beside: tuple[int, ...]
-    around: tuple[int, ...]
-    dying: tuple[frozenset[str], ...]
+    alive: tuple[int, ...]
+    dying: tuple[tuple[tuple[int, int], ...], ...]
+    written: tuple[int, ...]
 
     def footprint(self, index: int, way: Way) -> int:
         """Bytes alive while the operator runs in that way, at best."""
-        operator = self.structure.operators[index]
-        total = self.beside[index] + self.around[index] + _aligned(way.scratch_bytes)
-        out = self.structure.bytes_of(operator.output)
+        target = self.written[index]
         saved = 0
-        for position, name in enumerate(dict.fromkeys(operator.inputs)):
-            if name in self.dying[index]:
-                saved = max(saved, _overlap(way, position, self.structure.bytes_of(name), out))
-        return total - saved
+        for position, source in self.dying[index]:
+            saved = max(saved, _overlap(way, position, source, target))
+        return self.alive[index] + _aligned(way.scratch_bytes) - saved
 
 
 def _overlap(way: Way, position: int, source: int, target: int) -> int:
@@ -125,13 +122,16 @@ def lifetimes(graph: ShapeGraph) -> Lifetimes:
     for buffer in buffers:
         for index in range(max(buffer.first, 0), min(buffer.last, end - 1) + 1):
             alive[index] += buffer.bytes
-    around, dying = [], []
-    for index, op in enumerate(graph.operators):
-        names = [name for name in dict.fromkeys((*op.inputs, op.output)) if name in born]
-        around.append(sum(_aligned(graph.bytes_of(name)) for name in names))
-        dying.append(frozenset(name for name in op.inputs if name in born and last[name] == index))
-    beside = tuple(alive[index] - around[index] for index in range(end))
-    return Lifetimes(graph, buffers, beside, tuple(around), tuple(dying))
+    dying = tuple(
+        tuple(
+            (op.inputs.index(name), graph.bytes_of(name))
+            for name in dict.fromkeys(op.inputs)
+            if name in born and last[name] == index
+        )
+        for index, op in enumerate(graph.operators)
+    )
+    written = tuple(graph.bytes_of(op.output) for op in graph.operators)
+    return Lifetimes(graph, buffers, tuple(alive[:end]), dying, written)
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _relations(times: Lifetimes, ways: Sequence[Way], index_of: Mapping[str, int
         out = graph.bytes_of(op.output)
         twice = len(set(op.inputs)) < len(op.inputs)
         for position, name in enumerate(op.inputs):
-            if name not in times.dying[index] or name not in index_of or (twice and position > 0):
+            if name not in index_of or times.buffers[index_of[name]].last != index or (twice and position > 0):
                 continue
             forward = backward = out
             equal = False

@@ -16,6 +16,7 @@ __all__ = [
     "Binary",
     "Concatenation",
     "Conv2D",
+    "ConvAdd",
     "DepthwiseConv2D",
     "Dequantize",
     "FullyConnected",
@@ -136,6 +137,47 @@ class Sub(Binary):
 @dataclass(frozen=True, kw_only=True)
 class Mul(Binary):
     """Product of two tensors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvAdd(Operator):
+    """Sum of what a Conv2D makes of the first input, and the second input, which has the shape of the output.
+
+    `middle` names the tensor between the two, which has a quantization but is written by nobody. `activation` is the
+    convolution's, `sum_activation` the sum's; weights belong to the name of the operator.
+    """
+
+    middle: str
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: Padding = Padding()
+    activation: Activation = Activation.NONE
+    dilation: tuple[int, int] = (1, 1)
+    sum_activation: Activation = Activation.NONE
+
+    @property
+    def convolution(self) -> Conv2D:
+        """The first half."""
+        return Conv2D(
+            name=self.name,
+            inputs=self.inputs[:1],
+            output=self.middle,
+            kernel=self.kernel,
+            stride=self.stride,
+            padding=self.padding,
+            activation=self.activation,
+            dilation=self.dilation,
+        )
+
+    @property
+    def addition(self) -> Add:
+        """The second half."""
+        return Add(
+            name=self.name,
+            inputs=(self.middle, *self.inputs[1:]),
+            output=self.output,
+            activation=self.sum_activation,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from ofa_mcu.space.operators import (
     Binary,
     Concatenation,
     Conv2D,
+    ConvAdd,
     DepthwiseConv2D,
     Dequantize,
     FullyConnected,
@@ -51,6 +52,7 @@ __all__ = [
     "Binary",
     "Concatenation",
     "Conv2D",
+    "ConvAdd",
     "DepthwiseConv2D",
     "Dequantize",
     "FullyConnected",
@@ -110,7 +112,7 @@ class ShapeGraph:
         """Multiply-accumulates of one inference of the operator; padding counts, additions do not."""
         out = self.shapes[operator.output]
         match operator:
-            case Conv2D():
+            case Conv2D() | ConvAdd():
                 return prod(out) * operator.kernel[0] * operator.kernel[1] * self.shapes[operator.inputs[0]][-1]
             case DepthwiseConv2D():
                 return prod(out) * operator.kernel[0] * operator.kernel[1]
@@ -126,11 +128,11 @@ class ShapeGraph:
 
     def weight_shape(self, operator: Operator) -> Shape | None:
         """Shape of the operator's weights in TFLite's layout, None where it has none."""
-        if not isinstance(operator, Conv2D | DepthwiseConv2D | FullyConnected):
+        if not isinstance(operator, Conv2D | ConvAdd | DepthwiseConv2D | FullyConnected):
             return None
         depth = self.shapes[operator.inputs[0]][-1]
         out = self.shapes[operator.output][-1]
-        if isinstance(operator, Conv2D):
+        if isinstance(operator, Conv2D | ConvAdd):
             return (out, *operator.kernel, depth)
         if isinstance(operator, DepthwiseConv2D):
             return (1, *operator.kernel, out)

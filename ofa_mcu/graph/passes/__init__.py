@@ -5,7 +5,7 @@ fewer channels or under another name. It changes nothing where it does not apply
 share; `graph.pipeline` runs them all.
 """
 
-from ofa_mcu.graph.passes.adds import AddFusion, fuse_add
+from ofa_mcu.graph.passes.adds import AddFusion, fuse_add, fuse_adds
 from ofa_mcu.graph.passes.borders import fold_borders
 from ofa_mcu.graph.passes.canonical import convolve_one_channel, convolve_rows, flatten_whole_windows
 from ofa_mcu.graph.passes.channels import LiveChannels, remove_dead_channels
@@ -35,6 +35,7 @@ __all__ = [
     "fold_constants",
     "fold_padding",
     "fuse_add",
+    "fuse_adds",
     "fuse_relu",
     "remove_dead_channels",
     "remove_reshapes",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa_mcu.graph.ir import Int8Graph, Parameters
-from ofa_mcu.space.shapes import Operator, Shape
+from ofa_mcu.space.shapes import ConvAdd, Operator, Shape
 
 __all__ = ["fresh", "inserted", "operator_named", "readers_of", "rebuilt", "renamed", "split", "writers_of"]
 
@@ -49,6 +49,7 @@ def rebuilt(
     inputs = structure.inputs if inputs is None else inputs
     outputs = structure.outputs if outputs is None else outputs
     named = {*inputs, *outputs, *(op.output for op in kept), *(name for op in kept for name in op.inputs)}
+    between = {op.middle for op in kept if isinstance(op, ConvAdd)}
     all_shapes = structure.shapes if shapes is None else shapes
     all_constants = graph.constants if constants is None else constants
     all_parameters = graph.parameters if parameters is None else parameters
@@ -65,7 +66,7 @@ def rebuilt(
             floats=structure.floats & named,
             constants=frozenset(used),
         ),
-        quantization={name: value for name, value in graph.quantization.items() if name in named},
+        quantization={name: value for name, value in graph.quantization.items() if name in named | between},
         parameters={name: value for name, value in all_parameters.items() if name in names},
         constants=used,
     )
