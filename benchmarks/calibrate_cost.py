@@ -14,6 +14,7 @@ Same toolchain, same figures. Run from the root of a checkout (some minutes per 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import tempfile
@@ -38,7 +39,7 @@ from ofa_mcu.planning.core_model import DATA, core_model
 from ofa_mcu.planning.cost import estimate
 from ofa_mcu.planning.facts import analyse
 from ofa_mcu.planning.kernels import KERNELS
-from ofa_mcu.planning.kernels.base import Code, Way
+from ofa_mcu.planning.kernels.base import Code, Kernel, Way
 from ofa_mcu.planning.memory import lifetimes, place
 from ofa_mcu.planning.plan import Plan, PricedWay, make_plan, variant_name
 from ofa_mcu.profiles import BoardProfile, all_profiles
@@ -87,15 +88,18 @@ def free_plan(graph: Int8Graph, ways: Sequence[Way]) -> Plan:
     return Plan(graph.structure, tuple(PricedWay(way, 0.0) for way in ways), memory, "probe")
 
 
-def measure(core: str, folder: Path) -> Samples:
-    """Every way of random layers of every kind."""
+def measure(core: str, folder: Path, kinds: Sequence[str] = PROBE_KINDS) -> Samples:
+    """Every way of random layers of these kinds, names in `PROBE_KINDS` or of operators."""
     rng = np.random.default_rng(0)
     emulator = Emulator(core, folder)
     samples = Samples()
-    for kind in PROBE_KINDS:
-        for index in range(GRAPHS_PER_KIND if kind in FILTERS else GRAPHS_OF_OTHERS):
+    named = {kind.__name__: kind for kind in OTHERS}
+    for kind in kinds:
+        for index in range(GRAPHS_OF_OTHERS if kind == "others" else GRAPHS_PER_KIND):
             others = [OTHERS[(index * OTHERS_PER_GRAPH + i) % len(OTHERS)] for i in range(OTHERS_PER_GRAPH)]
-            graph = probe_graph(rng, kind, others=others)
+            if kind in named:
+                others = [named[kind]] * OTHERS_PER_GRAPH
+            graph = probe_graph(rng, "others" if kind in named else kind, others=others)
             facts = analyse(graph)
             options = ways_of(graph, facts, FLAVOURS[core])
             for _ in range(min(WAYS_PER_GRAPH, max(map(len, options)))):
@@ -273,11 +277,28 @@ def table(core: str, lines: Sequence[Sequence[str]]) -> None:
         )
 
 
+def kernels_of(core: str) -> dict[str, Kernel]:
+    """The kernels that the core runs, by name."""
+    return {kernel.name: kernel for kernel in KERNELS if kernel.flavour in FLAVOURS[core].runs}
+
+
+def fitted(
+    kernel: Kernel, rows: Sequence[tuple[tuple[float, ...], int]]
+) -> tuple[dict[str, float], dict[str, float], tuple[str, ...]]:
+    """A kernel's weights, errors on held-out layers, and a line that tells of them."""
+    found, error = fit(rows)
+    pairs = zip(kernel.features, found.tolist(), strict=True)
+    weights = {feature: weight for feature, weight in pairs if weight == weight}
+    largest, mean = (float(abs(error).max()), float(abs(error).mean())) if len(error) else (0.0, 0.0)
+    errors = {"layers": len(error), "largest": round(largest, 5), "mean": round(mean, 5)}
+    return weights, errors, (kernel.name, str(len(rows)), str(len(error)), f"{largest:.3%}", f"{mean:.3%}")
+
+
 def calibrate(core: str, folder: Path) -> None:
     """Measures one core and writes its figures; prints the errors."""
     (folder / "probes").mkdir(parents=True)
     samples = measure(core, folder / "probes")
-    kernels = {kernel.name: kernel for kernel in KERNELS if kernel.flavour in FLAVOURS[core].runs}
+    kernels = kernels_of(core)
     terms = {kind: names for kernel in kernels.values() for kind, names in kernel.code_terms.items()}
     weights: dict[str, dict[str, float]] = {}
     errors: dict[str, dict[str, float]] = {}
@@ -287,12 +308,8 @@ def calibrate(core: str, folder: Path) -> None:
         if len(rows) < 3:
             lines.append((name, str(len(rows)), "-", "too few", "-"))
             continue
-        found, error = fit(rows)
-        pairs = zip(kernel.features, found.tolist(), strict=True)
-        weights[name] = {feature: weight for feature, weight in pairs if weight == weight}
-        largest, mean = (float(abs(error).max()), float(abs(error).mean())) if len(error) else (0.0, 0.0)
-        errors[name] = {"layers": len(error), "largest": round(largest, 5), "mean": round(mean, 5)}
-        lines.append((name, str(len(rows)), str(len(error)), f"{largest:.3%}", f"{mean:.3%}"))
+        weights[name], errors[name], line = fitted(kernel, rows)
+        lines.append(line)
     table(core, lines)
     profile = roomy_board(core)
     elf, empty = link_nothing(folder, profile)
@@ -342,15 +359,35 @@ def compiler() -> str:
     return done.stdout.splitlines()[0]
 
 
+def amend(core: str, folder: Path, kinds: Sequence[str]) -> None:
+    """Measures the kernels of some kinds anew, once more layers of them were measured than before."""
+    (folder / "probes").mkdir(parents=True)
+    figures = json.loads((DATA / f"{core}.json").read_text())
+    samples = measure(core, folder / "probes", kinds)
+    for name, kernel in kernels_of(core).items():
+        rows = samples.layers[name]
+        if len(rows) < 9 or len(rows) // 3 < figures["errors"].get(name, {"layers": 0})["layers"]:
+            continue
+        figures["instructions"][name], figures["errors"][name], line = fitted(kernel, rows)
+        figures["layer_code_bytes"].setdefault(name, round(float(np.mean(samples.own[name])), 1))
+        print(core, *line, flush=True)
+    write_json(DATA / f"{core}.json", figures)
+
+
 def main() -> None:
     """Measures the cores and writes their files, each atomically."""
     everything = sorted({profile.emulator.core for profile in all_profiles() if profile.emulator is not None})
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cores", nargs="+", default=everything, choices=everything, metavar="CORE")
-    for core in parser.parse_args().cores:
+    parser.add_argument("--kinds", nargs="+", metavar="KIND", help="only add what layers of these kinds tell")
+    asked = parser.parse_args()
+    for core in asked.cores:
         with tempfile.TemporaryDirectory() as name:
             os.environ["PLATFORMIO_CORE_DIR"] = str(Path(name) / "core")
-            calibrate(core, Path(name))
+            if asked.kinds:
+                amend(core, Path(name), asked.kinds)
+            else:
+                calibrate(core, Path(name))
 
 
 if __name__ == "__main__":

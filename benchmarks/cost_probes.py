@@ -41,6 +41,7 @@ from tests.graph.wide import WideBuilder, quantization
 
 __all__ = ["FILTERS", "OTHERS", "PROBE_KINDS", "probe_graph"]
 
+MAX_WEIGHTS = 500_000
 MAX_MACS, MAX_BYTES, MAX_INPUTS = 800_000, 12_000, 2_000
 """Of a layer, of a tensor, of a fully connected layer: a counter of 24 bits and 128 KB of RAM must do."""
 
@@ -83,6 +84,8 @@ class ProbeBuilder(WideBuilder):
                 operator, weights, channels, out = DepthwiseConv2D, (1, *kernel, depth), depth, (*out[:3], depth)
         macs = prod(weights) * (prod(out[1:3]) if len(out) == 4 else 1)
         if prod(out) > MAX_BYTES or macs > MAX_MACS or (kind == "dense" and prod(shape) > MAX_INPUTS):
+            return None
+        if prod(weights) + sum(known.weights.size for known in self.parameters.values()) > MAX_WEIGHTS:
             return None
         name = f"{operator.__name__.lower()}{len(self.operators)}"
         linear = options["activation"] is Activation.NONE

@@ -148,8 +148,8 @@ def print_layers(made: BoardModel) -> None:
         f"{cost.static_bytes:,}, stack reserve {cost.stack_bytes:,}"
     )
     print(
-        f"flash         {cost.flash_bytes:,} of {profile.flash_bytes:,} B: code {cost.flash_code_bytes:,}, weights "
-        f"{cost.flash_weight_bytes:,}"
+        f"flash         {cost.flash_bytes:,} of {profile.flash_bytes:,} B: firmware {cost.flash_firmware_bytes:,}, "
+        f"code {cost.flash_code_bytes:,}, weights {cost.flash_weight_bytes:,}"
     )
     print(f"instructions  {cost.instructions:,} per inference, predicted for {cost.core}")
     time = time_estimate(made)

@@ -58,8 +58,8 @@ class Cost:
     """What a network costs on a board; sizes in bytes, instructions and macs of one inference.
 
     sram_bytes = arena_bytes (the arena's section, a multiple of 8) + static_bytes + stack_bytes;
-    flash_bytes = flash_code_bytes (firmware and kernels, too) + flash_weight_bytes (weights, biases, multipliers,
-    shifts and descriptors).
+    flash_bytes = flash_firmware_bytes (start-up, serial protocol) + flash_code_bytes (layers and kernels)
+    + flash_weight_bytes (weights, biases, multipliers, shifts and descriptors).
     """
 
     core: str
@@ -67,6 +67,7 @@ class Cost:
     static_bytes: int
     stack_bytes: int
     sram_bytes: int
+    flash_firmware_bytes: int
     flash_code_bytes: int
     flash_weight_bytes: int
     flash_bytes: int
@@ -99,8 +100,8 @@ def estimate(plan: Plan, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK
         )
         for operator, one in zip(structure.operators, plan.ways, strict=True)
     )
-    code = float(figures.base_flash_bytes)
-    code += sum([figures.layer_code_bytes[one.way.kernel] for one in plan.ways])
+    firmware = figures.base_flash_bytes
+    code = sum([figures.layer_code_bytes[one.way.kernel] for one in plan.ways])
     code += code_bytes((function for one in plan.ways for function in one.way.code), figures)
     weights = sum([layer.weight_bytes for layer in layers])
     arena = -(-plan.arena_bytes // _SECTION_ALIGNMENT) * _SECTION_ALIGNMENT
@@ -110,9 +111,10 @@ def estimate(plan: Plan, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK
         static_bytes=figures.static_bytes,
         stack_bytes=stack_bytes,
         sram_bytes=arena + figures.static_bytes + stack_bytes,
+        flash_firmware_bytes=firmware,
         flash_code_bytes=round(code),
         flash_weight_bytes=weights,
-        flash_bytes=round(code) + weights,
+        flash_bytes=firmware + round(code) + weights,
         instructions=round(figures.inference_instructions + sum([layer.instructions for layer in layers])),
         macs=structure.macs,
         layers=layers,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ofa_mcu.graph.arithmetic import INT8_MAX, INT8_MIN
-from ofa_mcu.graph.constants import AddConstants, ChannelRequantization, operator_constants
+from ofa_mcu.graph.constants import AddConstants, ChannelRequantization, ConvAddConstants, operator_constants
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.planning.affine import affine_form
 from ofa_mcu.planning.filters import filter_matrix, fold_bias
 from ofa_mcu.planning.kernels.base import Facts, Rounding
+from ofa_mcu.planning.products import product_form
 from ofa_mcu.planning.requantize import (
     ChannelScales,
     FastScales,
@@ -21,7 +22,7 @@ from ofa_mcu.planning.requantize import (
     prove,
     widest_shift,
 )
-from ofa_mcu.space.shapes import Operator, Sub
+from ofa_mcu.space.shapes import ConvAdd, Operator, Sub
 
 __all__ = ["SHAPES_ONLY", "GraphFacts", "analyse", "channel_scales"]
 
@@ -70,16 +71,21 @@ def analyse(graph: Int8Graph) -> GraphFacts:
     filters: dict[str, tuple[ChannelScales, Facts]] = {}
     for operator in graph.structure.operators:
         constants = operator_constants(graph, operator)
+        addition: AddConstants | None = None
+        if isinstance(operator, ConvAdd) and isinstance(constants, ConvAddConstants):
+            operator, constants, addition = operator.convolution, constants.convolution, constants.addition
         if isinstance(constants, ChannelRequantization):
             scales = channel_scales(graph, operator, constants)
             weights = graph.parameters[operator.name].weights
+            clamped = constants if addition is None else addition
             filters[operator.name] = (
                 scales,
                 Facts(
                     dead_zone=scales.dead_zone,
-                    clamp_low=constants.clamp_min > INT8_MIN,
-                    clamp_high=constants.clamp_max < INT8_MAX,
+                    clamp_low=clamped.clamp_min > INT8_MIN,
+                    clamp_high=clamped.clamp_max < INT8_MAX,
                     wide_weights=bool(weights.min() == INT8_MIN),
+                    affine=addition is None or product_form(addition) is not None,
                 ),
             )
         elif isinstance(constants, AddConstants):
@@ -97,9 +103,7 @@ def analyse(graph: Int8Graph) -> GraphFacts:
         if fast is not None:
             proved[name] = fast
         shift = fast.shift if fast is not None and isinstance(fast.shift, int) else 0
-        facts[name] = Facts(
-            rounding, shift, assumed.dead_zone, assumed.clamp_low, assumed.clamp_high, assumed.wide_weights
-        )
+        facts[name] = replace(assumed, rounding=rounding, shift=shift)
     return GraphFacts(facts, proved)
 
 

@@ -78,6 +78,7 @@ def compilation_json(made: BoardModel, trial: TwinTrial | None = None) -> dict[s
         "arena_lower_bound": memory.lower_bound,
         "sram_bytes": cost.sram_bytes,
         "flash_bytes": cost.flash_bytes,
+        "flash_firmware_bytes": cost.flash_firmware_bytes,
         "flash_code_bytes": cost.flash_code_bytes,
         "flash_weight_bytes": cost.flash_weight_bytes,
         "instructions_predicted": cost.instructions,

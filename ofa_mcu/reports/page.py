@@ -105,6 +105,7 @@ def _totals(made: BoardModel, value: Mapping[str, Any]) -> list[tuple[str, str]]
         ("arena", f"{value['arena_bytes']:,} B, lower bound {value['arena_lower_bound']:,} B"),
         ("SRAM", f"{value['sram_bytes']:,} of {made.profile.ram_bytes:,} B"),
         ("flash", f"{value['flash_bytes']:,} of {made.profile.flash_bytes:,} B"),
+        ("of it firmware", f"{value['flash_firmware_bytes']:,} B"),
         ("of it code, weights", f"{value['flash_code_bytes']:,} B, {value['flash_weight_bytes']:,} B"),
         ("instructions, predicted", f"{value['instructions_predicted']:,}"),
     ]

@@ -121,7 +121,8 @@ def test_sums() -> None:
     arena = -(-plan.arena_bytes // 8) * 8
     assert (cost.arena_bytes, cost.stack_bytes, cost.static_bytes) == (arena, 4096, figures.static_bytes)
     assert cost.sram_bytes == cost.arena_bytes + cost.static_bytes + cost.stack_bytes
-    assert cost.flash_bytes == cost.flash_code_bytes + cost.flash_weight_bytes
+    assert cost.flash_bytes == cost.flash_firmware_bytes + cost.flash_code_bytes + cost.flash_weight_bytes
+    assert cost.flash_firmware_bytes == figures.base_flash_bytes
     assert cost.flash_weight_bytes == sum(one.way.constant_bytes for one in plan.ways)
     assert cost.macs == LARGEST.macs == sum(layer.macs for layer in cost.layers)
     layers = sum(layer.instructions for layer in cost.layers)

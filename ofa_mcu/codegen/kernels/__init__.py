@@ -20,6 +20,7 @@ WRITERS: Mapping[str, Callable[[PlacedLayer], LayerCode]] = {
     "ofa_conv2d": portable.write_conv2d,
     "ofa_depthwise": portable.write_depthwise,
     "ofa_dsp_pointwise": dsp_matrix.write,
+    "ofa_dsp_pointwise_add": dsp_matrix.write,
     "ofa_dsp_conv": dsp_matrix.write,
     "ofa_dsp_depthwise": dsp_depthwise.write_dsp_depthwise,
     **DENSE_WRITERS,

@@ -13,13 +13,15 @@ from ofa_mcu.codegen.kernels.dsp_matrix_block import (
     single_function,
     single_name,
 )
-from ofa_mcu.graph.constants import ChannelRequantization
+from ofa_mcu.errors import OfaMcuError
+from ofa_mcu.graph.constants import AddConstants, ChannelRequantization, ConvAddConstants
 from ofa_mcu.planning.filters import filter_matrix, fold_bias
 from ofa_mcu.planning.kernels.dsp_matrix import DIRECT, Plan, has_single, plan_of
 from ofa_mcu.planning.kernels.dsp_matrix_counts import Block
 from ofa_mcu.planning.kernels.dsp_matrix_layout import is_pointwise
+from ofa_mcu.planning.products import product_form
 from ofa_mcu.planning.requantize import FastScales
-from ofa_mcu.space.shapes import Conv2D
+from ofa_mcu.space.shapes import Conv2D, ConvAdd
 
 __all__ = ["pack_stream", "write"]
 
@@ -50,9 +52,11 @@ def pack_stream(
 
 
 def write(layer: PlacedLayer) -> LayerCode:
-    """The C of a layer of ofa_dsp_pointwise or ofa_dsp_conv."""
+    """The C of a layer of ofa_dsp_pointwise, ofa_dsp_pointwise_add or ofa_dsp_conv."""
     operator, constants, scales = layer.operator, layer.constants, layer.scales
-    assert isinstance(operator, Conv2D)
+    assert isinstance(operator, Conv2D | ConvAdd)
+    addition = constants.addition if isinstance(constants, ConvAddConstants) else None
+    constants = constants.convolution if isinstance(constants, ConvAddConstants) else constants
     assert isinstance(constants, ChannelRequantization)
     assert scales is not None
     plan = plan_of(layer.view, layer.way.variant)
@@ -61,7 +65,7 @@ def write(layer: PlacedLayer) -> LayerCode:
     bias = fold_bias(operator, parameters, constants.input_zero_point)
     name = f"{layer.prefix}_stream"
     functions = {block_name(plan.block): block_function(plan.block)}
-    common = _layer_fields(plan, name, constants)
+    common = _layer_fields(plan, name, constants, addition or constants)
     wide = "0" if layer.way.scratch_bytes == 0 else f"(ofa_word *)({layer.scratch})"
     if is_pointwise(operator):
         kind = "ofa_matrix_points_layer"
@@ -80,7 +84,10 @@ def write(layer: PlacedLayer) -> LayerCode:
             "left": plan.block.taps.left,
             "shift": 0 if plan.block.shift is None else plan.block.shift - 1,
         }
-        call = f"ofa_matrix_points(&layer, {layer.inputs[0]}, {layer.output}, {wide}, {int(layer.backward)});"
+        descriptor = "&layer"
+        if addition is not None:
+            kind, fields, descriptor = "ofa_matrix_sum_layer", _sum_fields(layer, addition, fields), "&layer.points"
+        call = f"ofa_matrix_points({descriptor}, {layer.inputs[0]}, {layer.output}, {wide}, {int(layer.backward)});"
     else:
         kind = "ofa_matrix_window_layer"
         fields = {"matrix": common, **_window_fields(plan)}
@@ -96,7 +103,9 @@ def write(layer: PlacedLayer) -> LayerCode:
     )
 
 
-def _layer_fields(plan: Plan, stream: str, constants: ChannelRequantization) -> Fields:
+def _layer_fields(
+    plan: Plan, stream: str, constants: ChannelRequantization, clamp: ChannelRequantization | AddConstants
+) -> Fields:
     taps = plan.block.taps
     return {
         "block": block_name(plan.block),
@@ -106,9 +115,22 @@ def _layer_fields(plan: Plan, stream: str, constants: ChannelRequantization) -> 
         "column": taps.column,
         "rows": taps.rows,
         "columns": taps.columns,
-        "low": constants.clamp_min,
-        "high": constants.clamp_max,
+        "low": clamp.clamp_min,
+        "high": clamp.clamp_max,
         "zero_point": constants.input_zero_point,
+    }
+
+
+def _sum_fields(layer: PlacedLayer, addition: AddConstants, points: Fields) -> Fields:
+    form = product_form(addition)
+    if form is None:
+        raise OfaMcuError(f"the sum of layer '{layer.operator.name}' was not proved: plan it again with its facts")
+    return {
+        "points": points,
+        "factor": form.first,
+        "offset": form.offset,
+        "other_factor": form.second,
+        "other": f"(int32_t)(({layer.inputs[1]}) - ({layer.output}))",
     }
 
 

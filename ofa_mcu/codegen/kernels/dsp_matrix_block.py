@@ -14,7 +14,7 @@ def block_name(block: Block) -> str:
     marks = [
         mark for mark, present in (("signed", block.dead_zone), ("low", block.low), ("high", block.high)) if present
     ]
-    marks += ["odd"] * block.odd
+    marks += ["odd"] * block.odd + ["sum"] * block.adds
     if not block.unrolled:
         return "_".join(["ofa_matrix_loop", *marks])
     shape = [f"{taps.rows}x{taps.columns}x{taps.run}"] + [f"by{taps.column}"] * (taps.columns > 1)
@@ -32,20 +32,20 @@ def block_function(block: Block) -> tuple[str, ...]:
     ]
     if block.unrolled:
         return (*head, *(f"    {line}" for line in [*_gather(block.taps), *_channels(block)]), "}")
-    flags = ", ".join(str(int(flag)) for flag in (block.dead_zone, block.low, block.high, block.odd))
+    flags = ", ".join(str(int(flag)) for flag in (block.dead_zone, block.low, block.high, block.odd, block.adds))
     return (*head, f"    ofa_matrix_looped(layer, quad, wide, {flags});", "}")
 
 
 def single_name(block: Block) -> str:
     """A name of the function for a single pixel, the same for layers that can share it."""
-    marks = (("signed", block.dead_zone), ("low", block.low), ("high", block.high), ("own", block.shift is None))
+    marks = (("signed", block.dead_zone), ("low", block.low), ("high", block.high), ("own", block.shift is None), ("sum", block.adds))
     kind = "ofa_matrix_single" if block.unrolled else "ofa_matrix_single_loop"
     return "_".join([kind, *(mark for mark, present in marks if present)])
 
 
 def single_function(block: Block) -> tuple[str, ...]:
     """Lines of the function for a single pixel; what unrolled blocks have no scratch memory for is on the stack."""
-    flags = ", ".join(str(int(flag)) for flag in (block.shift is None, block.dead_zone, block.low, block.high))
+    flags = ", ".join(str(int(flag)) for flag in (block.shift is None, block.dead_zone, block.low, block.high, block.adds))
     wide = "wide"
     lines = [
         f"static __attribute__((noinline)) void {single_name(block)}(const ofa_matrix_layer *layer,",
@@ -137,6 +137,7 @@ def _channels(block: Block) -> list[str]:
     lines = [
         "const ofa_word *w = layer->weights;",
         "ofa_matrix_cursor cursor = ofa_matrix_cursor_of(quad, layer->outputs);",
+        *(["ofa_matrix_addend addend = ofa_matrix_addend_of(layer, quad);"] * block.adds),
         "again:;",
         f"uint32_t {', '.join(sums)};",
         "{",
@@ -151,9 +152,11 @@ def _channels(block: Block) -> list[str]:
     lines += _codes(block, "e")
     if block.odd:
         lines += ["if (cursor.at + 1 == cursor.end) {"]
+        lines += ["    OFA_MATRIX_ADD_LAST(addend, e0, e1, e2, e3);"] * block.adds
         lines += [f"    {line}" for line in _clamps(block)]
         lines += ["    ofa_matrix_store_last(&cursor, e0, e1, e2, e3);", "    return;", "}"]
     lines += _codes(block, "o")
+    lines += [f"OFA_MATRIX_ADD(addend, {', '.join(sums)});"] * block.adds
     lines += [f"OFA_MATRIX_BYTES(e{pixel}, o{pixel});" for pixel in range(PIXELS)]
     return [*lines, *_clamps(block), "OFA_MATRIX_STORE(cursor, e0, e1, e2, e3, again);"]
 

@@ -13,8 +13,8 @@ from ofa_mcu.graph.constants import ChannelRequantization
 from ofa_mcu.planning.filters import filter_matrix, fold_bias
 from ofa_mcu.planning.kernels.base import Rounding
 from ofa_mcu.planning.kernels.mve_depthwise import depthwise_kind
-from ofa_mcu.planning.kernels.mve_dots import QUAD, VECTOR, Dots, mode_of
-from ofa_mcu.planning.kernels.mve_matrix import pixels_of
+from ofa_mcu.planning.kernels.mve_dots import PAIR_MODES, QUAD, VECTOR, Dots, mode_of
+from ofa_mcu.planning.kernels.mve_matrix import BORDER_WINDOWS, pixels_of
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D
 
 __all__ = ["pack_columns", "pack_dots", "write_conv2d", "write_depthwise", "write_pointwise"]
@@ -55,7 +55,7 @@ def write_conv2d(layer: PlacedLayer) -> LayerCode:
         "input_channels": source[3],
         "output_height": target[1],
         "output_width": target[2],
-        "block": block,
+        "block": block or BORDER_WINDOWS,
         "kernel_height": operator.kernel[0],
         "kernel_width": operator.kernel[1],
         "stride_height": operator.stride[0],
@@ -63,6 +63,7 @@ def write_conv2d(layer: PlacedLayer) -> LayerCode:
         "pad_top": operator.padding.top,
         "pad_left": operator.padding.left,
         "input_zero_point": constants.input_zero_point,
+        "rows": int(block == 0),
     }
     arguments = f"{layer.inputs[0]}, {layer.output}, {layer.scratch}"
     return LayerCode(arrays, _call("ofa_mve_conv2d", fields, arguments), headers=HEADERS)
@@ -181,7 +182,10 @@ def _dense(layer: PlacedLayer, function: str, matrix: NDArray[np.int8]) -> tuple
         "outputs": dots.outputs,
         **_clamp(constants),
     }
-    return {f"{layer.prefix}_stream": stream}, fields, f"ofa_mve_{function}_{_mode(layer, constants)}"
+    mode = _mode(layer, constants)
+    if mode not in PAIR_MODES:
+        function = function.replace("pairs", "pixels")
+    return {f"{layer.prefix}_stream": stream}, fields, f"ofa_mve_{function}_{mode}"
 
 
 def _call(kernel: str, fields: Fields, arguments: str, function: str = "") -> tuple[str, ...]:

@@ -15,6 +15,7 @@ __all__ = ["KERNELS"]
 KERNELS: tuple[Kernel, ...] = (
     *portable.KERNELS,
     dsp_matrix.POINTWISE,
+    dsp_matrix.POINTWISE_ADD,
     dsp_matrix.CONV,
     dsp_depthwise.DSP_DEPTHWISE,
     *DENSE_KERNELS,

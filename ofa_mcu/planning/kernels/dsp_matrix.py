@@ -2,7 +2,7 @@
 
 Ways differ in the loop over the taps (unrolled, in a function for every number of taps and every rounding; or looped,
 in one function for all) and in where windows are read: from the input itself with borders put together apart, or from
-a padded copy of some of its rows.
+a padded copy of some of its rows. A pointwise layer can add another tensor to its codes before it stores them.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ from ofa_mcu.planning.kernels.dsp_matrix_layout import (
     is_pointwise,
     taps_of,
 )
-from ofa_mcu.space.shapes import Conv2D
+from ofa_mcu.space.shapes import Activation, Conv2D, ConvAdd
 
-__all__ = ["CONV", "DIRECT", "POINTWISE", "Plan", "has_single", "plan_of"]
+__all__ = ["CONV", "DIRECT", "POINTWISE", "POINTWISE_ADD", "Plan", "has_single", "plan_of"]
 
 _LIMIT = 65535
 DIRECT = 0
 _COPY_OVERREAD = 3  # rows are copied by words
 _LAYER_BYTES = 20
 _POINTS_BYTES = _LAYER_BYTES + 12
+_SUM_BYTES = _POINTS_BYTES + 16
 _WINDOW_BYTES = _LAYER_BYTES + 28
 
 
@@ -51,7 +52,7 @@ class Plan:
     band: int = DIRECT
 
 
-def _block(shape: Geometry, facts: Facts, dead_zone: bool, unrolled: bool) -> Block:
+def _block(shape: Geometry, facts: Facts, dead_zone: bool, unrolled: bool, adds: bool) -> Block:
     own = facts.rounding is Rounding.PER_CHANNEL or not unrolled
     return Block(
         taps_of(shape, not unrolled),
@@ -61,6 +62,7 @@ def _block(shape: Geometry, facts: Facts, dead_zone: bool, unrolled: bool) -> Bl
         facts.clamp_low,
         facts.clamp_high,
         None if own else facts.shift,
+        adds,
     )
 
 
@@ -72,16 +74,16 @@ def has_single(shape: Geometry) -> bool:
 def plan_of(view: LayerView, variant: str) -> Plan:
     """The plan of the way that `ways` called `variant`."""
     operator = view.operator
-    assert isinstance(operator, Conv2D)
+    assert isinstance(operator, Conv2D | ConvAdd)
     loop, _, place = variant.partition(" ")
     shape = geometry(operator, view.source, view.target)
-    block = _block(shape, view.facts, view.dead_zone, loop == "unrolled")
+    block = _block(shape, view.facts, view.dead_zone, loop == "unrolled", isinstance(operator, ConvAdd))
     return Plan(shape, block, int(place.removeprefix("band ")) if place.startswith("band ") else DIRECT)
 
 
-def _supported(view: LayerView) -> Conv2D | None:
+def _supported(view: LayerView) -> Conv2D | ConvAdd | None:
     operator, facts = view.operator, view.facts
-    if not isinstance(operator, Conv2D) or facts.rounding is Rounding.GENERAL or facts.wide_weights:
+    if not isinstance(operator, Conv2D | ConvAdd) or facts.rounding is Rounding.GENERAL or facts.wide_weights:
         return None
     numbers = (*view.source, *view.target, *operator.stride, operator.padding.top, operator.padding.left)
     if len(view.source) != 4 or view.source[0] != 1 or min(view.source) < 1 or max(numbers) > _LIMIT:
@@ -91,11 +93,11 @@ def _supported(view: LayerView) -> Conv2D | None:
     return operator
 
 
-def _blocks(shape: Geometry, facts: Facts, dead_zone: bool) -> Iterator[Block]:
-    unrolled = _block(shape, facts, dead_zone, True)
+def _blocks(shape: Geometry, facts: Facts, dead_zone: bool, adds: bool = False) -> Iterator[Block]:
+    unrolled = _block(shape, facts, dead_zone, True, adds)
     if unrolled.taps.pairs <= MOST_PAIRS:
         yield unrolled
-    looped = _block(shape, facts, dead_zone, False)
+    looped = _block(shape, facts, dead_zone, False, adds)
     if looped.taps.words <= _LIMIT and looped.taps.column <= _LIMIT:
         yield looped
 
@@ -121,40 +123,43 @@ def _code(block: Block, *library: str) -> tuple[Code, ...]:
     taps = block.taps
     flags = (float(block.dead_zone), float(block.clamps), float(block.odd))
     drivers = tuple(Code(name) for name in library)
+    kind = "dsp_matrix_sum" if block.adds else "dsp_matrix"
     if not block.unrolled:
-        return (Code("dsp_matrix_looped", block.key, (1, *flags)), *drivers)
+        return (Code(f"{kind}_looped", block.key, (1, *flags)), *drivers)
     words = taps.rows * taps.words if taps.unrolled_rows else taps.words * taps.unrolled_words
     near = min(taps.pairs, FAR_PAIRS)
     gather = (words, taps.runs * taps.left, taps.unrolled_words, not (taps.unrolled_rows or taps.unrolled_words))
     counts = (1, *gather, near, taps.pairs - near, flags[0], flags[1], block.shift is None, flags[2])
-    return (Code("dsp_matrix_unrolled", block.key, tuple(map(float, counts))), *drivers)
+    return (Code(f"{kind}_unrolled", block.key, tuple(map(float, counts))), *drivers)
 
 
 @lru_cache(4096)
-def _points_ways(shape: Geometry, facts: Facts, dead_zone: bool) -> tuple[Way, ...]:
+def _points_ways(shape: Geometry, facts: Facts, dead_zone: bool, adds: bool) -> tuple[Way, ...]:
     blocks = -(-shape.pixels // PIXELS)
     alone = has_single(shape)
     grows = shape.outputs - shape.depth
     ways = []
-    for block in _blocks(shape, facts, dead_zone):
+    for block in _blocks(shape, facts, dead_zone, adds):
         code = _code(block, "ofa_matrix_points")
         if alone:
             flags = (float(block.dead_zone), float(block.low + block.high))
-            single = Code("dsp_matrix_single", ("ofa_dsp_matrix_single", block.single_key), (1, *flags))
+            kind = "dsp_matrix_sum_single" if adds else "dsp_matrix_single"
+            single = Code(kind, ("ofa_dsp_matrix_single", block.single_key), (1, *flags))
             code = (*(code if blocks > 1 else code[1:]), single)
         pairs = alone * -(-shape.outputs // 2)
         counts = block_counts(block, shape.outputs, blocks - alone)
         ways.append(
             Way(
-                kernel="ofa_dsp_pointwise",
+                kernel=POINTWISE_ADD.name if adds else POINTWISE.name,
                 variant="unrolled" if block.unrolled else "looped",
                 counts=(1, *counts, alone * block.taps.pairs, pairs, pairs * block.taps.pairs),
-                constant_bytes=_POINTS_BYTES + 4 * block.stream_words(shape.outputs),
+                constant_bytes=(_SUM_BYTES if adds else _POINTS_BYTES) + 4 * block.stream_words(shape.outputs),
                 code=code,
                 scratch_bytes=block.wide_bytes,
                 overread=block.taps.overread,
                 forward_gap=max(0, PIXELS * (blocks - 1) * grows),
                 backward_gap=max(0, (shape.pixels - PIXELS) * grows) if blocks > 1 else 0,
+                in_place_second=adds,
             )
         )
     return tuple(ways)
@@ -199,14 +204,24 @@ def _window_ways(shape: Geometry, facts: Facts, dead_zone: bool) -> tuple[Way, .
 
 def _pointwise(view: LayerView) -> tuple[Way, ...]:
     operator = _supported(view)
-    if operator is None or not is_pointwise(operator):
+    if not isinstance(operator, Conv2D) or not is_pointwise(operator):
         return ()
-    return _points_ways(geometry(operator, view.source, view.target), view.facts, view.dead_zone)
+    return _points_ways(geometry(operator, view.source, view.target), view.facts, view.dead_zone, False)
+
+
+def _pointwise_add(view: LayerView) -> tuple[Way, ...]:
+    operator = _supported(view)
+    if not isinstance(operator, ConvAdd) or not is_pointwise(operator) or not view.facts.affine:
+        return ()
+    source, other = operator.inputs
+    if operator.activation is not Activation.NONE or other in (source, *view.structure.constants):
+        return ()
+    return _points_ways(geometry(operator, view.source, view.target), view.facts, view.dead_zone, True)
 
 
 def _windows(view: LayerView) -> tuple[Way, ...]:
     operator = _supported(view)
-    if operator is None or is_pointwise(operator):
+    if not isinstance(operator, Conv2D) or is_pointwise(operator):
         return ()
     return _window_ways(geometry(operator, view.source, view.target), view.facts, view.dead_zone)
 
@@ -217,6 +232,17 @@ POINTWISE = Kernel(
     ("calls", *BLOCK_FEATURES, "single_words", "single_pairs", "single_steps"),
     _pointwise,
     _CODE_TERMS,
+)
+
+POINTWISE_ADD = Kernel(
+    "ofa_dsp_pointwise_add",
+    Flavour.DSP,
+    POINTWISE.features,
+    _pointwise_add,
+    {
+        **{f"dsp_matrix_sum_{kind}": _CODE_TERMS[f"dsp_matrix_{kind}"] for kind in ("unrolled", "single", "looped")},
+        "ofa_matrix_points": _CODE_TERMS["ofa_matrix_points"],
+    },
 )
 
 CONV = Kernel(

@@ -19,7 +19,8 @@ MOST_PAIRS = 72
 class Block:
     """What a block function is made for: layers with equal blocks share one.
 
-    `shift` is the shift of all channels, None where the stream holds one for each.
+    `shift` is the shift of all channels, None where the stream holds one for each. `adds`: codes become sums with those
+    of another tensor, and these are clamped.
     """
 
     taps: Taps
@@ -29,17 +30,18 @@ class Block:
     low: bool
     high: bool
     shift: int | None
+    adds: bool = False
 
     @property
     def key(self) -> tuple[bool | int | Taps | None, ...]:
         """What tells functions apart; the one of a loop takes any number of taps."""
-        flags = (self.unrolled, self.odd, self.dead_zone, self.low, self.high, self.shift)
+        flags = (self.unrolled, self.odd, self.dead_zone, self.low, self.high, self.shift, self.adds)
         return (self.taps, *flags) if self.unrolled else flags
 
     @property
     def single_key(self) -> tuple[bool, ...]:
         """What tells functions for a single pixel apart."""
-        return (self.unrolled, self.shift is None, self.dead_zone, self.low, self.high)
+        return (self.unrolled, self.shift is None, self.dead_zone, self.low, self.high, self.adds)
 
     @property
     def clamps(self) -> int:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ofa_mcu.space.shapes import Conv2D, Padding, Shape, window_extent
+from ofa_mcu.space.shapes import Conv2D, ConvAdd, Padding, Shape, window_extent
 
 __all__ = ["PIXELS", "Geometry", "Taps", "band_gap", "direct_gap", "geometry", "is_pointwise", "taps_of"]
 
@@ -133,12 +133,12 @@ class Geometry:
         return min(first, count), max(min(first, count), min(last, count))
 
 
-def is_pointwise(operator: Conv2D) -> bool:
+def is_pointwise(operator: Conv2D | ConvAdd) -> bool:
     """Whether every output pixel needs its own input pixel alone."""
     return operator.kernel == (1, 1) and operator.stride == (1, 1) and operator.padding == Padding()
 
 
-def geometry(operator: Conv2D, source: Shape, target: Shape) -> Geometry:
+def geometry(operator: Conv2D | ConvAdd, source: Shape, target: Shape) -> Geometry:
     """Extents of the layer with inputs and outputs of these shapes."""
     _, height, width, depth = source
     _, output_height, output_width, outputs = target

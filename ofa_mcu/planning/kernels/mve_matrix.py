@@ -9,12 +9,14 @@ from ofa_mcu.planning.kernels.base import Code, Flavour, Kernel, LayerView, Way
 from ofa_mcu.planning.kernels.mve_dots import DOTS_CODE, DOTS_FEATURES, MOST_HELD, QUAD, VECTOR, Dots, mode_of
 from ofa_mcu.space.shapes import Conv2D, FullyConnected, Padding, Shape
 
-__all__ = ["MVE_CONV2D", "MVE_POINTWISE", "forward_gap", "is_pointwise", "pixels_of"]
+__all__ = ["BORDER_WINDOWS", "MVE_CONV2D", "MVE_POINTWISE", "forward_gap", "is_pointwise", "pixels_of"]
 
 _POINTWISE_BYTES = 24
 _CONV2D_BYTES = 36
 _BLOCKS = (32, 8)
 _WINDOWS = (16, 4)
+BORDER_WINDOWS = 4
+"""Windows gathered at a time where others are read where they lie."""
 _MOST = 0xFFFF
 
 
@@ -58,7 +60,7 @@ def _pointwise(pixels: int, depth: int, outputs: int, mode: str) -> tuple[Way, .
         return Way(
             kernel="ofa_mve_pointwise",
             variant=f"{function} {mode}" + (f", {block} at a time" if block else ""),
-            counts=(1, blocks, copied, *dots.counts(function, pixels, blocks or 1, mode)),
+            counts=(1, blocks, copied, *dots.counts(function, _calls(pixels, block or pixels), mode)),
             constant_bytes=dots.stream_bytes + _POINTWISE_BYTES,
             code=(Code("ofa_mve_pointwise"), Code(f"ofa_mve_{function}_{mode}")),
             scratch_bytes=-(-(block * depth + VECTOR) // 8) * 8 if block else 0,
@@ -67,14 +69,21 @@ def _pointwise(pixels: int, depth: int, outputs: int, mode: str) -> tuple[Way, .
             backward_gap=gaps[1],
         )
 
-    if dots.function != "products":
-        held = way(dots.function, 0, (max(0, (pixels - 1) * growth), max(0, (pixels - 1) * growth)))
+    function = dots.function(mode, pixels)
+    if function != "products":
+        held = way(function, 0, (max(0, (pixels - 1) * growth), max(0, (pixels - 1) * growth)))
         return (way("outputs"), held) if dots.vectors == 1 and outputs >= QUAD else (held,)
     ways = [way("products")]
     for block in dict.fromkeys(min(size, pixels) for size in _BLOCKS):
         last = (pixels - 1) // block * block
         ways.append(way("products", block, (max(0, last * growth), max(0, (pixels - block) * growth))))
     return tuple(ways)
+
+
+def _calls(pixels: int, block: int) -> tuple[tuple[int, int], ...]:
+    """(number, pixels) of the calls for so many pixels, a block at a time."""
+    whole, rest = divmod(pixels, block)
+    return ((whole, block), (1, rest)) if rest else ((whole, block),)
 
 
 def forward_gap(operator: Conv2D, source: Shape, target: Shape) -> int:
@@ -109,19 +118,20 @@ def _conv2d(
         return ()
     operator = Conv2D(name="", inputs=(), output="", kernel=kernel, stride=stride, padding=padding)
     dots = Dots(depth, target[3])
-    function = "outputs" if dots.vectors == 1 and target[3] >= QUAD else dots.function
     pixels = target[1] * target[2]
+    function = "outputs" if dots.vectors == 1 and target[3] >= QUAD else dots.function(mode, pixels)
     row_vectors = -(-kernel[1] * source[3] // VECTOR)
     rows_inside = _inside(target[1], stride[0], padding.top, kernel[0], source[1])
-    whole = rows_inside * _inside(target[2], stride[1], padding.left, kernel[1], source[2])
+    columns_inside = _inside(target[2], stride[1], padding.left, kernel[1], source[2])
+    whole = rows_inside * columns_inside
     border = pixels - whole
     gap = forward_gap(operator, source, target)
 
-    def way(block: int, dots: Dots, function: str) -> Way:
+    def way(block: int, dots: Dots, function: str, calls: tuple[tuple[int, int], ...]) -> Way:
         """`block` windows at a time; 0: those inside the input where they lie."""
         gathered = whole if block else 0
-        calls = -(-pixels // block) if block else border + rows_inside
         long_rows = gathered * kernel[0] if row_vectors > 1 else 0
+        at_border = border if block else 0
         return Way(
             kernel="ofa_mve_conv2d",
             variant=f"{function} {mode}" + (f", {block} at a time" if block else ""),
@@ -132,22 +142,37 @@ def _conv2d(
                 gathered * kernel[0] - long_rows,
                 long_rows,
                 long_rows * row_vectors,
-                border,
-                border * kernel[0],
-                border * (kernel[0] * row_vectors + dots.vectors),
-                *dots.counts(function, pixels, calls, mode),
+                at_border,
+                at_border * kernel[0],
+                at_border * (kernel[0] * row_vectors + dots.vectors),
+                border - at_border,
+                (border - at_border) * kernel[0],
+                *dots.counts(function, calls, mode),
             ),
             constant_bytes=dots.stream_bytes + _CONV2D_BYTES,
             code=(Code("ofa_mve_conv2d"), Code(f"ofa_mve_{function}_{mode}")),
-            scratch_bytes=max(block, 1) * VECTOR * dots.vectors + 2 * VECTOR,
+            scratch_bytes=(block or BORDER_WINDOWS) * VECTOR * dots.vectors + 2 * VECTOR,
             overread=row_vectors * VECTOR - kernel[1] * source[3],
             forward_gap=gap,
         )
 
-    ways = [way(block, dots, function) for block in dict.fromkeys(min(size, pixels) for size in _WINDOWS)]
+    ways = [
+        way(block, dots, function, _calls(pixels, block))
+        for block in dict.fromkeys(min(size, pixels) for size in _WINDOWS)
+    ]
     if row_vectors == 1 and kernel[0] <= MOST_HELD:
         rows = Dots(kernel[0] * VECTOR, target[3])
-        ways.insert(0, way(0, rows, rows.function))
+        calls: tuple[tuple[int, int], ...] = ()
+        if rows_inside < target[1] or not columns_inside:
+            outside = target[1] - rows_inside if columns_inside else target[1]
+            calls = tuple((outside * count, size) for count, size in _calls(target[2], BORDER_WINDOWS))
+        if whole:
+            left = min(-(-padding.left // stride[1]), target[2])
+            parts = [(1, columns_inside)]
+            for part in (left, target[2] - left - columns_inside):
+                parts += _calls(part, BORDER_WINDOWS) if part else ()
+            calls += tuple((rows_inside * count, size) for count, size in parts)
+        ways.insert(0, way(0, rows, rows.function(mode, pixels), calls))
     return tuple(ways)
 
 
@@ -174,6 +199,8 @@ MVE_CONV2D = Kernel(
         "border_windows",
         "border_rows",
         "border_vectors",
+        "row_windows",
+        "row_window_rows",
         *DOTS_FEATURES,
     ),
     ways=_conv2d_ways,

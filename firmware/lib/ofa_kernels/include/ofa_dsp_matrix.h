@@ -62,6 +62,18 @@ typedef struct {
     uint8_t shift;
 } ofa_matrix_points_layer;
 
+/* Pointwise, and a tensor of the output's shape is added to the codes:
+ * code = clamp((code * factor + other code * other_factor + offset) >> 22), where the sum stays within 32 bits. The
+ * other tensor lies `other` bytes above the output, or is the output.
+ */
+typedef struct {
+    ofa_matrix_points_layer points;
+    int32_t factor;
+    int32_t offset;
+    int32_t other_factor;
+    int32_t other;
+} ofa_matrix_sum_layer;
+
 /* The output may start up to where the input does if outputs <= depth, and with `backward` may end where the input does
  * if outputs >= depth. `wide` is what blocks in a loop work in: 8 bytes for every tap.
  */

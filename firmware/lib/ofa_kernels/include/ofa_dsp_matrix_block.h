@@ -27,6 +27,26 @@ static inline ofa_matrix_cursor ofa_matrix_cursor_of(const ofa_matrix_quad *quad
     return cursor;
 }
 
+/* What is added to codes: see ofa_matrix_sum_layer. Where it lies for pixel 0, from there to pixel 1, and to pixel 2 less
+ * two.
+ */
+typedef struct {
+    uint32_t factor, offset;
+    uint32_t other_factor;
+    int32_t next;
+    const int8_t *at;
+    intptr_t third;
+} ofa_matrix_addend;
+
+static inline ofa_matrix_addend ofa_matrix_addend_of(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad)
+{
+    const ofa_matrix_sum_layer *const sum = (const ofa_matrix_sum_layer *)(const void *)layer;
+    const ofa_matrix_addend addend = {(uint32_t)sum->factor,       (uint32_t)sum->offset,
+                                      (uint32_t)sum->other_factor, quad->output_next,
+                                      quad->output + sum->other,   quad->output_third - 2};
+    return addend;
+}
+
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
 
 /* the flags of four differences of bytes; bytes of a where the flag says not negative, else bytes of b */
@@ -52,6 +72,56 @@ static inline ofa_matrix_cursor ofa_matrix_cursor_of(const ofa_matrix_quad *quad
     __asm__ volatile("strh %0, [%1, %2]" : : "r"(value), "r"(pointer), "r"(distance) : "memory")
 /* four codes anywhere */
 #define OFA_MATRIX_LOOSE_NEXT(to, pointer) __asm__ volatile("ldr %0, [%1], #4" : "=&r"(to), "+r"(pointer))
+
+/* a * b + sum; one code at a pointer that moves on, or `distance` behind it */
+#define OFA_MATRIX_MLA(to, a, b, sum) __asm__ volatile("mla %0, %1, %2, %3" : "=r"(to) : "r"(a), "r"(b), "r"(sum))
+#define OFA_MATRIX_LDRSB_NEXT(to, pointer) __asm__ volatile("ldrsb %0, [%1], #1" : "=&r"(to), "+r"(pointer))
+#define OFA_MATRIX_LDRSB_AT(to, pointer, distance) \
+    __asm__ volatile("ldrsb %0, [%1, %2]" : "=r"(to) : "r"(pointer), "r"(distance))
+#define OFA_MATRIX_ADD_NEXT(value, pointer) \
+    do { \
+        uint32_t code; \
+        OFA_MATRIX_LDRSB_NEXT(code, pointer); \
+        OFA_MATRIX_MLA(value, code, other_factor, value); \
+        OFA_SSAT8(value, value, 22); \
+    } while (0)
+#define OFA_MATRIX_ADD_AT(value, pointer, distance) \
+    do { \
+        uint32_t code; \
+        OFA_MATRIX_LDRSB_AT(code, pointer, distance); \
+        OFA_MATRIX_MLA(value, code, other_factor, value); \
+        OFA_SSAT8(value, value, 22); \
+    } while (0)
+/* Codes of two channels of four pixels to sums, not clamped. First all are scaled, so that few registers are needed. */
+#define OFA_MATRIX_ADD(addend, e0, e1, e2, e3, o0, o1, o2, o3) \
+    do { \
+        { \
+            uint32_t factor, offset; \
+            OFA_LDRD(factor, offset, &(addend).factor); \
+            OFA_MATRIX_MLA(e0, e0, factor, offset); \
+            OFA_MATRIX_MLA(e1, e1, factor, offset); \
+            OFA_MATRIX_MLA(e2, e2, factor, offset); \
+            OFA_MATRIX_MLA(e3, e3, factor, offset); \
+            OFA_MATRIX_MLA(o0, o0, factor, offset); \
+            OFA_MATRIX_MLA(o1, o1, factor, offset); \
+            OFA_MATRIX_MLA(o2, o2, factor, offset); \
+            OFA_MATRIX_MLA(o3, o3, factor, offset); \
+        } \
+        uint32_t other_factor, next; \
+        const int8_t *from; \
+        OFA_LDRD(other_factor, next, &(addend).other_factor); \
+        OFA_LDR(from, &(addend).at); \
+        OFA_MATRIX_ADD_AT(e1, from, next); \
+        OFA_MATRIX_ADD_NEXT(e0, from); \
+        OFA_MATRIX_ADD_AT(o1, from, next); \
+        OFA_MATRIX_ADD_NEXT(o0, from); \
+        (addend).at = from; \
+        from += (addend).third; \
+        OFA_MATRIX_ADD_AT(e3, from, next); \
+        OFA_MATRIX_ADD_NEXT(e2, from); \
+        OFA_MATRIX_ADD_AT(o3, from, next); \
+        OFA_MATRIX_ADD_NEXT(o2, from); \
+    } while (0)
 
 /* Two channels of four pixels. Jumps to `again` while there are more; control falls through where there are none. */
 #define OFA_MATRIX_STORE(cursor, c0, c1, c2, c3, again) \
@@ -100,6 +170,13 @@ static inline void ofa_matrix_store_bytes(int8_t *to, uint32_t codes)
 #define OFA_MATRIX_MIN8(value, limit) ((value) = ofa_matrix_extreme8(value, limit, 0))
 #define OFA_MATRIX_BYTES(low, high) ((low) = ((low) & 0xffu) | ((high) & 0xffu) << 8)
 #define OFA_MATRIX_LOOSE_NEXT(to, pointer) ((to) = ofa_matrix_loose_load(pointer), (pointer) += 4)
+#define OFA_MATRIX_ADD(addend, e0, e1, e2, e3, o0, o1, o2, o3) \
+    do { \
+        OFA_MATRIX_ADD_LAST(addend, e0, e1, e2, e3); \
+        (addend).at += 1; \
+        OFA_MATRIX_ADD_LAST(addend, o0, o1, o2, o3); \
+        (addend).at += 1; \
+    } while (0)
 #define OFA_MATRIX_STORE(cursor, c0, c1, c2, c3, again) \
     do { \
         int8_t *const behind = (cursor).at + (cursor).third + 2; \
@@ -114,6 +191,26 @@ static inline void ofa_matrix_store_bytes(int8_t *to, uint32_t codes)
     } while (0)
 
 #endif
+
+/* A code to its sum with another one. */
+static inline uint32_t ofa_matrix_sum(uint32_t value, int8_t code, uint32_t factor, uint32_t other_factor,
+                                      uint32_t offset)
+{
+    value = value * factor + offset + (uint32_t)(int32_t)code * other_factor;
+    OFA_SSAT8(value, value, 22);
+    return value;
+}
+
+/* One channel of four pixels. */
+#define OFA_MATRIX_ADD_LAST(addend, c0, c1, c2, c3) \
+    do { \
+        const uint32_t factor = (addend).factor, offset = (addend).offset, other_factor = (addend).other_factor; \
+        const int8_t *const behind = (addend).at + (addend).third + 2; \
+        c0 = ofa_matrix_sum(c0, (addend).at[0], factor, other_factor, offset); \
+        c1 = ofa_matrix_sum(c1, (addend).at[(addend).next], factor, other_factor, offset); \
+        c2 = ofa_matrix_sum(c2, behind[0], factor, other_factor, offset); \
+        c3 = ofa_matrix_sum(c3, behind[(addend).next], factor, other_factor, offset); \
+    } while (0)
 
 /* The last channel of an odd number. */
 static inline void ofa_matrix_store_last(const ofa_matrix_cursor *cursor, uint32_t c0, uint32_t c1, uint32_t c2,

@@ -55,7 +55,7 @@ extern "C" {
 /* The body of blocks in a loop: any number of words of taps, shifts in the stream. The flags are literals. */
 static inline __attribute__((always_inline)) void
 ofa_matrix_looped(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, ofa_word *wide, int dead_zone, int low,
-                  int high, int odd)
+                  int high, int odd, int adds)
 {
     enum { own = 1 };
     /* Volatile, so that it is read at the end of a turn and takes no register from the sums. */
@@ -63,6 +63,10 @@ ofa_matrix_looped(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, of
         ofa_matrix_gather(wide, quad, layer->rows, layer->columns, layer->column, layer->words);
     const uint32_t first = (uint32_t)(wide_end - wide) / 8 % 4;
     ofa_matrix_cursor cursor = ofa_matrix_cursor_of(quad, layer->outputs);
+    ofa_matrix_addend addend;
+    if (adds) {
+        addend = ofa_matrix_addend_of(layer, quad);
+    }
     const ofa_word *w = layer->weights;
     OFA_BARRIER();
 again:;
@@ -108,12 +112,18 @@ again:;
     OFA_MATRIX_FINISH(e2);
     OFA_MATRIX_FINISH(e3);
     const int last = odd && cursor.at + 1 == cursor.end;
+    if (last && adds) {
+        OFA_MATRIX_ADD_LAST(addend, e0, e1, e2, e3);
+    }
     if (!last) {
         OFA_MATRIX_SCALES();
         OFA_MATRIX_FINISH(o0);
         OFA_MATRIX_FINISH(o1);
         OFA_MATRIX_FINISH(o2);
         OFA_MATRIX_FINISH(o3);
+        if (adds) {
+            OFA_MATRIX_ADD(addend, e0, e1, e2, e3, o0, o1, o2, o3);
+        }
         OFA_MATRIX_BYTES(e0, o0);
         OFA_MATRIX_BYTES(e1, o1);
         OFA_MATRIX_BYTES(e2, o2);
@@ -154,9 +164,13 @@ again:;
         OFA_SMLAD(e0, even, x1); \
     } while (0)
 
-/* Clamps and stores one code. */
+/* Adds, clamps and stores one code. */
 #define OFA_MATRIX_SINGLE_STORE(value) \
     do { \
+        if (adds) { \
+            value = ofa_matrix_sum(value, output[sum->other], (uint32_t)sum->factor, (uint32_t)sum->other_factor, \
+                                   (uint32_t)sum->offset); \
+        } \
         if (low) { \
             const uint32_t limit = OFA_MATRIX_LOW(layer); \
             OFA_MATRIX_MAX8(value, limit); \
@@ -171,8 +185,9 @@ again:;
 /* The body of functions for a single pixel of a pointwise layer; `own`: every channel has its shift in the stream. */
 static inline __attribute__((always_inline)) void
 ofa_matrix_single_of(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, ofa_word *wide, int own, int dead_zone,
-                  int low, int high)
+                  int low, int high, int adds)
 {
+    const ofa_matrix_sum_layer *const sum = (const ofa_matrix_sum_layer *)(const void *)layer;
     const ofa_matrix_points_layer *const points = (const ofa_matrix_points_layer *)(const void *)layer;
     const int8_t *from = quad->input;
     ofa_word *to = wide;

@@ -31,10 +31,11 @@ typedef struct {
 } ofa_mve_dense;
 
 /* All outputs of `pixels` >= 1 pixels whose inputs lie `stride` bytes apart; output pixels are as many outputs apart. The
- * vectors of a pixel are `pitch` bytes apart, 16 but for ofa_mve_pixels.
+ * vectors of a pixel are `pitch` bytes apart, 16 but for ofa_mve_pixels and ofa_mve_pairs.
  *
  * ofa_mve_pixels: of one to six vectors; every pixel is read before its outputs are written, so that input and output may
- * overlap; with a stride below 0 pixels and outputs go from the last to the first, which are given.
+ * overlap; with a stride below 0 pixels and outputs go from the last to the first, which are given. ofa_mve_pairs: the
+ * same for two pixels at a time, both read before their outputs are written, from four outputs on.
  * ofa_mve_outputs: of one vector, from four outputs on. ofa_mve_products: from two vectors on. These two read pixels again
  * for every four outputs.
  */
@@ -53,6 +54,15 @@ OFA_MVE_DECLARE(pixels_6);
 OFA_MVE_DECLARE(outputs);
 OFA_MVE_DECLARE(products);
 
+#define OFA_MVE_DECLARE_PAIRS(vectors) ofa_mve_dots ofa_mve_pairs_##vectors##_plain, ofa_mve_pairs_##vectors##_signed
+
+OFA_MVE_DECLARE_PAIRS(1);
+OFA_MVE_DECLARE_PAIRS(2);
+OFA_MVE_DECLARE_PAIRS(3);
+OFA_MVE_DECLARE_PAIRS(4);
+OFA_MVE_DECLARE_PAIRS(5);
+OFA_MVE_DECLARE_PAIRS(6);
+
 /* Pointwise convolution, or fully connected layer with a pixel for every row. Input and output may overlap where `dots` is
  * one of ofa_mve_pixels, or where `block` is not 0: then so many pixels at a time are copied to `scratch` (block * depth
  * bytes, and 16 more). Pixels are computed from the last to the first if `backward`.
@@ -68,9 +78,9 @@ typedef struct {
 void ofa_mve_pointwise(const ofa_mve_pointwise_layer *layer, const int8_t *input, int8_t *output, int8_t *scratch,
                        int32_t backward);
 
-/* Convolution. Windows of `block` pixels at a time are gathered in `scratch`, block * 16 * vectors + 32 bytes. Where `block`
- * is 0, a row of a window is a vector, which is read where it lies; only windows that reach beyond the input are
- * gathered, with 16 * kernel_height + 32 bytes.
+/* Convolution. Windows of `block` pixels at a time are gathered in `scratch`, block * 16 * vectors + 32 bytes. Where `rows`
+ * is not 0, a row of a window is a vector, which is read where it lies; only windows that reach beyond the input are
+ * gathered, `block` of them at most.
  */
 typedef struct {
     ofa_mve_dense dense;
@@ -88,6 +98,7 @@ typedef struct {
     uint8_t pad_top;
     uint8_t pad_left;
     int8_t input_zero_point;
+    uint8_t rows;
 } ofa_mve_conv2d_layer;
 
 void ofa_mve_conv2d(const ofa_mve_conv2d_layer *layer, const int8_t *input, int8_t *output, int8_t *scratch);

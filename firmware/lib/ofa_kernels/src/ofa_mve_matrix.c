@@ -88,6 +88,63 @@ OFA_MVE_INLINE void gather_inside(int8_t *to, const int8_t *from, int32_t rows, 
     } while (--rows);
 }
 
+/* The same where a row of a window is one vector: every row becomes one. */
+static __attribute__((noinline)) void gather_rows(const ofa_mve_conv2d_layer *layer, const int8_t *input, int32_t y,
+                                                  int32_t x, int8_t *to)
+{
+    const int32_t channels = layer->input_channels, width = layer->input_width;
+    const int32_t first = x < 0 ? -x : 0;
+    const int32_t end = width - x < layer->kernel_width ? width - x : layer->kernel_width;
+    const int8x16_t padding = vdupq_n_s8(layer->input_zero_point);
+    const mve_pred16_t live =
+        first < end ? vctp8q((uint32_t)(end * channels)) & ~vctp8q((uint32_t)(first * channels)) : 0;
+    const int8_t *from = input + (y * width + x) * channels;
+    int32_t left = layer->kernel_height;
+    do {
+        int8x16_t row = padding;
+        if ((uint32_t)y < layer->input_height) {
+            row = vpselq_s8(vldrbq_z_s8(from, live), padding, live);
+        }
+        vstrbq_s8(to, row);
+        from += width * channels;
+        ++y;
+        to += 16;
+    } while (--left);
+}
+
+/* Windows of one row of outputs from the input's row y on, where a row of a window is one vector. */
+OFA_MVE_INLINE void row_of_windows(const ofa_mve_conv2d_layer *layer, const int8_t *input, int32_t y, int8_t *output,
+                                   int8_t *scratch)
+{
+    const int32_t channels = layer->input_channels, input_row = layer->input_width * channels;
+    const int32_t last_x = layer->input_width - layer->kernel_width;
+    const int32_t step = 16 * layer->dense.vectors, outputs = layer->dense.outputs, stride = layer->stride_width;
+    const int32_t inside = y >= 0 && y <= layer->input_height - layer->kernel_height;
+    int32_t x = -layer->pad_left;
+    int32_t left = layer->output_width;
+    while (left > 0) {
+        int32_t count = 0;
+        if (inside && x >= 0 && x <= last_x) {
+            const int32_t alike = (last_x - x) / stride + 1;
+            count = alike < left ? alike : left;
+            layer->dots(&layer->dense, input + y * input_row + x * channels, stride * channels, count, output,
+                        input_row);
+            x += count * stride;
+        } else {
+            int8_t *to = scratch;
+            do {
+                gather_rows(layer, input, y, x, to);
+                to += step;
+                x += stride;
+                ++count;
+            } while (count < left && count < layer->block && !(inside && x >= 0 && x <= last_x));
+            layer->dots(&layer->dense, scratch, step, count, output, 16);
+        }
+        output += count * outputs;
+        left -= count;
+    }
+}
+
 void ofa_mve_conv2d(const ofa_mve_conv2d_layer *layer, const int8_t *input, int8_t *output, int8_t *scratch)
 {
     const int32_t channels = layer->input_channels, input_row = layer->input_width * channels;
@@ -98,6 +155,11 @@ void ofa_mve_conv2d(const ofa_mve_conv2d_layer *layer, const int8_t *input, int8
     const int8_t *const end = scratch + block * step;
     int8_t *to = scratch;
     for (int32_t oy = 0, y = -layer->pad_top; oy < layer->output_height; ++oy, y += layer->stride_height) {
+        if (layer->rows) {
+            row_of_windows(layer, input, y, output, scratch);
+            output += layer->output_width * outputs;
+            continue;
+        }
         int32_t x = -layer->pad_left;
         int32_t left = layer->output_width;
         while (left > 0) {
@@ -107,15 +169,8 @@ void ofa_mve_conv2d(const ofa_mve_conv2d_layer *layer, const int8_t *input, int8
             if (inside) {
                 const int8_t *from = input + y * input_row + x * channels;
                 const int32_t alike = (last_x - x) / layer->stride_width + 1;
-                count = alike < left ? alike : left;
-                if (block == 0) {
-                    layer->dots(&layer->dense, from, across, count, output, input_row);
-                    output += count * outputs;
-                    x += count * layer->stride_width;
-                    left -= count;
-                    continue;
-                }
                 const int32_t room = (end - to) / step;
+                count = alike < left ? alike : left;
                 count = count < room ? count : room;
                 int32_t more = count;
                 do {
@@ -124,7 +179,7 @@ void ofa_mve_conv2d(const ofa_mve_conv2d_layer *layer, const int8_t *input, int8
                     from += across;
                 } while (--more);
             } else {
-                gather_border(layer, input, y, x, to, block == 0 ? 16 : row_bytes);
+                gather_border(layer, input, y, x, to, row_bytes);
                 to += step;
             }
             x += count * layer->stride_width;

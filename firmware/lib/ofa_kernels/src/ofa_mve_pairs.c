@@ -201,7 +201,8 @@ typedef void loop(const state *given, int8_t *middle);
 OFA_MVE_INLINE void pairs_of(loop *run, const ofa_mve_dense *dense, const int8_t *input, int32_t stride, int32_t pixels,
                              int8_t *output, int32_t pitch, const int vectors)
 {
-    int8_t buffer[vectors > 3 ? 32 * vectors : 4];
+    int8_t buffer[vectors > 3 ? 32 * vectors : 4]; /* for pixels that do not fit the registers */
+    int8_t *const middle = vectors > 3 ? buffer + 16 * vectors : buffer;
     const int32_t outputs = dense->outputs, rest = outputs & 3;
     const int32_t down = stride < 0;
     state s = {
@@ -219,7 +220,7 @@ OFA_MVE_INLINE void pairs_of(loop *run, const ofa_mve_dense *dense, const int8_t
         .zero_point = dense->zero_point,
     };
     if (s.pairs > 0) {
-        run(&s, buffer + 16 * vectors);
+        run(&s, middle);
     }
     if (pixels & 1) {
         /* The last pixel twice. */
@@ -228,7 +229,7 @@ OFA_MVE_INLINE void pairs_of(loop *run, const ofa_mve_dense *dense, const int8_t
         s.input_apart = 0;
         s.output_apart = 0;
         s.pairs = 1;
-        run(&s, buffer + 16 * vectors);
+        run(&s, middle);
     }
 }
 
