@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from benchmarks.cost_probes import FILTERS, OTHERS, PROBE_KINDS, probe_graph
+from benchmarks.cost_probes import OTHERS, PROBE_KINDS, probe_graph
 from benchmarks.m4_timing import cycles_of, plugin, profile_command
 from ofa_mcu.codegen.layers import make_layers
 from ofa_mcu.devices.build import build_project
@@ -294,6 +294,12 @@ def fitted(
     return weights, errors, (kernel.name, str(len(rows)), str(len(error)), f"{largest:.3%}", f"{mean:.3%}")
 
 
+def pooled(samples: Samples, kernels: Mapping[str, Kernel], name: str) -> list[tuple[tuple[float, ...], int]]:
+    """Rows of all kernels whose features are the kernel's: they are made of the same functions."""
+    alike = [other for other, kernel in kernels.items() if kernel.features == kernels[name].features]
+    return [row for other in sorted(alike) for row in samples.layers[other]]
+
+
 def calibrate(core: str, folder: Path) -> None:
     """Measures one core and writes its figures; prints the errors."""
     (folder / "probes").mkdir(parents=True)
@@ -304,7 +310,7 @@ def calibrate(core: str, folder: Path) -> None:
     errors: dict[str, dict[str, float]] = {}
     lines = [("kernel", "layers", "held out", "largest error", "mean error")]
     for name, kernel in kernels.items():
-        rows = samples.layers[name]
+        rows = pooled(samples, kernels, name)
         if len(rows) < 3:
             lines.append((name, str(len(rows)), "-", "too few", "-"))
             continue
@@ -323,7 +329,7 @@ def calibrate(core: str, folder: Path) -> None:
         "base_flash_bytes": empty.flash_bytes,
         "code": fit_code(samples, terms),
         "library": library_code(Emulator(core, folder / "probes"), library, frozenset(symbols(elf))),
-        "layer_code_bytes": {name: round(float(np.mean(sizes)), 1) for name, sizes in samples.own.items()},
+        "layer_code_bytes": {name: round(float(np.mean(samples.own[name] or [30])), 1) for name in weights},
         "instructions": weights,
         "cycles": measure_cycles(core, folder / "probes") if core in TIMED else {},
         "inference_instructions": 0.0,
@@ -365,7 +371,7 @@ def amend(core: str, folder: Path, kinds: Sequence[str]) -> None:
     figures = json.loads((DATA / f"{core}.json").read_text())
     samples = measure(core, folder / "probes", kinds)
     for name, kernel in kernels_of(core).items():
-        rows = samples.layers[name]
+        rows = pooled(samples, kernels_of(core), name)
         if len(rows) < 9 or len(rows) // 3 < figures["errors"].get(name, {"layers": 0})["layers"]:
             continue
         figures["instructions"][name], figures["errors"][name], line = fitted(kernel, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -93,7 +94,17 @@ class ProbeBuilder(WideBuilder):
         self.quantization[f"{name}/out"] = target
         taps = prod(weights) // channels
         self._weights(name, source, f"{name}/out", weights, channels, taps)
+        if rng.random() < 0.15 and self.parameters[name].weight_scales.size > 1:
+            self._beyond_fast_rounding(name, source, target)
         return self.append(operator, (source,), target, **options)
+
+    def _beyond_fast_rounding(self, name: str, source: str, target: Quantization) -> None:
+        """Makes one channel's accumulators too large for fast rounding, though its codes vary."""
+        given = self.parameters[name]
+        bias, scales = given.bias.copy(), given.weight_scales.copy()
+        bias[0] = 9_000_000
+        scales[0] = target.scale * 2.0**-17 / self.quantization[source].scale
+        self.parameters[name] = replace(given, bias=bias, weight_scales=scales)
 
     def _window_of(self, kind: str) -> tuple[tuple[int, int], int]:
         rng = self.rng

@@ -153,7 +153,7 @@ def compiler_section() -> str:
     return (
         "## Compiled models\n\n"
         "Instructions of one inference, counted in QEMU with fixed `-icount` by the firmware of the board's twin; "
-        "arena with input and output, without stack and protocol; code of layers and kernels, without the firmware (about 5 kB). The first "
+        "arena with input and output, without stack and protocol; code of layers and kernels, no firmware. The first "
         "four are files of others (`OFA_MCU_MODELS`), the rest comes from `benchmarks/zoo` with random weights. TFLite "
         "Micro with CMSIS-NN was counted with the same compiler on the same machine; for mcunet_vww1 its arena holds "
         "float tensors at the borders.\n\n"

@@ -73,7 +73,7 @@ def analyse(graph: Int8Graph) -> GraphFacts:
         constants = operator_constants(graph, operator)
         addition: AddConstants | None = None
         if isinstance(operator, ConvAdd) and isinstance(constants, ConvAddConstants):
-            operator, constants, addition = operator.convolution, constants.convolution, constants.addition
+            operator, addition, constants = operator.convolution, constants.addition, constants.convolution
         if isinstance(constants, ChannelRequantization):
             scales = channel_scales(graph, operator, constants)
             weights = graph.parameters[operator.name].weights

@@ -206,22 +206,24 @@ def make_plan(
     Raises OfaMcuError where a layer has no kernel.
     """
     options = [priced_ways(structure, op, figures, facts.of(op)) for op in structure.operators]
-    if optimize is not Optimize.SPEED:
-        options = _small_code(structure, options, figures, optimize)
     times = lifetimes(structure)
     needs = [[times.footprint(index, one.way) for one in each] for index, each in enumerate(options)]
     tight = [min(zip(sizes, each, strict=True), key=_first_need)[1] for sizes, each in zip(needs, options, strict=True)]
-    if tight == [each[0] for each in options]:
-        return Plan(structure, tuple(tight), place(times, [one.way for one in tight]), figures.core)
     memory = place(times, [one.way for one in tight])
-    goal = max(memory.arena_bytes, arena_limit)
-    if not arena_limit:
-        goal = max(goal, _best_goal(options, needs))
-    chosen = _within(options, needs, goal, tight)
-    slack = max((one.way.overread for each in options for one in each), default=0) + ALIGNMENT
+    goal = max(memory.arena_bytes, arena_limit or _best_goal(options, needs))
+    allowed = [
+        [one for one, need in zip(each, sizes, strict=True) if need <= goal] or [least]
+        for each, sizes, least in zip(options, needs, tight, strict=True)
+    ]
+    chosen = [each[0] for each in allowed]
+    if optimize is not Optimize.SPEED:
+        chosen = _small_code(allowed, figures, optimize)
+    slack = 0 if arena_limit else max((one.way.overread for one in chosen), default=0) + ALIGNMENT
     for _ in range(_UPGRADES):
+        if chosen == tight:
+            break
         faster = place(times, [one.way for one in chosen])
-        if faster.arena_bytes <= max(goal, 0 if arena_limit else goal + slack):
+        if faster.arena_bytes <= goal + slack:
             return Plan(structure, tuple(chosen), faster, figures.core)
         _step_back(times, faster, goal, chosen, tight)
     return Plan(structure, tuple(tight), memory, figures.core)
@@ -229,16 +231,6 @@ def make_plan(
 
 def _first_need(pair: tuple[int, PricedWay]) -> tuple[int, float]:
     return pair[0], pair[1].effort
-
-
-def _within(
-    options: Sequence[Sequence[PricedWay]], needs: Sequence[Sequence[int]], goal: int, otherwise: Sequence[PricedWay]
-) -> list[PricedWay]:
-    """The fastest way of every layer that needs no more memory than the goal."""
-    return [
-        next((one for one, need in zip(each, sizes, strict=True) if need <= goal), other)
-        for each, sizes, other in zip(options, needs, otherwise, strict=True)
-    ]
 
 
 def _best_goal(options: Sequence[Sequence[PricedWay]], needs: Sequence[Sequence[int]]) -> int:
@@ -283,10 +275,8 @@ def code_bytes(codes: Iterable[Code], figures: CoreModel) -> float:
     return total
 
 
-def _small_code(
-    structure: ShapeGraph, options: list[tuple[PricedWay, ...]], figures: CoreModel, optimize: Optimize
-) -> list[tuple[PricedWay, ...]]:
-    """For every layer the ways that use the functions that are worth their bytes.
+def _small_code(options: Sequence[Sequence[PricedWay]], figures: CoreModel, optimize: Optimize) -> list[PricedWay]:
+    """For every layer a way whose functions are worth their bytes.
 
     Starts from the fastest ways; again and again the function is dropped that saves most bytes for the instructions it
     costs, until the plan is a tenth slower (balanced) or no function can be dropped that saves bytes (size).
@@ -320,21 +310,12 @@ def _small_code(
         if best is None:
             break
         _, chosen, bytes_now, slow = best
-    used = {(code.kind, code.key) for one in chosen for code in one.way.code}
-    kept = []
-    for one, each in zip(chosen, options, strict=True):
-        # Ways that differ in memory only, or use nothing else, stay open.
-        kept.append(
-            tuple(
-                other for other in each if other is one or all((code.kind, code.key) in used for code in other.way.code)
-            )
-        )
-    return kept
+    return chosen
 
 
 def _without(
     function: tuple[str, object],
-    options: Sequence[tuple[PricedWay, ...]],
+    options: Sequence[Sequence[PricedWay]],
     chosen: Sequence[PricedWay],
     figures: CoreModel,
 ) -> list[PricedWay] | None:

@@ -84,8 +84,8 @@ def _dense(inputs: int, outputs: int, activation: Activation = Activation.NONE) 
     return _structure(operator, (1, inputs), (1, outputs))
 
 
-def _graph(structure: ShapeGraph, rng: np.random.Generator, kind: str) -> Int8Graph:
-    """Random parameters. Kinds: "even" scales; "wild" ones, which no fast rounding covers; "left", scaled up; "tight",
+def _graph(structure: ShapeGraph, rng: np.random.Generator, kind: str, *, narrow: bool = False) -> Int8Graph:
+    """Random parameters, `narrow`: no weight of -128. Kinds: "even" scales; "wild" ones, which no fast rounding covers; "left", scaled up; "tight",
     clamped more tightly than int8.
     """
     operator = structure.operators[0]
@@ -100,7 +100,8 @@ def _graph(structure: ShapeGraph, rng: np.random.Generator, kind: str) -> Int8Gr
     count = 1 if isinstance(operator, FullyConnected) else channels
     scales = np.exp(rng.normal(0, spread, count)) * scale / (1.6 * np.sqrt(taps))
     weights = rng.integers(-127, 128, shape, dtype=np.int8)
-    weights.flat[::7] = -128
+    if not narrow:
+        weights.flat[::7] = -128
     bias = rng.integers(-4000, 4000, channels, dtype=np.int32)
     if kind == "left":
         weights, bias, scales = np.sign(weights), bias // 100, scales * 400
@@ -216,6 +217,40 @@ def test_every_way_equals_the_reference(name: str, emulator: Emulator) -> None:
     assert ways
     for way in ways:
         _check(emulator, graph, way, place(lifetimes(graph.structure), [way]), rng)
+
+
+BLOCKS = {
+    "five": _filter((6, 6, 5), 5, (3, 3), depthwise=True),
+    "thirteen, strided": _filter((7, 8, 13), 13, (3, 3), (2, 2), depthwise=True, activation=NONE),
+    "sixty": _filter((5, 4, 60), 60, (3, 3), depthwise=True),
+    "sixty, strided": _filter((8, 8, 60), 60, (3, 3), (2, 2), depthwise=True, activation=NONE),
+    "tiny": _filter((1, 1, 17), 17, (3, 3), depthwise=True),
+    "valid": _filter((6, 5, 20), 20, (3, 3), (2, 1), depthwise=True, valid=True),
+    "sparse": _filter((9, 9, 2), 2, (3, 3), (4, 4), depthwise=True, valid=True),
+    "four": _filter((5, 5, 4), 4, (3, 3), depthwise=True),
+    "larger window": _filter((7, 6, 13), 13, (5, 5), depthwise=True),
+    "larger window, strided": _filter((9, 8, 5), 5, (5, 5), (2, 2), depthwise=True),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_depthwise_in_place(name: str, emulator: Emulator) -> None:
+    """Every way beside its input, over it as far as its gaps say, and right on it, in every rounding."""
+    structure = BLOCKS[name]
+    for number, kind in enumerate(("even", "wild", "left", "tight")):
+        rng = np.random.default_rng(len(name) + number)
+        graph = _graph(structure, rng, kind, narrow=True)
+        for way in _ways(graph):
+            if kind == "even":
+                _check(emulator, graph, way, place(lifetimes(structure), [way]), rng)
+                for memory in _overlapping(graph, way):
+                    _check(emulator, graph, way, memory, rng)
+            if not way.in_place:
+                continue
+            end = 16 + structure.bytes_of("x") + way.overread + 7 & ~7
+            top = end + (way.scratch_bytes + 3 & ~3)
+            memory = MemoryPlan({"x": 16, "y": 16}, {"layer": end}, frozenset(), top, 0, (), ())
+            _check(emulator, graph, way, memory, rng)
 
 
 @pytest.mark.parametrize("kind", ["wild", "left", "tight"])

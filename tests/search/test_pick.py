@@ -24,7 +24,7 @@ SUBNETS = list(TINY)
 
 
 def candidate(number: int, accuracy: float, sram: int = 0, flash: int = 0, instructions: int = 0) -> Candidate:
-    cost = Cost("cortex-m7", sram, 0, 0, sram, 0, flash, flash, instructions, 0, ())
+    cost = Cost("cortex-m7", sram, 0, 0, sram, 0, 0, flash, flash, instructions, 0, ())
     return Candidate(SUBNETS[number], accuracy, cost, ())
 
 

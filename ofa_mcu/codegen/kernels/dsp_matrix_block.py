@@ -45,7 +45,8 @@ def single_name(block: Block) -> str:
 
 def single_function(block: Block) -> tuple[str, ...]:
     """Lines of the function for a single pixel; what unrolled blocks have no scratch memory for is on the stack."""
-    flags = ", ".join(str(int(flag)) for flag in (block.shift is None, block.dead_zone, block.low, block.high, block.adds))
+    given = (block.shift is None, block.dead_zone, block.low, block.high, block.adds)
+    flags = ", ".join(str(int(flag)) for flag in given)
     wide = "wide"
     lines = [
         f"static __attribute__((noinline)) void {single_name(block)}(const ofa_matrix_layer *layer,",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
-from ofa_mcu.codegen.kernels.mve_filters import write_conv2d, write_depthwise, write_pointwise
+from ofa_mcu.codegen.kernels.mve_filters import write_conv2d, write_depthwise, write_depthwise_blocks, write_pointwise
 
 __all__ = ["MVE_WRITERS"]
 
@@ -13,5 +13,6 @@ MVE_WRITERS: Mapping[str, Callable[[PlacedLayer], LayerCode]] = {
     "ofa_mve_pointwise": write_pointwise,
     "ofa_mve_conv2d": write_conv2d,
     "ofa_mve_depthwise": write_depthwise,
+    "ofa_mve_depthwise_blocks": write_depthwise_blocks,
 }
 """By the name of the kernel, what writes its layers."""

@@ -13,11 +13,20 @@ from ofa_mcu.graph.constants import ChannelRequantization
 from ofa_mcu.planning.filters import filter_matrix, fold_bias
 from ofa_mcu.planning.kernels.base import Rounding
 from ofa_mcu.planning.kernels.mve_depthwise import depthwise_kind
+from ofa_mcu.planning.kernels.mve_depthwise_blocks import block_mode
 from ofa_mcu.planning.kernels.mve_dots import PAIR_MODES, QUAD, VECTOR, Dots, mode_of
 from ofa_mcu.planning.kernels.mve_matrix import BORDER_WINDOWS, pixels_of
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D
 
-__all__ = ["pack_columns", "pack_dots", "write_conv2d", "write_depthwise", "write_pointwise"]
+__all__ = [
+    "pack_blocks",
+    "pack_columns",
+    "pack_dots",
+    "write_conv2d",
+    "write_depthwise",
+    "write_depthwise_blocks",
+    "write_pointwise",
+]
 
 
 HEADERS = ("ofa_mve.h",)
@@ -70,12 +79,12 @@ def write_conv2d(layer: PlacedLayer) -> LayerCode:
 
 
 def write_depthwise(layer: PlacedLayer) -> LayerCode:
-    """A depthwise convolution."""
-    operator, source, target = layer.operator, layer.view.source, layer.view.target
+    """A depthwise convolution, channel by channel."""
+    operator = layer.operator
     assert isinstance(operator, DepthwiseConv2D)
     constants = _constants(layer)
     parameters = layer.graph.parameters[operator.name]
-    kind, vectors = depthwise_kind(operator.kernel, operator.stride, target)
+    kind, vectors = depthwise_kind(operator.kernel, operator.stride, layer.view.target)
     # Unless the layer's rounding is general, sums are below 2**23: shifted so far, each of them becomes 0.
     vanishing = (constants.shift < -24) & (layer.view.facts.rounding is not Rounding.GENERAL)
     weights = pack_columns(parameters.weights, vectors, operator.kernel[0] + (kind == "4"))
@@ -85,8 +94,34 @@ def write_depthwise(layer: PlacedLayer) -> LayerCode:
         f"{layer.prefix}_multiplier": np.where(vanishing, 0, constants.multiplier).astype(np.int32),
         f"{layer.prefix}_shift": np.where(vanishing, -1, constants.shift).astype(np.int8),
     }
+    function = f"ofa_mve_depthwise_{kind}_{_mode(layer, constants)}"
+    names = ("weights", "bias", "multiplier", "shift")
+    return _depthwise(layer, arrays, {name: f"{layer.prefix}_{name}" for name in names}, function, vectors)
+
+
+def write_depthwise_blocks(layer: PlacedLayer) -> LayerCode:
+    """A depthwise convolution, sixteen channels at a time."""
+    operator = layer.operator
+    assert isinstance(operator, DepthwiseConv2D)
+    constants = _constants(layer)
+    parameters = layer.graph.parameters[operator.name]
+    bias = fold_bias(operator, parameters, constants.input_zero_point)
+    arrays: dict[str, Array] = {
+        f"{layer.prefix}_weights": pack_blocks(parameters.weights, bias, constants.multiplier, constants.shift)
+    }
+    fields: Fields = {"weights": f"{layer.prefix}_weights", "bias": 0, "multiplier": 0, "shift": 0}
+    function = f"ofa_mve_depthwise_blocks_{block_mode(_mode(layer, constants))}"
+    return _depthwise(layer, arrays, fields, function, 1)
+
+
+def _depthwise(
+    layer: PlacedLayer, arrays: dict[str, Array], pointers: Fields, function: str, vectors: int
+) -> LayerCode:
+    operator, source, target = layer.operator, layer.view.source, layer.view.target
+    assert isinstance(operator, DepthwiseConv2D)
+    constants = _constants(layer)
     fields: Fields = {
-        **{name: f"{layer.prefix}_{name}" for name in ("weights", "bias", "multiplier", "shift")},
+        **pointers,
         "input_height": source[1],
         "input_width": source[2],
         "input_channels": source[3],
@@ -104,9 +139,32 @@ def write_depthwise(layer: PlacedLayer) -> LayerCode:
         "input_zero_point": constants.input_zero_point,
         **_clamp(constants),
     }
-    function = f"ofa_mve_depthwise_{kind}_{_mode(layer, constants)}"
     arguments = f"{layer.inputs[0]}, {layer.output}, {layer.scratch}"
     return LayerCode(arrays, _call("ofa_mve_depthwise", fields, arguments, function), headers=HEADERS)
+
+
+def pack_blocks(
+    weights: NDArray[np.int8], bias: NDArray[np.int32], multiplier: NDArray[np.int32], shift: NDArray[np.int8]
+) -> NDArray[np.int8]:
+    """(1, 3, 3, channels) and (channels,) to (blocks, bytes of a block), see include/ofa_mve.h."""
+    channels = weights.shape[3]
+    blocks = -(-channels // VECTOR)
+
+    def filled(values: NDArray[np.generic]) -> NDArray[np.int8]:
+        """(..., channels) to (blocks, ..., 16)."""
+        little = values.astype(values.dtype.newbyteorder("<"))
+        missing = [(0, 0)] * (little.ndim - 1) + [(0, blocks * VECTOR - channels)]
+        whole = np.pad(little, missing).reshape(*little.shape[:-1], blocks, VECTOR)
+        return np.moveaxis(whole, -2, 0)
+
+    def by_four(values: NDArray[np.generic]) -> NDArray[np.int8]:
+        """(channels,) to (blocks, 4, bytes of four)."""
+        lanes = filled(values).reshape(blocks, 4, 4).transpose(0, 2, 1)[:, [0, 2, 1, 3]]
+        return np.ascontiguousarray(lanes).view(np.int8)
+
+    scaling = np.concatenate([by_four(multiplier), by_four(shift)], axis=2)
+    parts = [by_four(bias), filled(weights.reshape(9, channels)), scaling]
+    return np.concatenate([part.reshape(blocks, -1) for part in parts], axis=1)
 
 
 def pack_dots(

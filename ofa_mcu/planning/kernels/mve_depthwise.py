@@ -8,7 +8,7 @@ from ofa_mcu.planning.kernels.base import Code, Flavour, Kernel, LayerView, Way
 from ofa_mcu.planning.kernels.mve_dots import MODES, VECTOR, aligned, mode_of
 from ofa_mcu.space.shapes import DepthwiseConv2D, Padding, Shape
 
-__all__ = ["MVE_DEPTHWISE", "depthwise_kind"]
+__all__ = ["MVE_DEPTHWISE", "depthwise_kind", "rows_gap"]
 
 _DESCRIPTOR_BYTES = 40
 _MOST_CHANNELS = 0xFFFF // 7
@@ -57,7 +57,7 @@ def _depthwise(
     groups = -(-width // wide)
     rests = int(width % wide > 0 and width > wide)
     quads = channels * passes * groups
-    gap = _gap(kernel, stride, padding, source, target)
+    gap = rows_gap(kernel, stride, padding, source, target)
     way = Way(
         kernel="ofa_mve_depthwise",
         variant=f"channels {mode}",
@@ -85,7 +85,7 @@ def _depthwise(
     return (way,)
 
 
-def _gap(
+def rows_gap(
     kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, source: Shape, target: Shape
 ) -> int | None:
     """How far the input must start above the output so that no row is written over before it is in the ring."""

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 
 from ofa_mcu.planning.kernels.base import LayerView, Rounding
 
-__all__ = ["DOTS_CODE", "DOTS_FEATURES", "MODES", "MOST_HELD", "PAIR_MODES", "QUAD", "VECTOR", "Dots", "aligned", "mode_of"]
+__all__ = [
+    "DOTS_CODE",
+    "DOTS_FEATURES",
+    "MODES",
+    "MOST_HELD",
+    "PAIR_MODES",
+    "QUAD",
+    "VECTOR",
+    "Dots",
+    "aligned",
+    "mode_of",
+]
 
 VECTOR = 16
 """Codes in a vector."""

@@ -107,16 +107,16 @@ static inline ofa_matrix_addend ofa_matrix_addend_of(const ofa_matrix_layer *lay
             OFA_MATRIX_MLA(o2, o2, factor, offset); \
             OFA_MATRIX_MLA(o3, o3, factor, offset); \
         } \
-        uint32_t other_factor, next; \
+        uint32_t other_factor, next, third; \
         const int8_t *from; \
         OFA_LDRD(other_factor, next, &(addend).other_factor); \
-        OFA_LDR(from, &(addend).at); \
+        OFA_LDRD(from, third, &(addend).at); \
         OFA_MATRIX_ADD_AT(e1, from, next); \
         OFA_MATRIX_ADD_NEXT(e0, from); \
         OFA_MATRIX_ADD_AT(o1, from, next); \
         OFA_MATRIX_ADD_NEXT(o0, from); \
         (addend).at = from; \
-        from += (addend).third; \
+        from += third; \
         OFA_MATRIX_ADD_AT(e3, from, next); \
         OFA_MATRIX_ADD_NEXT(e2, from); \
         OFA_MATRIX_ADD_AT(o3, from, next); \

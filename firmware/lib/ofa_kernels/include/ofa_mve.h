@@ -147,6 +147,14 @@ OFA_MVE_DECLARE_DEPTHWISE(1);
 OFA_MVE_DECLARE_DEPTHWISE(2);
 OFA_MVE_DECLARE_DEPTHWISE(n);
 
+/* Depthwise convolution with windows of 3 x 3 and a multiplier of 1, sixteen channels at a time, for weights above -128.
+ * Three padded rows of them lie in `scratch`, 16 bytes for every column. `weights` has for every sixteen channels their
+ * biases, int32_t [4][4], their weights [9][16], and four times multipliers, int32_t [4], and shifts [4]; those of four
+ * are channels 4k, then 4k + 2, 4k + 1 and 4k + 3, channels that are missing are zeros. `bias`, `multiplier` and `shift`
+ * are not used. The output may start where the input starts if no row of outputs ends behind the rows they need.
+ */
+ofa_mve_depthwise ofa_mve_depthwise_blocks_plain, ofa_mve_depthwise_blocks_signed, ofa_mve_depthwise_blocks_general;
+
 #ifdef __cplusplus
 }
 #endif
