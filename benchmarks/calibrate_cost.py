@@ -39,9 +39,10 @@ from ofa_mcu.planning.core_model import DATA, core_model
 from ofa_mcu.planning.cost import estimate
 from ofa_mcu.planning.facts import analyse
 from ofa_mcu.planning.kernels import KERNELS
-from ofa_mcu.planning.kernels.base import Code, Kernel, Way
+from ofa_mcu.planning.kernels.base import Code, Flavour, Kernel, Way
 from ofa_mcu.planning.memory import lifetimes, place
-from ofa_mcu.planning.plan import Plan, PricedWay, make_plan, variant_name
+from ofa_mcu.planning.plan import Plan, make_plan
+from ofa_mcu.planning.priced import PricedWay, variant_name
 from ofa_mcu.profiles import BoardProfile, all_profiles
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
@@ -95,6 +96,8 @@ def measure(core: str, folder: Path, kinds: Sequence[str] = PROBE_KINDS) -> Samp
     samples = Samples()
     named = {kind.__name__: kind for kind in OTHERS}
     for kind in kinds:
+        if kind == "sum" and Flavour.DSP not in FLAVOURS[core].runs:
+            continue
         for index in range(GRAPHS_OF_OTHERS if kind == "others" else GRAPHS_PER_KIND):
             others = [OTHERS[(index * OTHERS_PER_GRAPH + i) % len(OTHERS)] for i in range(OTHERS_PER_GRAPH)]
             if kind in named:
@@ -296,7 +299,12 @@ def fitted(
 
 def pooled(samples: Samples, kernels: Mapping[str, Kernel], name: str) -> list[tuple[tuple[float, ...], int]]:
     """Rows of all kernels whose features are the kernel's: they are made of the same functions."""
-    alike = [other for other, kernel in kernels.items() if kernel.features == kernels[name].features]
+    mine = kernels[name]
+    alike = [
+        other
+        for other, kernel in kernels.items()
+        if kernel.features == mine.features and not kernel.code_terms.keys().isdisjoint(mine.code_terms)
+    ]
     return [row for other in sorted(alike) for row in samples.layers[other]]
 
 

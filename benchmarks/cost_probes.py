@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from ofa_mcu.graph.ir import Int8Graph, Quantization
+from ofa_mcu.graph.passes.adds import fuse_adds
+from ofa_mcu.planning.compile import fusable_sums
 from ofa_mcu.space.shapes import (
     Activation,
     Add,
@@ -52,8 +54,8 @@ OTHERS: tuple[type[Operator], ...] = (
     *(Add, Mul, Mean, AveragePool2D, MaxPool2D, Mean, AveragePool2D, MaxPool2D),
     *4 * (Pad, Concatenation, StridedSlice, Transpose, ResizeNearestNeighbor),
 )
-PROBE_KINDS = (*FILTERS, "others", "borders")
-"""What a probe graph can consist of."""
+PROBE_KINDS = (*FILTERS, "sum", "others", "borders")
+"""What a probe graph can consist of; for sums, pointwise convolutions that add, only DSP kernels are there."""
 
 
 class ProbeBuilder(WideBuilder):
@@ -142,14 +144,26 @@ def probe_graph(
         tries = 0
         while len(build.operators) < layers and tries < 40:
             tries += 1
-            if kind == "others":
+            if kind == "sum":
+                _sum(build, source)
+            elif kind == "others":
                 wanted = others or OTHERS
                 _other(build, source, wanted[len(build.operators) % len(wanted)])
                 layers = len(wanted)
             else:
                 build.filter("conv" if kind == "first" else kind, source)
         if build.operators:
-            return build.done("probe", (build.operators[-1].output,))
+            graph = build.done("probe", (build.operators[-1].output,))
+            return fuse_adds(graph, fusable_sums(fuse_adds(graph))) if kind == "sum" else graph
+
+
+def _sum(build: ProbeBuilder, source: str) -> None:
+    """Two pointwise convolutions of the source and their sum, for the second to add."""
+    other = build.filter("pointwise", source)
+    if other is not None:
+        activation = Activation.RELU if build.rng.random() < 0.3 else Activation.NONE
+        linear = build.conv(source, build.shapes[other][3], (1, 1), (1, 1), True, Activation.NONE)
+        build.add(other, linear, activation)
 
 
 def _borders(build: ProbeBuilder, shape: Shape) -> Int8Graph:

@@ -29,7 +29,8 @@ from ofa_mcu.devices.validation_records import (
 )
 from ofa_mcu.errors import DeviceError, MismatchError, OfaMcuError
 from ofa_mcu.planning.kernels.base import Flavour
-from ofa_mcu.planning.plan import Plan, kernel_named
+from ofa_mcu.planning.plan import Plan
+from ofa_mcu.planning.priced import kernel_named
 
 __all__ = ["HostBuild", "host_compiler", "runs_here"]
 

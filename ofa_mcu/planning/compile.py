@@ -9,10 +9,13 @@ from ofa_mcu.graph.pipeline import Optimized, optimize
 from ofa_mcu.planning.core_model import core_model, core_of
 from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES, Cost, estimate
 from ofa_mcu.planning.facts import GraphFacts, analyse
+from ofa_mcu.planning.kernels.base import Flavour, LayerView
+from ofa_mcu.planning.kernels.dsp_matrix import POINTWISE_ADD
 from ofa_mcu.planning.plan import Optimize, Plan, make_plan
 from ofa_mcu.profiles.profile import BoardProfile
+from ofa_mcu.space.shapes import ConvAdd
 
-__all__ = ["CompileOptions", "Compiled", "compile_graph"]
+__all__ = ["CompileOptions", "Compiled", "compile_graph", "fusable_sums"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,18 @@ def compile_graph(graph: Int8Graph, profile: BoardProfile, options: CompileOptio
         OfaMcuError: an operator has no kernel.
     """
     options = options or CompileOptions()
-    optimized = optimize(graph, dead_channels=options.dead_channels)
-    facts = analyse(optimized.graph)
     figures = core_model(core_of(profile))
+    # Vectors are faster at the two apart, and functions that add are not shared with layers that do not.
+    measured = figures.flavour is Flavour.DSP and POINTWISE_ADD.name in figures.instructions
+    fuse = fusable_sums if measured and options.optimize is Optimize.SPEED else False
+    optimized = optimize(graph, dead_channels=options.dead_channels, fuse_adds=fuse)
+    facts = analyse(optimized.graph)
     plan = make_plan(optimized.graph.structure, figures, facts, options.optimize, options.arena_limit)
     return Compiled(graph, optimized, facts, plan, estimate(plan, profile, options.stack_bytes))
+
+
+def fusable_sums(graph: Int8Graph) -> tuple[str, ...]:
+    """The layers that add to a convolution for which there is a kernel, of those in the graph."""
+    facts = analyse(graph)
+    sums = [op for op in graph.structure.operators if isinstance(op, ConvAdd)]
+    return tuple(op.name for op in sums if POINTWISE_ADD.ways(LayerView(graph.structure, op, facts.of(op))))

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.core_model import CoreModel, core_model, core_of
-from ofa_mcu.planning.plan import Plan, code_bytes
+from ofa_mcu.planning.plan import Plan
+from ofa_mcu.planning.priced import code_bytes
 from ofa_mcu.profiles.profile import BoardProfile
 
 __all__ = [

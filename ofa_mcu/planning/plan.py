@@ -8,31 +8,28 @@ first that save most bytes per instruction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from math import inf
 
 from ofa_mcu.errors import OfaMcuError
+from ofa_mcu.planning.code_size import small_code
 from ofa_mcu.planning.core_model import CoreModel
 from ofa_mcu.planning.facts import SHAPES_ONLY, GraphFacts
 from ofa_mcu.planning.kernels import KERNELS
-from ofa_mcu.planning.kernels.base import Code, Facts, Kernel, LayerView, Way
+from ofa_mcu.planning.kernels.base import Facts, LayerView, Way
 from ofa_mcu.planning.memory import ALIGNMENT, Lifetimes, MemoryPlan, lifetimes, place
+from ofa_mcu.planning.priced import PricedWay, priced
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected, Operator, ShapeGraph
 
 __all__ = [
     "BALANCED_SLOWDOWN",
     "Optimize",
     "Plan",
-    "PricedWay",
-    "code_bytes",
-    "kernel_named",
     "make_plan",
-    "price",
     "priced_ways",
-    "variant_name",
 ]
 
 BALANCED_SLOWDOWN = 0.10
@@ -52,23 +49,6 @@ class Optimize(Enum):
 
 
 @dataclass(frozen=True)
-class PricedWay:
-    """A way, the instructions one run of it takes, and its cycles by the core's published timing where that is known.
-
-    Ways are compared by `effort`: cycles, or else instructions.
-    """
-
-    way: Way
-    instructions: float
-    cycles: float | None = None
-
-    @property
-    def effort(self) -> float:
-        """What a plan keeps low."""
-        return self.instructions if self.cycles is None else self.cycles
-
-
-@dataclass(frozen=True)
 class Plan:
     """A way for every operator, in order, with its instructions; the places of all buffers; the core they hold for."""
 
@@ -83,37 +63,8 @@ class Plan:
         return self.memory.arena_bytes
 
 
-_BY_NAME: Mapping[str, Kernel] = {kernel.name: kernel for kernel in KERNELS}
-_TERMS: Mapping[str, tuple[str, ...]] = {kind: terms for kernel in KERNELS for kind, terms in kernel.code_terms.items()}
-
-
-def kernel_named(name: str) -> Kernel:
-    """The kernel of that name; KeyError where there is none."""
-    return _BY_NAME[name]
-
-
-def price(way: Way, figures: CoreModel) -> float:
-    """Instructions of one run of the way; infinite where it does something that was not measured on that core."""
-    weights = figures.instructions.get(way.kernel, {})
-    names = _BY_NAME[way.kernel].features
-    return sum([weights.get(name, inf) * count for name, count in zip(names, way.counts, strict=True) if count])
-
-
-def variant_name(way: Way) -> str:
-    """The name under which the cycles per instruction of a variant of a kernel are stored."""
-    return f"{way.kernel} {way.variant}".rstrip()
-
-
-def _priced_way(way: Way, figures: CoreModel) -> PricedWay:
-    instructions = price(way, figures)
-    if not figures.cycles:
-        return PricedWay(way, instructions)
-    usual = sum(figures.cycles.values()) / len(figures.cycles)
-    return PricedWay(way, instructions, instructions * figures.cycles.get(variant_name(way), usual))
-
-
 @cache
-def _priced(figures: CoreModel) -> dict[object, tuple[PricedWay, ...]]:
+def _known(figures: CoreModel) -> dict[object, tuple[PricedWay, ...]]:
     """Layers of the core priced so far: subnets of one space have most of their layers in common."""
     return {}
 
@@ -141,22 +92,22 @@ def priced_ways(structure: ShapeGraph, operator: Operator, figures: CoreModel, f
 
     Raises OfaMcuError where there is none.
     """
-    priced = _priced(figures)
+    known_ways = _known(figures)
     key = _key(structure, operator, facts)
-    known = priced.get(key)
+    known = known_ways.get(key)
     if known is None:
-        if len(priced) > _MOST_PRICED:
-            priced.clear()
+        if len(known_ways) > _MOST_PRICED:
+            known_ways.clear()
         view = LayerView(structure, operator, facts)
         runs = figures.flavour.runs
         ways = [way for kernel in KERNELS if kernel.flavour in runs for way in kernel.ways(view)]
-        found = [one for one in (_priced_way(way, figures) for way in ways) if one.instructions < inf]
+        found = [one for one in (priced(way, figures) for way in ways) if one.instructions < inf]
         if not found:
             raise OfaMcuError(
                 f"layer '{operator.name}' of type {type(operator).__name__} has no kernel for {figures.core} with its "
                 "shapes and options: export a model without it"
             )
-        known = priced[key] = tuple(_frontier(found))
+        known = known_ways[key] = tuple(_frontier(found))
     return known
 
 
@@ -217,8 +168,10 @@ def make_plan(
     ]
     chosen = [each[0] for each in allowed]
     if optimize is not Optimize.SPEED:
-        chosen = _small_code(allowed, figures, optimize)
+        chosen = small_code(allowed, figures, BALANCED_SLOWDOWN if optimize is Optimize.BALANCED else None)
     slack = 0 if arena_limit else max((one.way.overread for one in chosen), default=0) + ALIGNMENT
+    if optimize is not Optimize.SPEED and not arena_limit:
+        slack += goal // 8  # rather than give up small code where buffers cannot be packed as tightly
     for _ in range(_UPGRADES):
         if chosen == tight:
             break
@@ -261,81 +214,3 @@ def _step_back(
         if offset + buffer.bytes > goal:
             for index in range(max(buffer.first, 0), min(buffer.last + 1, len(chosen))):
                 chosen[index] = tight[index]
-
-
-def code_bytes(codes: Iterable[Code], figures: CoreModel) -> float:
-    """Bytes of functions, equal ones counted once."""
-    once = {(code.kind, code.key): code for code in codes}
-    named = {kind for kind, key in once if not key}
-    total = float(sum([size for functions, size in figures.library if not named.isdisjoint(functions)]))
-    for code in once.values():
-        if code.key:
-            weights = figures.code[code.kind]
-            total += sum([weights[term] * count for term, count in zip(_TERMS[code.kind], code.counts, strict=True)])
-    return total
-
-
-def _small_code(options: Sequence[Sequence[PricedWay]], figures: CoreModel, optimize: Optimize) -> list[PricedWay]:
-    """For every layer a way whose functions are worth their bytes.
-
-    Starts from the fastest ways; again and again the function is dropped that saves most bytes for the instructions it
-    costs, until the plan is a tenth slower (balanced) or no function can be dropped that saves bytes (size).
-    """
-    chosen = [each[0] for each in options]
-    base = sum(one.effort for one in chosen)
-    limit = base * (1 + BALANCED_SLOWDOWN) if optimize is Optimize.BALANCED else float("inf")
-
-    def total(ways: Sequence[PricedWay]) -> float:
-        own = sum(one.way.constant_bytes + figures.layer_code_bytes[one.way.kernel] for one in ways)
-        return own + code_bytes((code for one in ways for code in one.way.code), figures)
-
-    bytes_now = total(chosen)
-    slow = base
-    refused: set[object] = set()
-    while True:
-        best: tuple[float, list[PricedWay], float, float] | None = None
-        functions = {(code.kind, code.key) for one in chosen for code in one.way.code} - refused
-        for function in functions:
-            trial = _without(function, options, chosen, figures)
-            if trial is None:
-                refused.add(function)
-                continue
-            saved = bytes_now - total(trial)
-            effort = sum(one.effort for one in trial)
-            if saved <= 0 or effort > limit:
-                continue
-            rate = saved / max(effort - slow, 1e-9)
-            if best is None or rate > best[0]:
-                best = rate, trial, bytes_now - saved, effort
-        if best is None:
-            break
-        _, chosen, bytes_now, slow = best
-    return chosen
-
-
-def _without(
-    function: tuple[str, object],
-    options: Sequence[Sequence[PricedWay]],
-    chosen: Sequence[PricedWay],
-    figures: CoreModel,
-) -> list[PricedWay] | None:
-    """The choice with every layer that uses the function moved to the way that adds least code; None if one cannot."""
-    kept = {(code.kind, code.key) for one in chosen for code in one.way.code} - {function}
-    trial = list(chosen)
-    for index, one in enumerate(chosen):
-        if function not in {(code.kind, code.key) for code in one.way.code}:
-            continue
-        others = [
-            other for other in options[index] if function not in {(code.kind, code.key) for code in other.way.code}
-        ]
-        if not others:
-            return None
-
-        sizes = [
-            code_bytes((code for code in other.way.code if (code.kind, code.key) not in kept), figures)
-            + other.way.constant_bytes
-            for other in others
-        ]
-        trial[index] = min(zip(sizes, others, strict=True), key=lambda pair: (pair[0], pair[1].effort))[1]
-        kept |= {(code.kind, code.key) for code in trial[index].way.code}
-    return trial

@@ -10,7 +10,8 @@ from ofa_mcu.graph.pipeline import Step
 from ofa_mcu.planning.compile import Compiled, CompileOptions
 from ofa_mcu.planning.core_model import CoreModel, core_model
 from ofa_mcu.planning.memory import Lifetimes, lifetimes
-from ofa_mcu.planning.plan import Optimize, PricedWay, code_bytes, priced_ways
+from ofa_mcu.planning.plan import Optimize, priced_ways
+from ofa_mcu.planning.priced import PricedWay, code_bytes
 
 __all__ = ["Considered", "Explanation", "LayerChoice", "explain"]
 

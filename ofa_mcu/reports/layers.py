@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ofa_mcu.planning.compile import Compiled
 from ofa_mcu.planning.core_model import CoreModel, core_model
-from ofa_mcu.planning.plan import Plan, code_bytes
+from ofa_mcu.planning.plan import Plan
+from ofa_mcu.planning.priced import code_bytes
 from ofa_mcu.space.shapes import Shape
 
 __all__ = ["LayerFigures", "layer_figures", "shape_text", "short_name"]

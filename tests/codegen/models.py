@@ -13,7 +13,8 @@ from ofa_mcu.planning.facts import GraphFacts, analyse
 from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Flavour, LayerView, Way
 from ofa_mcu.planning.memory import MemoryPlan, lifetimes, place
-from ofa_mcu.planning.plan import Plan, PricedWay
+from ofa_mcu.planning.plan import Plan
+from ofa_mcu.planning.priced import PricedWay
 from ofa_mcu.space.shapes import Activation, Conv2D, DepthwiseConv2D, FullyConnected, Operator, ShapeGraph
 
 __all__ = ["Choice", "first_way", "plan_with", "random_way", "random_weights", "side_by_side", "ways_of", "write_model"]

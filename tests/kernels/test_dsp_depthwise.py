@@ -12,10 +12,12 @@ import pytest
 from ofa_mcu.graph.ir import Int8Graph, Quantization
 from ofa_mcu.graph.reference import run
 from ofa_mcu.planning.facts import analyse
-from ofa_mcu.planning.kernels.base import Facts, LayerView, Rounding, Way
+from ofa_mcu.planning.kernels.base import Facts, Kernel, LayerView, Rounding, Way
 from ofa_mcu.planning.kernels.dsp_depthwise import DSP_DEPTHWISE, design_of
+from ofa_mcu.planning.kernels.dsp_depthwise_shared import DSP_DEPTHWISE_SHARED, plane_distance, shared_design_of
 from ofa_mcu.planning.memory import MemoryPlan
-from ofa_mcu.planning.plan import Plan, PricedWay
+from ofa_mcu.planning.plan import Plan
+from ofa_mcu.planning.priced import PricedWay
 from ofa_mcu.space.shapes import Activation, DepthwiseConv2D, Padding, ShapeGraph
 from tests.codegen.emulation import Emulator, needs_emulator
 from tests.graph.strategies import GraphBuilder
@@ -24,6 +26,7 @@ from tests.kernels.generated import Host, drawn_inputs
 KERNELS = [(1, 1), (1, 3), (3, 1), (1, 9), (7, 1), (2, 2), (3, 3), (3, 3), (5, 5), (7, 7), (3, 3), (2, 3), (3, 5)]
 STRIDES = [(1, 1), (1, 1), (2, 2), (1, 2), (2, 1)]
 HOST_SEEDS = (0, 1, 2, 9)
+SHARED_SEEDS = (0, 1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +73,9 @@ def chain(seed: int, layers: int = 4) -> Int8Graph:
     return padded(build.finish("chain", (source,)), rng)
 
 
-def ways(graph: Int8Graph) -> list[tuple[Way, ...]]:
+def ways(graph: Int8Graph, kernel: Kernel) -> list[tuple[Way, ...]]:
     facts = analyse(graph)
-    return [DSP_DEPTHWISE.ways(LayerView(graph.structure, op, facts.of(op))) for op in graph.structure.operators]
+    return [kernel.ways(LayerView(graph.structure, op, facts.of(op))) for op in graph.structure.operators]
 
 
 def overlapping(graph: Int8Graph, chosen: list[Way], rng: np.random.Generator) -> Plan:
@@ -95,12 +98,12 @@ def overlapping(graph: Int8Graph, chosen: list[Way], rng: np.random.Generator) -
     return Plan(graph.structure, tuple(PricedWay(way, 0.0) for way in chosen), memory, "dsp")
 
 
-def drawn(seed: int) -> tuple[Int8Graph, list[Way], Plan]:
+def drawn(seed: int, kernel: Kernel = DSP_DEPTHWISE) -> tuple[Int8Graph, list[Way], Plan]:
     """A chain whose layers the kernel can all run."""
     rng = np.random.default_rng(seed)
     for attempt in range(100):
         graph = chain(1000 * attempt + seed)
-        options = ways(graph)
+        options = ways(graph, kernel)
         if all(options):
             chosen = [each[int(rng.integers(len(each)))] for each in options]
             return graph, chosen, overlapping(graph, chosen, rng)
@@ -113,12 +116,19 @@ def test_equals_the_reference_on_the_host(host: Host, seed: int) -> None:
     host.check(graph, plan, drawn_inputs(graph, np.random.default_rng(seed), 3))
 
 
+@pytest.mark.parametrize("seed", SHARED_SEEDS)
+def test_shared_functions_equal_the_reference_on_the_host(host: Host, seed: int) -> None:
+    graph, _, plan = drawn(seed, DSP_DEPTHWISE_SHARED)
+    host.check(graph, plan, drawn_inputs(graph, np.random.default_rng(seed), 3))
+
+
 @needs_emulator
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7"])
 def test_equals_the_reference_on_the_core(tmp_path: Path, core: str) -> None:
     emulator = Emulator(core, tmp_path)
-    for seed in (20,):
-        graph, _, plan = drawn(seed)
+    for kernel in (DSP_DEPTHWISE, DSP_DEPTHWISE_SHARED):
+        seed = 20
+        graph, _, plan = drawn(seed, kernel)
         images = drawn_inputs(graph, np.random.default_rng(seed), 2)
         wanted = run(graph, {"input": images})
         for image, layers in enumerate(emulator.run(graph, images, plan)):
@@ -150,6 +160,55 @@ def test_the_chains_meet_every_case() -> None:
     assert all(seen[case] for case in cases), seen
 
 
+def test_the_chains_of_shared_functions_meet_every_case() -> None:
+    seen: Counter[str] = Counter()
+    for seed in (*SHARED_SEEDS, 20):
+        graph, chosen, _ = drawn(seed, DSP_DEPTHWISE_SHARED)
+        facts = analyse(graph)
+        for operator, way in zip(graph.structure.operators, chosen, strict=True):
+            design = shared_design_of(LayerView(graph.structure, operator, facts.of(operator)), way)
+            pattern, rounded = design.pattern, design.pattern.rounded
+            flags = ("per_channel", "dead_zone", "clamp_low", "clamp_high")
+            seen.update(name for name in flags if getattr(rounded, name))
+            seen.update(name for name in ("left", "quads", "blocks") if getattr(design, name))
+            seen.update(f"{columns} columns left" for columns in design.rests)
+            seen.update((f"{pattern.unit} rows", f"stride {pattern.stride[1]}", f"pitch {pattern.row_words}"))
+            seen["one shift"] += not rounded.per_channel
+            seen["held"] += pattern.held
+            seen["streamed"] += not pattern.held
+            seen["whole"] += design.whole
+            seen["strips"] += not design.whole
+            seen["behind"] += (way.forward_gap or 0) > 0
+            seen["side by side"] += design.plane_words < pattern.row_words
+    cases = ["per_channel", "one shift", "dead_zone", "clamp_low", "clamp_high", "left", "quads", "blocks"]
+    cases += ["1 columns left", "2 columns left", "1 rows", "2 rows", "stride 1", "stride 2", "pitch 32", "pitch 64"]
+    cases += ["held", "streamed", "whole", "strips", "behind", "side by side"]
+    assert all(seen[case] for case in cases), [case for case in cases if not seen[case]]
+
+
+@pytest.mark.parametrize("pitch", [32, 64])
+def test_planes_between_rows_share_no_word(pitch: int) -> None:
+    for used in range(1, pitch + 1):
+        for rows in (1, 2, 3, 4, 7, 10):
+            distance = plane_distance(pitch, used, rows)
+            words = [
+                plane * distance + row * pitch + word
+                for plane in range(4)
+                for row in range(rows)
+                for word in range(used)
+            ]
+            assert len(set(words)) == len(words), (used, rows)
+            assert distance <= (rows - 1) * pitch + used
+
+
+def test_layers_of_one_kernel_and_stride_share_functions() -> None:
+    sizes = ((24, 24, 32), (12, 12, 64), (7, 5, 13), (100, 60, 4))
+    for kernel, stride in ((3, 1), (3, 2), (5, 1), (7, 2)):
+        views = [view_of(shape, kernel, stride) for shape in sizes]
+        keys = [{way.code for way in DSP_DEPTHWISE_SHARED.ways(view)} for view in views]
+        assert set.intersection(*keys), (kernel, stride)
+
+
 def view_of(shape: tuple[int, int, int], kernel: int, stride: int, facts: Facts | None = None) -> LayerView:
     """A layer with SAME padding."""
     build = GraphBuilder(np.random.default_rng(0))
@@ -172,8 +231,9 @@ def test_ways_trade_scratch_memory_for_copies(kernel: int) -> None:
 
 
 def test_layers_it_cannot_run_have_no_way() -> None:
-    assert not DSP_DEPTHWISE.ways(view_of((8, 8, 8), 3, 1, Facts(Rounding.GENERAL)))
     view = view_of((8, 8, 8), 3, 1)
     assert isinstance(view.operator, DepthwiseConv2D)
-    for change in ({"dilation": (2, 2)}, {"depth_multiplier": 2}):
-        assert not DSP_DEPTHWISE.ways(replace(view, operator=replace(view.operator, **change)))
+    for kernel in (DSP_DEPTHWISE, DSP_DEPTHWISE_SHARED):
+        assert not kernel.ways(replace(view, facts=Facts(Rounding.GENERAL)))
+        for change in ({"dilation": (2, 2)}, {"depth_multiplier": 2}):
+            assert not kernel.ways(replace(view, operator=replace(view.operator, **change)))

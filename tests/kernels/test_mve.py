@@ -11,7 +11,8 @@ from ofa_mcu.planning.facts import analyse
 from ofa_mcu.planning.kernels.base import LayerView, Way
 from ofa_mcu.planning.kernels.mve import MVE_KERNELS
 from ofa_mcu.planning.memory import MemoryPlan, lifetimes, place
-from ofa_mcu.planning.plan import Plan, PricedWay
+from ofa_mcu.planning.plan import Plan
+from ofa_mcu.planning.priced import PricedWay
 from ofa_mcu.space.shapes import (
     Activation,
     Conv2D,
@@ -85,8 +86,10 @@ def _dense(inputs: int, outputs: int, activation: Activation = Activation.NONE) 
 
 
 def _graph(structure: ShapeGraph, rng: np.random.Generator, kind: str, *, narrow: bool = False) -> Int8Graph:
-    """Random parameters, `narrow`: no weight of -128. Kinds: "even" scales; "wild" ones, which no fast rounding covers; "left", scaled up; "tight",
-    clamped more tightly than int8.
+    """Random parameters, `narrow`: no weight of -128.
+
+    Kinds: "even" scales; "wild" ones, which no fast rounding covers; "left", scaled up; "tight", clamped more tightly
+    than int8.
     """
     operator = structure.operators[0]
     shape = structure.weight_shape(operator)

@@ -19,7 +19,8 @@ from ofa_mcu.planning.kernels import portable
 from ofa_mcu.planning.kernels.base import Facts, LayerView, Rounding, Way
 from ofa_mcu.planning.kernels.portable import KERNELS
 from ofa_mcu.planning.memory import MemoryPlan
-from ofa_mcu.planning.plan import Plan, PricedWay
+from ofa_mcu.planning.plan import Plan
+from ofa_mcu.planning.priced import PricedWay
 from ofa_mcu.space.shapes import Activation, Conv2D, DepthwiseConv2D, FullyConnected, Operator
 from tests.codegen.emulation import Emulator, needs_emulator
 from tests.codegen.models import plan_with, random_way, side_by_side

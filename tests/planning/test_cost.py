@@ -14,7 +14,8 @@ from ofa_mcu.planning import core_model as core_models
 from ofa_mcu.planning.core_model import core_model, core_of, known_cores
 from ofa_mcu.planning.cost import Cost, estimate, millijoules, milliseconds
 from ofa_mcu.planning.kernels import KERNELS
-from ofa_mcu.planning.plan import code_bytes, make_plan, price
+from ofa_mcu.planning.plan import make_plan
+from ofa_mcu.planning.priced import code_bytes, price
 from ofa_mcu.profiles import BoardProfile, all_profiles, load_profile
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST

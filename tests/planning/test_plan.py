@@ -10,7 +10,8 @@ from ofa_mcu.planning.facts import analyse
 from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Facts, Flavour, LayerView, Rounding
 from ofa_mcu.planning.memory import lifetimes, place
-from ofa_mcu.planning.plan import BALANCED_SLOWDOWN, Optimize, code_bytes, make_plan, priced_ways
+from ofa_mcu.planning.plan import BALANCED_SLOWDOWN, Optimize, make_plan, priced_ways
+from ofa_mcu.planning.priced import code_bytes
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
 from ofa_mcu.space.shapes import Operator
@@ -36,9 +37,7 @@ def test_every_operator_has_a_portable_kernel_whatever_its_facts(kind: type[Oper
     output = build.grow(kind, "input")
     graph = build.done("kind", (output,))
     operator = graph.structure.operators[-1]
-    hardest = Facts(
-        Rounding.GENERAL, dead_zone=True, clamp_low=True, clamp_high=True, wide_weights=True, affine=False
-    )
+    hardest = Facts(Rounding.GENERAL, dead_zone=True, clamp_low=True, clamp_high=True, wide_weights=True, affine=False)
     for facts in (analyse(graph).of(operator), hardest):
         view = LayerView(graph.structure, operator, facts)
         found = [way for kernel in KERNELS if kernel.flavour is Flavour.PORTABLE for way in kernel.ways(view)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ofa_mcu.codegen.kernels import dsp_depthwise, dsp_matrix, portable
+from ofa_mcu.codegen.kernels import dsp_depthwise, dsp_depthwise_shared, dsp_matrix, portable
 from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
 from ofa_mcu.codegen.kernels.dense import DENSE_WRITERS
 from ofa_mcu.codegen.kernels.elementwise import ELEMENTWISE_WRITERS
@@ -23,6 +23,7 @@ WRITERS: Mapping[str, Callable[[PlacedLayer], LayerCode]] = {
     "ofa_dsp_pointwise_add": dsp_matrix.write,
     "ofa_dsp_conv": dsp_matrix.write,
     "ofa_dsp_depthwise": dsp_depthwise.write_dsp_depthwise,
+    "ofa_dsp_depthwise_shared": dsp_depthwise_shared.write_dsp_depthwise_shared,
     **DENSE_WRITERS,
     **ELEMENTWISE_WRITERS,
     **POOL_WRITERS,

@@ -18,7 +18,7 @@ from ofa_mcu.graph.constants import AddConstants, ChannelRequantization, ConvAdd
 from ofa_mcu.planning.filters import filter_matrix, fold_bias
 from ofa_mcu.planning.kernels.dsp_matrix import DIRECT, Plan, has_single, plan_of
 from ofa_mcu.planning.kernels.dsp_matrix_counts import Block
-from ofa_mcu.planning.kernels.dsp_matrix_layout import is_pointwise
+from ofa_mcu.planning.kernels.dsp_matrix_layout import PIXELS, is_pointwise
 from ofa_mcu.planning.products import product_form
 from ofa_mcu.planning.requantize import FastScales
 from ofa_mcu.space.shapes import Conv2D, ConvAdd
@@ -70,9 +70,9 @@ def write(layer: PlacedLayer) -> LayerCode:
     if is_pointwise(operator):
         kind = "ofa_matrix_points_layer"
         single = "0"
-        if has_single(plan.shape):
+        if has_single(plan.shape) or (addition is not None and plan.shape.pixels % PIXELS):
             single = single_name(plan.block)
-            if plan.shape.pixels == 1:
+            if plan.shape.pixels < PIXELS:
                 functions = {}
                 common = {**common, "block": "0"}
             functions = {**functions, single: single_function(plan.block)}

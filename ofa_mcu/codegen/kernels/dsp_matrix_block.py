@@ -14,7 +14,7 @@ def block_name(block: Block) -> str:
     marks = [
         mark for mark, present in (("signed", block.dead_zone), ("low", block.low), ("high", block.high)) if present
     ]
-    marks += ["odd"] * block.odd + ["sum"] * block.adds
+    marks += ["odd"] * block.odd + [f"sum{block.sums}"] * bool(block.sums)
     if not block.unrolled:
         return "_".join(["ofa_matrix_loop", *marks])
     shape = [f"{taps.rows}x{taps.columns}x{taps.run}"] + [f"by{taps.column}"] * (taps.columns > 1)
@@ -32,20 +32,26 @@ def block_function(block: Block) -> tuple[str, ...]:
     ]
     if block.unrolled:
         return (*head, *(f"    {line}" for line in [*_gather(block.taps), *_channels(block)]), "}")
-    flags = ", ".join(str(int(flag)) for flag in (block.dead_zone, block.low, block.high, block.odd, block.adds))
+    flags = ", ".join(str(int(flag)) for flag in (block.dead_zone, block.low, block.high, block.odd, block.sums))
     return (*head, f"    ofa_matrix_looped(layer, quad, wide, {flags});", "}")
 
 
 def single_name(block: Block) -> str:
     """A name of the function for a single pixel, the same for layers that can share it."""
-    marks = (("signed", block.dead_zone), ("low", block.low), ("high", block.high), ("own", block.shift is None), ("sum", block.adds))
+    marks = (
+        ("signed", block.dead_zone),
+        ("low", block.low),
+        ("high", block.high),
+        ("own", block.shift is None),
+        ("sum", bool(block.sums)),
+    )
     kind = "ofa_matrix_single" if block.unrolled else "ofa_matrix_single_loop"
     return "_".join([kind, *(mark for mark, present in marks if present)])
 
 
 def single_function(block: Block) -> tuple[str, ...]:
     """Lines of the function for a single pixel; what unrolled blocks have no scratch memory for is on the stack."""
-    given = (block.shift is None, block.dead_zone, block.low, block.high, block.adds)
+    given = (block.shift is None, block.dead_zone, block.low, block.high, bool(block.sums))
     flags = ", ".join(str(int(flag)) for flag in given)
     wide = "wide"
     lines = [
@@ -134,11 +140,11 @@ def _left_over(taps: Taps) -> list[str]:
 
 
 def _channels(block: Block) -> list[str]:
-    sums = [f"{kind}{pixel}" for kind in "eo" for pixel in range(PIXELS)]
+    kind, source = ("adder", "layer, quad") if block.sums else ("cursor", "quad")
+    sums = [f"{channel}{pixel}" for channel in "eo" for pixel in range(PIXELS)]
     lines = [
         "const ofa_word *w = layer->weights;",
-        "ofa_matrix_cursor cursor = ofa_matrix_cursor_of(quad, layer->outputs);",
-        *(["ofa_matrix_addend addend = ofa_matrix_addend_of(layer, quad);"] * block.adds),
+        f"ofa_matrix_{kind} cursor = ofa_matrix_{kind}_of({source}, {block.sums or 'layer->outputs'});",
         "again:;",
         f"uint32_t {', '.join(sums)};",
         "{",
@@ -153,13 +159,15 @@ def _channels(block: Block) -> list[str]:
     lines += _codes(block, "e")
     if block.odd:
         lines += ["if (cursor.at + 1 == cursor.end) {"]
-        lines += ["    OFA_MATRIX_ADD_LAST(addend, e0, e1, e2, e3);"] * block.adds
+        lines += [f"    OFA_MATRIX_ADD_LAST(cursor, {block.sums}, e0, e1, e2, e3);"] * bool(block.sums)
         lines += [f"    {line}" for line in _clamps(block)]
-        lines += ["    ofa_matrix_store_last(&cursor, e0, e1, e2, e3);", "    return;", "}"]
+        store = f"OFA_MATRIX_STORE_LAST(cursor, {block.sums}" if block.sums else "ofa_matrix_store_last(&cursor"
+        lines += [f"    {store}, e0, e1, e2, e3);", "    return;", "}"]
     lines += _codes(block, "o")
-    lines += [f"OFA_MATRIX_ADD(addend, {', '.join(sums)});"] * block.adds
+    lines += [f"OFA_MATRIX_ADD(cursor, {block.sums}, {', '.join(sums)});"] * bool(block.sums)
     lines += [f"OFA_MATRIX_BYTES(e{pixel}, o{pixel});" for pixel in range(PIXELS)]
-    return [*lines, *_clamps(block), "OFA_MATRIX_STORE(cursor, e0, e1, e2, e3, again);"]
+    store = f"OFA_MATRIX_STORE_SUMS(cursor, {block.sums}" if block.sums else "OFA_MATRIX_STORE(cursor"
+    return [*lines, *_clamps(block), f"{store}, e0, e1, e2, e3, again);"]
 
 
 def _clamps(block: Block) -> list[str]:

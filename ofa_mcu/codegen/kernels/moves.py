@@ -40,6 +40,7 @@ def _move(name: str, move: Move, source: str, target: str) -> tuple[str, ...]:
         "to": numbers(move.to_steps),
         "run": move.run,
         "input_step": move.input_step,
+        "words": int(move.aligned),
     }
     call = f"ofa_move(&{name}, {_at(source, move.source)}, {_at(target, move.start)});"
     return (*descriptor("ofa_move_layer", fields, name), call)

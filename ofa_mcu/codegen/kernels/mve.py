@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
+from ofa_mcu.codegen.kernels.elementwise import ELEMENTWISE_WRITERS
 from ofa_mcu.codegen.kernels.mve_filters import write_conv2d, write_depthwise, write_depthwise_blocks, write_pointwise
 
 __all__ = ["MVE_WRITERS"]
 
+
+def write_add(layer: PlacedLayer) -> LayerCode:
+    """A sum: the arguments of all kernels of the affine form are the same."""
+    return replace(ELEMENTWISE_WRITERS["ofa_dsp_add"](layer), headers=("ofa_mve_add.h",))
+
+
 MVE_WRITERS: Mapping[str, Callable[[PlacedLayer], LayerCode]] = {
+    "ofa_mve_add": write_add,
     "ofa_mve_pointwise": write_pointwise,
     "ofa_mve_conv2d": write_conv2d,
     "ofa_mve_depthwise": write_depthwise,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ofa_mcu.planning.kernels import dsp_depthwise, dsp_matrix, portable
+from ofa_mcu.planning.kernels import dsp_depthwise, dsp_depthwise_shared, dsp_matrix, portable
 from ofa_mcu.planning.kernels.base import Kernel
 from ofa_mcu.planning.kernels.dense import DENSE_KERNELS
 from ofa_mcu.planning.kernels.elementwise import ELEMENTWISE_KERNELS
@@ -18,6 +18,7 @@ KERNELS: tuple[Kernel, ...] = (
     dsp_matrix.POINTWISE_ADD,
     dsp_matrix.CONV,
     dsp_depthwise.DSP_DEPTHWISE,
+    dsp_depthwise_shared.DSP_DEPTHWISE_SHARED,
     *DENSE_KERNELS,
     *ELEMENTWISE_KERNELS,
     *POOL_KERNELS,

@@ -13,7 +13,7 @@ from ofa_mcu.planning.kernels.dsp_depthwise_sweep import Rounded, Split, Sweep
 __all__ = ["DSP_DEPTHWISE", "Design", "design_of"]
 
 _NAME = "ofa_dsp_depthwise"
-_DESCRIPTOR_BYTES = 44
+_DESCRIPTOR_BYTES = 48
 _BLOCK, _LONE = 6, 20
 """About what a block costs beside its known instructions, and more of one that is one column wide."""
 _STRIPS = (1, 2, 4, 8)
@@ -151,7 +151,8 @@ def _block_of(planes: Planes) -> tuple[int, int]:
     plain = Rounded(1, False, False, False)
 
     def sweep(columns: int) -> Sweep:
-        return Sweep(taps, stride, planes.columns.outputs, 1, 1, 1, 1, 1, columns, planes.columns.outputs, plain)
+        outputs = planes.columns.outputs
+        return Sweep(taps, stride, 1, 1, columns, plain, outputs, pitch=1, row_bytes=1, plane_words=1, unroll=outputs)
 
     narrow, wide = sweep(4), sweep(6)
     if narrow.held:

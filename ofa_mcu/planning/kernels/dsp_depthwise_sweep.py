@@ -9,7 +9,7 @@ from ofa_mcu.planning.kernels.base import Facts, LayerView, Rounding
 from ofa_mcu.planning.kernels.dsp_depthwise_block import HELD_WORDS, REACH, Block, LoadPixels, weight_words
 from ofa_mcu.planning.kernels.dsp_depthwise_shape import GROUP
 
-__all__ = ["Rounded", "Split", "Sweep"]
+__all__ = ["Pattern", "Rounded", "Split", "Sweep"]
 
 _REGISTERS = 14
 
@@ -133,8 +133,8 @@ class Split:
         singles = sum(
             not self.reaches(self.place(channel, 2 * quad)[1] + 1) for channel in range(GROUP) for quad in quads
         )
-        around = 11 * self.lone_first + 14 * (self.rest // 2) + 11 * (self.rest % 2)
-        return 24 * len(quads) + singles, around
+        around = 11 * self.lone_first + 12 * (self.rest // 2) + 11 * (self.rest % 2)
+        return 20 * len(quads) + singles, around
 
     @property
     def row_instructions(self) -> int:
@@ -143,22 +143,14 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """The function that computes rows of outputs of up to four channels from their planes.
-
-    `unit`: rows of outputs computed together; blocks are `columns` wide, at most `unroll` of them in a turn.
-    """
+class Pattern:
+    """What outputs are computed together: `unit` rows by `columns` of them; rows of pixels are `row_words` apart."""
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
-    outputs: int
-    pitch: int
-    row_bytes: int
     row_words: int
-    plane_words: int
     unit: int
     columns: int
-    unroll: int
     rounded: Rounded
 
     @property
@@ -192,6 +184,30 @@ class Sweep:
         """A block so many columns wide."""
         return Block(self.kernel, self.stride, self.unit, columns, self.held, self.reload)
 
+    def block_instructions(self, columns: int, first: int) -> int:
+        """Instructions of a block that are known; its pixels start `first` words from the pointer."""
+        count = 0
+        for step in self.block(columns).steps():
+            count += 1
+            if isinstance(step, LoadPixels) and step.count == 2:
+                count += first + step.row * self.row_words + step.word + 1 > REACH
+        outputs = self.unit * columns
+        return count + outputs * self.rounded.instructions + self.rounded.loads
+
+
+@dataclass(frozen=True)
+class Sweep(Pattern):
+    """The function that computes rows of outputs of up to four channels from their planes.
+
+    Rows have `outputs` outputs of `pitch` bytes; at most `unroll` blocks are spelled out in a turn.
+    """
+
+    outputs: int
+    pitch: int
+    row_bytes: int
+    plane_words: int
+    unroll: int
+
     @property
     def whole(self) -> int:
         """Whole blocks in a row."""
@@ -218,16 +234,6 @@ class Sweep:
     def blocks(self) -> tuple[int, ...]:
         """Columns of every block that the code spells out, in order."""
         return (self.columns,) * (self.unrolled or self.whole) + ((self.rest,) if self.rest else ())
-
-    def block_instructions(self, columns: int, first: int) -> int:
-        """Instructions of a block that are known; its pixels start `first` words from the pointer."""
-        count = 0
-        for step in self.block(columns).steps():
-            count += 1
-            if isinstance(step, LoadPixels) and step.count == 2:
-                count += first + step.row * self.row_words + step.word + 1 > REACH
-        outputs = self.unit * columns
-        return count + outputs * self.rounded.instructions + self.rounded.loads
 
     @cached_property
     def spelled(self) -> tuple[int, int]:

@@ -62,13 +62,18 @@ def _block(shape: Geometry, facts: Facts, dead_zone: bool, unrolled: bool, adds:
         facts.clamp_low,
         facts.clamp_high,
         None if own else facts.shift,
-        adds,
+        shape.outputs if adds else 0,
     )
 
 
 def has_single(shape: Geometry) -> bool:
     """Whether a pointwise layer computes its last pixel alone, since blocks of four leave no other over."""
     return shape.pixels % PIXELS == 1
+
+
+def _alone(shape: Geometry, adds: bool) -> int:
+    """Pixels that are computed alone: with a sum all that blocks of four leave over."""
+    return shape.pixels % PIXELS if adds or has_single(shape) else 0
 
 
 def plan_of(view: LayerView, variant: str) -> Plan:
@@ -123,7 +128,7 @@ def _code(block: Block, *library: str) -> tuple[Code, ...]:
     taps = block.taps
     flags = (float(block.dead_zone), float(block.clamps), float(block.odd))
     drivers = tuple(Code(name) for name in library)
-    kind = "dsp_matrix_sum" if block.adds else "dsp_matrix"
+    kind = "dsp_matrix_sum" if block.sums else "dsp_matrix"
     if not block.unrolled:
         return (Code(f"{kind}_looped", block.key, (1, *flags)), *drivers)
     words = taps.rows * taps.words if taps.unrolled_rows else taps.words * taps.unrolled_words
@@ -135,8 +140,9 @@ def _code(block: Block, *library: str) -> tuple[Code, ...]:
 
 @lru_cache(4096)
 def _points_ways(shape: Geometry, facts: Facts, dead_zone: bool, adds: bool) -> tuple[Way, ...]:
-    blocks = -(-shape.pixels // PIXELS)
-    alone = has_single(shape)
+    alone = _alone(shape, adds)
+    blocks = shape.pixels // PIXELS if alone else -(-shape.pixels // PIXELS)
+    lead, tail = min(PIXELS, shape.pixels) if blocks else 1, 1 if alone else shape.pixels - PIXELS * (blocks - 1)
     grows = shape.outputs - shape.depth
     ways = []
     for block in _blocks(shape, facts, dead_zone, adds):
@@ -145,9 +151,9 @@ def _points_ways(shape: Geometry, facts: Facts, dead_zone: bool, adds: bool) -> 
             flags = (float(block.dead_zone), float(block.low + block.high))
             kind = "dsp_matrix_sum_single" if adds else "dsp_matrix_single"
             single = Code(kind, ("ofa_dsp_matrix_single", block.single_key), (1, *flags))
-            code = (*(code if blocks > 1 else code[1:]), single)
+            code = (*(code if blocks else code[1:]), single)
         pairs = alone * -(-shape.outputs // 2)
-        counts = block_counts(block, shape.outputs, blocks - alone)
+        counts = block_counts(block, shape.outputs, blocks)
         ways.append(
             Way(
                 kernel=POINTWISE_ADD.name if adds else POINTWISE.name,
@@ -157,8 +163,8 @@ def _points_ways(shape: Geometry, facts: Facts, dead_zone: bool, adds: bool) -> 
                 code=code,
                 scratch_bytes=block.wide_bytes,
                 overread=block.taps.overread,
-                forward_gap=max(0, PIXELS * (blocks - 1) * grows),
-                backward_gap=max(0, (shape.pixels - PIXELS) * grows) if blocks > 1 else 0,
+                forward_gap=max(0, (shape.pixels - tail) * grows),
+                backward_gap=max(0, (shape.pixels - lead) * grows),
                 in_place_second=adds,
             )
         )

@@ -19,8 +19,8 @@ MOST_PAIRS = 72
 class Block:
     """What a block function is made for: layers with equal blocks share one.
 
-    `shift` is the shift of all channels, None where the stream holds one for each. `adds`: codes become sums with those
-    of another tensor, and these are clamped.
+    `shift` is the shift of all channels, None where the stream holds one for each. Where `sums` is not
+    0, codes become sums with those of another tensor, which are clamped, and it is the number of output channels.
     """
 
     taps: Taps
@@ -30,18 +30,18 @@ class Block:
     low: bool
     high: bool
     shift: int | None
-    adds: bool = False
+    sums: int = 0
 
     @property
     def key(self) -> tuple[bool | int | Taps | None, ...]:
         """What tells functions apart; the one of a loop takes any number of taps."""
-        flags = (self.unrolled, self.odd, self.dead_zone, self.low, self.high, self.shift, self.adds)
+        flags = (self.unrolled, self.odd, self.dead_zone, self.low, self.high, self.shift, self.sums)
         return (self.taps, *flags) if self.unrolled else flags
 
     @property
     def single_key(self) -> tuple[bool, ...]:
         """What tells functions for a single pixel apart."""
-        return (self.unrolled, self.shift is None, self.dead_zone, self.low, self.high, self.adds)
+        return (self.unrolled, self.shift is None, self.dead_zone, self.low, self.high, self.sums > 0)
 
     @property
     def clamps(self) -> int:

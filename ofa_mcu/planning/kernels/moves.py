@@ -25,7 +25,7 @@ from ofa_mcu.space.shapes import (
 
 __all__ = ["MOVE_KERNELS", "Move", "layer_moves"]
 
-_MOVE_BYTES, _RESIZE_BYTES = 56, 16
+_MOVE_BYTES, _RESIZE_BYTES = 60, 16
 _WORD = 4
 _LARGEST_INDEX = 0x7FFF
 
@@ -125,21 +125,31 @@ def layer_moves(operator: Operator, sources: tuple[Shape, ...], target: Shape) -
 def _counts(move: Move) -> tuple[int, ...]:
     """As `_MOVE_FEATURES` names them."""
     outer, planes, rows, _ = move.counts
+    copied: tuple[int, ...]
+    gathered: tuple[int, ...]
     if move.input_step != 1:
-        copied = (0,) * 6
-        gathered = (move.runs, move.runs * (move.run // 4), move.runs * (move.run % 4))
+        copied = (0,) * 9
+        fours, ones = divmod(move.run, 4)
+        gathered = (move.runs, move.runs * fours, move.runs * ones, *_if_any(move.runs, fours, ones))
     else:
         sixteens, rest = divmod(move.run, 16)
         steps = (move.runs * sixteens, move.runs * (rest // 4), move.runs * (rest % 4))
         copied = (*steps, 0, 0, 0) if move.aligned else (0, 0, 0, *steps)
-        gathered = (0, 0, 0)
+        copied += _if_any(move.runs, sixteens, rest // 4, rest % 4)
+        gathered = (0,) * 5
     return (1, outer, outer * planes, outer * planes * rows, move.runs, *copied, *gathered)
+
+
+def _if_any(runs: int, *turns: int) -> tuple[int, ...]:
+    """Runs that have any turns of each loop: its first turn costs more."""
+    return tuple(runs if turn else 0 for turn in turns)
 
 
 _MOVE_FEATURES = (
     *("calls", "outer", "planes", "rows", "runs"),
     *("sixteens", "fours", "ones", "loose_sixteens", "loose_fours", "loose_ones"),
-    *("gathered_runs", "gathered_fours", "gathered_ones"),
+    *("runs_with_sixteens", "runs_with_fours", "runs_with_ones"),
+    *("gathered_runs", "gathered_fours", "gathered_ones", "gathered_runs_with_fours", "gathered_runs_with_ones"),
 )
 
 

@@ -11,6 +11,20 @@ from ofa_mcu.space.shapes import Conv2D, FullyConnected, Padding, Shape
 
 __all__ = ["BORDER_WINDOWS", "MVE_CONV2D", "MVE_POINTWISE", "forward_gap", "is_pointwise", "pixels_of"]
 
+_POINTWISE_FEATURES = ("pointwise_layer", "blocks", "copied_vectors")
+_CONV2D_FEATURES = (
+    "conv2d_layer",
+    "rows",
+    "windows",
+    "window_rows",
+    "long_rows",
+    "row_vectors",
+    "border_windows",
+    "border_rows",
+    "border_vectors",
+    "row_windows",
+    "row_window_rows",
+)
 _POINTWISE_BYTES = 24
 _CONV2D_BYTES = 36
 _BLOCKS = (32, 8)
@@ -60,7 +74,11 @@ def _pointwise(pixels: int, depth: int, outputs: int, mode: str) -> tuple[Way, .
         return Way(
             kernel="ofa_mve_pointwise",
             variant=f"{function} {mode}" + (f", {block} at a time" if block else ""),
-            counts=(1, blocks, copied, *dots.counts(function, _calls(pixels, block or pixels), mode)),
+            counts=(
+                *(1, blocks, copied),
+                *(0 for _ in _CONV2D_FEATURES),
+                *dots.counts(function, _calls(pixels, block or pixels), mode),
+            ),
             constant_bytes=dots.stream_bytes + _POINTWISE_BYTES,
             code=(Code("ofa_mve_pointwise"), Code(f"ofa_mve_{function}_{mode}")),
             scratch_bytes=-(-(block * depth + VECTOR) // 8) * 8 if block else 0,
@@ -136,6 +154,7 @@ def _conv2d(
             kernel="ofa_mve_conv2d",
             variant=f"{function} {mode}" + (f", {block} at a time" if block else ""),
             counts=(
+                *(0 for _ in _POINTWISE_FEATURES),
                 1,
                 target[1],
                 gathered,
@@ -177,11 +196,12 @@ def _conv2d(
 
 
 _ONE = ("function",)
+_FEATURES = (*_POINTWISE_FEATURES, *_CONV2D_FEATURES, *DOTS_FEATURES)
 
 MVE_POINTWISE = Kernel(
     name="ofa_mve_pointwise",
     flavour=Flavour.MVE,
-    features=("layer", "blocks", "copied_vectors", *DOTS_FEATURES),
+    features=_FEATURES,
     ways=_pointwise_ways,
     code_terms={"ofa_mve_pointwise": _ONE} | dict.fromkeys(DOTS_CODE, _ONE),
 )
@@ -189,20 +209,7 @@ MVE_POINTWISE = Kernel(
 MVE_CONV2D = Kernel(
     name="ofa_mve_conv2d",
     flavour=Flavour.MVE,
-    features=(
-        "layer",
-        "rows",
-        "windows",
-        "window_rows",
-        "long_rows",
-        "row_vectors",
-        "border_windows",
-        "border_rows",
-        "border_vectors",
-        "row_windows",
-        "row_window_rows",
-        *DOTS_FEATURES,
-    ),
+    features=_FEATURES,
     ways=_conv2d_ways,
     code_terms={"ofa_mve_conv2d": _ONE} | dict.fromkeys(DOTS_CODE, _ONE),
 )

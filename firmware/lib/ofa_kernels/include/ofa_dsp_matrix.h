@@ -49,8 +49,8 @@ struct ofa_matrix_layer {
     int8_t zero_point; /* of the input, for windows that reach out of it */
 };
 
-/* Pointwise: `depth` codes of every pixel, `left` of them behind the last whole word. `single` computes the last pixel
- * where that is the only one left over by blocks of four; 0: it is computed four times. `shift` is that of all
+/* Pointwise: `depth` codes of every pixel, `left` of them behind the last whole word. `single` computes the
+ * pixels left over by blocks of four one by one; 0: a block computes some of them twice. `shift` is that of all
  * channels, less one, where the stream holds none.
  */
 typedef struct {

@@ -27,24 +27,25 @@ static inline ofa_matrix_cursor ofa_matrix_cursor_of(const ofa_matrix_quad *quad
     return cursor;
 }
 
-/* What is added to codes: see ofa_matrix_sum_layer. Where it lies for pixel 0, from there to pixel 1, and to pixel 2 less
- * two.
+/* The same of blocks that add: see ofa_matrix_sum_layer. `from` is where the codes to be added lie. Distances between
+ * pixels are literals, so blocks have four pixels side by side.
  */
 typedef struct {
     uint32_t factor, offset;
     uint32_t other_factor;
-    int32_t next;
-    const int8_t *at;
-    intptr_t third;
-} ofa_matrix_addend;
+    const int8_t *from;
+    int8_t *at;
+    const int8_t *end;
+} ofa_matrix_adder;
 
-static inline ofa_matrix_addend ofa_matrix_addend_of(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad)
+static inline ofa_matrix_adder ofa_matrix_adder_of(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad,
+                                                   int32_t outputs)
 {
     const ofa_matrix_sum_layer *const sum = (const ofa_matrix_sum_layer *)(const void *)layer;
-    const ofa_matrix_addend addend = {(uint32_t)sum->factor,       (uint32_t)sum->offset,
-                                      (uint32_t)sum->other_factor, quad->output_next,
-                                      quad->output + sum->other,   quad->output_third - 2};
-    return addend;
+    const ofa_matrix_adder adder = {
+        (uint32_t)sum->factor, (uint32_t)sum->offset,      (uint32_t)sum->other_factor, quad->output + sum->other,
+        quad->output,          quad->output + outputs};
+    return adder;
 }
 
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
@@ -73,31 +74,25 @@ static inline ofa_matrix_addend ofa_matrix_addend_of(const ofa_matrix_layer *lay
 /* four codes anywhere */
 #define OFA_MATRIX_LOOSE_NEXT(to, pointer) __asm__ volatile("ldr %0, [%1], #4" : "=&r"(to), "+r"(pointer))
 
-/* a * b + sum; one code at a pointer that moves on, or `distance` behind it */
+/* a * b + sum; one code, at a pointer that moves on or anywhere; two codes anywhere */
 #define OFA_MATRIX_MLA(to, a, b, sum) __asm__ volatile("mla %0, %1, %2, %3" : "=r"(to) : "r"(a), "r"(b), "r"(sum))
 #define OFA_MATRIX_LDRSB_NEXT(to, pointer) __asm__ volatile("ldrsb %0, [%1], #1" : "=&r"(to), "+r"(pointer))
-#define OFA_MATRIX_LDRSB_AT(to, pointer, distance) \
-    __asm__ volatile("ldrsb %0, [%1, %2]" : "=r"(to) : "r"(pointer), "r"(distance))
-#define OFA_MATRIX_ADD_NEXT(value, pointer) \
+#define OFA_MATRIX_LDRSB(to, place) __asm__ volatile("ldrsb %0, %1" : "=r"(to) : "m"(*(const int8_t *)(place)))
+#define OFA_MATRIX_STRH(value, place) \
+    __asm__ volatile("strh %1, %0" : "=m"(*(ofa_matrix_half_word *)(void *)(place)) : "r"(value))
+#define OFA_MATRIX_SUM(value, code) \
     do { \
-        uint32_t code; \
-        OFA_MATRIX_LDRSB_NEXT(code, pointer); \
         OFA_MATRIX_MLA(value, code, other_factor, value); \
         OFA_SSAT8(value, value, 22); \
     } while (0)
-#define OFA_MATRIX_ADD_AT(value, pointer, distance) \
-    do { \
-        uint32_t code; \
-        OFA_MATRIX_LDRSB_AT(code, pointer, distance); \
-        OFA_MATRIX_MLA(value, code, other_factor, value); \
-        OFA_SSAT8(value, value, 22); \
-    } while (0)
-/* Codes of two channels of four pixels to sums, not clamped. First all are scaled, so that few registers are needed. */
-#define OFA_MATRIX_ADD(addend, e0, e1, e2, e3, o0, o1, o2, o3) \
+/* Codes of two channels of four pixels to sums, not clamped. First all are scaled, so that few registers are needed;
+ * loads follow each other, which takes less time on some cores.
+ */
+#define OFA_MATRIX_ADD(adder, outputs, e0, e1, e2, e3, o0, o1, o2, o3) \
     do { \
         { \
             uint32_t factor, offset; \
-            OFA_LDRD(factor, offset, &(addend).factor); \
+            OFA_LDRD(factor, offset, &(adder).factor); \
             OFA_MATRIX_MLA(e0, e0, factor, offset); \
             OFA_MATRIX_MLA(e1, e1, factor, offset); \
             OFA_MATRIX_MLA(e2, e2, factor, offset); \
@@ -107,20 +102,40 @@ static inline ofa_matrix_addend ofa_matrix_addend_of(const ofa_matrix_layer *lay
             OFA_MATRIX_MLA(o2, o2, factor, offset); \
             OFA_MATRIX_MLA(o3, o3, factor, offset); \
         } \
-        uint32_t other_factor, next, third; \
+        uint32_t other_factor, code0, code1, code2; \
         const int8_t *from; \
-        OFA_LDRD(other_factor, next, &(addend).other_factor); \
-        OFA_LDRD(from, third, &(addend).at); \
-        OFA_MATRIX_ADD_AT(e1, from, next); \
-        OFA_MATRIX_ADD_NEXT(e0, from); \
-        OFA_MATRIX_ADD_AT(o1, from, next); \
-        OFA_MATRIX_ADD_NEXT(o0, from); \
-        (addend).at = from; \
-        from += third; \
-        OFA_MATRIX_ADD_AT(e3, from, next); \
-        OFA_MATRIX_ADD_NEXT(e2, from); \
-        OFA_MATRIX_ADD_AT(o3, from, next); \
-        OFA_MATRIX_ADD_NEXT(o2, from); \
+        OFA_LDRD(other_factor, from, &(adder).other_factor); \
+        OFA_MATRIX_LDRSB(code0, from + 3 * (outputs)); \
+        OFA_MATRIX_LDRSB(code1, from + 3 * (outputs) + 1); \
+        OFA_MATRIX_LDRSB(code2, from + 2 * (outputs)); \
+        OFA_MATRIX_SUM(e3, code0); \
+        OFA_MATRIX_SUM(o3, code1); \
+        OFA_MATRIX_SUM(e2, code2); \
+        OFA_MATRIX_LDRSB(code0, from + 2 * (outputs) + 1); \
+        OFA_MATRIX_LDRSB(code1, from + (outputs)); \
+        OFA_MATRIX_LDRSB(code2, from + (outputs) + 1); \
+        OFA_MATRIX_SUM(o2, code0); \
+        OFA_MATRIX_SUM(e1, code1); \
+        OFA_MATRIX_SUM(o1, code2); \
+        OFA_MATRIX_LDRSB_NEXT(code0, from); \
+        OFA_MATRIX_LDRSB_NEXT(code1, from); \
+        (adder).from = from; \
+        OFA_MATRIX_SUM(e0, code0); \
+        OFA_MATRIX_SUM(o0, code1); \
+    } while (0)
+#define OFA_MATRIX_STORE_SUMS(adder, outputs, c0, c1, c2, c3, again) \
+    do { \
+        int8_t *to; \
+        const int8_t *to_end; \
+        __asm__ volatile("ldrd %0, %1, %2" : "=&r"(to), "=&r"(to_end) : "m"((adder).at), "m"((adder).end)); \
+        OFA_MATRIX_STRH(c1, to + (outputs)); \
+        OFA_MATRIX_STRH(c2, to + 2 * (outputs)); \
+        OFA_MATRIX_STRH(c3, to + 3 * (outputs)); \
+        OFA_MATRIX_STRH_NEXT(c0, to); \
+        (adder).at = to; \
+        if (to != to_end) { \
+            goto again; \
+        } \
     } while (0)
 
 /* Two channels of four pixels. Jumps to `again` while there are more; control falls through where there are none. */
@@ -170,12 +185,23 @@ static inline void ofa_matrix_store_bytes(int8_t *to, uint32_t codes)
 #define OFA_MATRIX_MIN8(value, limit) ((value) = ofa_matrix_extreme8(value, limit, 0))
 #define OFA_MATRIX_BYTES(low, high) ((low) = ((low) & 0xffu) | ((high) & 0xffu) << 8)
 #define OFA_MATRIX_LOOSE_NEXT(to, pointer) ((to) = ofa_matrix_loose_load(pointer), (pointer) += 4)
-#define OFA_MATRIX_ADD(addend, e0, e1, e2, e3, o0, o1, o2, o3) \
+#define OFA_MATRIX_ADD(adder, outputs, e0, e1, e2, e3, o0, o1, o2, o3) \
     do { \
-        OFA_MATRIX_ADD_LAST(addend, e0, e1, e2, e3); \
-        (addend).at += 1; \
-        OFA_MATRIX_ADD_LAST(addend, o0, o1, o2, o3); \
-        (addend).at += 1; \
+        OFA_MATRIX_ADD_LAST(adder, outputs, e0, e1, e2, e3); \
+        (adder).from += 1; \
+        OFA_MATRIX_ADD_LAST(adder, outputs, o0, o1, o2, o3); \
+        (adder).from += 1; \
+    } while (0)
+#define OFA_MATRIX_STORE_SUMS(adder, outputs, c0, c1, c2, c3, again) \
+    do { \
+        ofa_matrix_store_bytes((adder).at, c0); \
+        ofa_matrix_store_bytes((adder).at + (outputs), c1); \
+        ofa_matrix_store_bytes((adder).at + 2 * (outputs), c2); \
+        ofa_matrix_store_bytes((adder).at + 3 * (outputs), c3); \
+        (adder).at += 2; \
+        if ((adder).at != (adder).end) { \
+            goto again; \
+        } \
     } while (0)
 #define OFA_MATRIX_STORE(cursor, c0, c1, c2, c3, again) \
     do { \
@@ -202,14 +228,22 @@ static inline uint32_t ofa_matrix_sum(uint32_t value, int8_t code, uint32_t fact
 }
 
 /* One channel of four pixels. */
-#define OFA_MATRIX_ADD_LAST(addend, c0, c1, c2, c3) \
+#define OFA_MATRIX_ADD_LAST(adder, outputs, c0, c1, c2, c3) \
     do { \
-        const uint32_t factor = (addend).factor, offset = (addend).offset, other_factor = (addend).other_factor; \
-        const int8_t *const behind = (addend).at + (addend).third + 2; \
-        c0 = ofa_matrix_sum(c0, (addend).at[0], factor, other_factor, offset); \
-        c1 = ofa_matrix_sum(c1, (addend).at[(addend).next], factor, other_factor, offset); \
-        c2 = ofa_matrix_sum(c2, behind[0], factor, other_factor, offset); \
-        c3 = ofa_matrix_sum(c3, behind[(addend).next], factor, other_factor, offset); \
+        const uint32_t factor = (adder).factor, offset = (adder).offset, other_factor = (adder).other_factor; \
+        const int8_t *const from = (adder).from; \
+        c0 = ofa_matrix_sum(c0, from[0], factor, other_factor, offset); \
+        c1 = ofa_matrix_sum(c1, from[outputs], factor, other_factor, offset); \
+        c2 = ofa_matrix_sum(c2, from[2 * (outputs)], factor, other_factor, offset); \
+        c3 = ofa_matrix_sum(c3, from[3 * (outputs)], factor, other_factor, offset); \
+    } while (0)
+#define OFA_MATRIX_STORE_LAST(adder, outputs, c0, c1, c2, c3) \
+    do { \
+        int8_t *const to = (adder).at; \
+        to[0] = (int8_t)(uint8_t)(c0); \
+        to[outputs] = (int8_t)(uint8_t)(c1); \
+        to[2 * (outputs)] = (int8_t)(uint8_t)(c2); \
+        to[3 * (outputs)] = (int8_t)(uint8_t)(c3); \
     } while (0)
 
 /* The last channel of an odd number. */

@@ -52,10 +52,12 @@ extern "C" {
         } \
     } while (0)
 
-/* The body of blocks in a loop: any number of words of taps, shifts in the stream. The flags are literals. */
+/* The body of blocks in a loop: any number of words of taps, shifts in the stream. The flags are literals, and so is
+ * `sums`: the number of output channels of blocks that add, else 0.
+ */
 static inline __attribute__((always_inline)) void
 ofa_matrix_looped(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, ofa_word *wide, int dead_zone, int low,
-                  int high, int odd, int adds)
+                  int high, int odd, int sums)
 {
     enum { own = 1 };
     /* Volatile, so that it is read at the end of a turn and takes no register from the sums. */
@@ -63,9 +65,9 @@ ofa_matrix_looped(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, of
         ofa_matrix_gather(wide, quad, layer->rows, layer->columns, layer->column, layer->words);
     const uint32_t first = (uint32_t)(wide_end - wide) / 8 % 4;
     ofa_matrix_cursor cursor = ofa_matrix_cursor_of(quad, layer->outputs);
-    ofa_matrix_addend addend;
-    if (adds) {
-        addend = ofa_matrix_addend_of(layer, quad);
+    ofa_matrix_adder adder;
+    if (sums) {
+        adder = ofa_matrix_adder_of(layer, quad, sums);
     }
     const ofa_word *w = layer->weights;
     OFA_BARRIER();
@@ -111,9 +113,9 @@ again:;
     OFA_MATRIX_FINISH(e1);
     OFA_MATRIX_FINISH(e2);
     OFA_MATRIX_FINISH(e3);
-    const int last = odd && cursor.at + 1 == cursor.end;
-    if (last && adds) {
-        OFA_MATRIX_ADD_LAST(addend, e0, e1, e2, e3);
+    const int last = odd && (sums ? adder.at + 1 == adder.end : cursor.at + 1 == cursor.end);
+    if (last && sums) {
+        OFA_MATRIX_ADD_LAST(adder, sums, e0, e1, e2, e3);
     }
     if (!last) {
         OFA_MATRIX_SCALES();
@@ -121,8 +123,8 @@ again:;
         OFA_MATRIX_FINISH(o1);
         OFA_MATRIX_FINISH(o2);
         OFA_MATRIX_FINISH(o3);
-        if (adds) {
-            OFA_MATRIX_ADD(addend, e0, e1, e2, e3, o0, o1, o2, o3);
+        if (sums) {
+            OFA_MATRIX_ADD(adder, sums, e0, e1, e2, e3, o0, o1, o2, o3);
         }
         OFA_MATRIX_BYTES(e0, o0);
         OFA_MATRIX_BYTES(e1, o1);
@@ -143,8 +145,16 @@ again:;
         OFA_MATRIX_MIN8(e2, limit);
         OFA_MATRIX_MIN8(e3, limit);
     }
+    if (last && sums) {
+        OFA_MATRIX_STORE_LAST(adder, sums, e0, e1, e2, e3);
+        return;
+    }
     if (last) {
         ofa_matrix_store_last(&cursor, e0, e1, e2, e3);
+        return;
+    }
+    if (sums) {
+        OFA_MATRIX_STORE_SUMS(adder, sums, e0, e1, e2, e3, again);
         return;
     }
     OFA_MATRIX_STORE(cursor, e0, e1, e2, e3, again);

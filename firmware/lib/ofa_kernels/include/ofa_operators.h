@@ -127,6 +127,7 @@ typedef struct {
     int32_t to[4];
     int32_t run;
     int32_t input_step;
+    int32_t words; /* whether every run starts at a multiple of four on both sides */
 } ofa_move_layer;
 
 void ofa_move(const ofa_move_layer *layer, const int8_t *input, int8_t *output);

@@ -23,11 +23,11 @@ typedef uint32_t __attribute__((may_alias)) ofa_copied_word;
 #define OFA_KEEP_LOOP(pointer) __asm__("" : "+r"(pointer))
 
 /* count bytes; in ascending order, so that `to` may lie below `from` and overlap it. Where words may not lie anywhere,
- * they are used if both pointers are at multiples of four.
+ * they are used only if the caller says that both pointers are at multiples of four.
  */
-static OFA_INLINE void ofa_copy(int8_t *to, const int8_t *from, int32_t count)
+static OFA_INLINE void ofa_copy(int8_t *to, const int8_t *from, int32_t count, int32_t words)
 {
-    if (OFA_LOOSE_WORDS || (((uintptr_t)to | (uintptr_t)from) & 3) == 0) {
+    if (OFA_LOOSE_WORDS || words) {
         for (; count >= 16; count -= 16) {
             const uint32_t a = ((const ofa_copied_word *)(const void *)from)[0];
             const uint32_t b = ((const ofa_copied_word *)(const void *)from)[1];

@@ -17,28 +17,41 @@ static OFA_NOINLINE void fill(ofa_word *to, uint32_t words, uint32_t value)
 static OFA_NOINLINE void fill_rows(const ofa_dsp_planes_layer *layer, ofa_word *row, uint32_t rows)
 {
     for (uint32_t channel = 0; channel < 4; ++channel) {
-        fill(row, rows * layer->row_words, layer->padding);
+        ofa_word *to = row;
+        for (uint32_t left = rows; left > 0; --left) {
+            fill(to, layer->used_words, layer->padding);
+            to += layer->row_words;
+        }
         row += layer->plane_words;
     }
 }
 
-/* In all four planes `words` words from `offset` on to the start. */
-static OFA_NOINLINE void move_down(ofa_word *plane, uint32_t plane_words, uint32_t offset, uint32_t words)
+/* In all four planes `rows` rows from `offset` words on to the start. */
+static OFA_NOINLINE void move_down(const ofa_dsp_planes_layer *layer, ofa_word *plane, uint32_t offset, uint32_t rows)
 {
+    uint32_t words = layer->used_words;
+    if (words == layer->row_words) {
+        words *= rows;
+        rows = 1;
+    }
     for (uint32_t channel = 0; channel < 4; ++channel) {
-        ofa_word *to = plane;
-        const ofa_word *from = plane + offset;
-        uint32_t left = words;
-        for (; left >= 4; left -= 4) {
-            *(four_words *)to = *(const four_words *)from;
-            to += 4;
-            from += 4;
+        ofa_word *row = plane;
+        for (uint32_t count = rows; count > 0; --count) {
+            ofa_word *to = row;
+            const ofa_word *from = row + offset;
+            uint32_t left = words;
+            for (; left >= 4; left -= 4) {
+                *(four_words *)to = *(const four_words *)from;
+                to += 4;
+                from += 4;
+            }
+            for (; left > 0; --left) {
+                *to++ = *from++;
+                OFA_BARRIER(); /* or the compiler calls memmove */
+            }
+            row += layer->row_words;
         }
-        for (; left > 0; --left) {
-            *to++ = *from++;
-            OFA_BARRIER(); /* or the compiler calls memmove */
-        }
-        plane += plane_words;
+        plane += layer->plane_words;
     }
 }
 
@@ -46,12 +59,12 @@ static void sweep(const ofa_dsp_planes_layer *layer, int8_t *output, const ofa_w
                   int32_t rows, uint32_t channels)
 {
     const int32_t odd = layer->unit == 2 ? rows & 1 : 0;
-    layer->sweep(output, planes, table, (uint32_t)(layer->unit == 2 ? rows >> 1 : rows), channels);
+    layer->sweep(output, planes, table, (uint32_t)(layer->unit == 2 ? rows >> 1 : rows), channels, layer);
     if (odd) {
         /* The last two rows: one of them for the second time. */
         rows -= 2;
         layer->sweep(output + rows * layer->output_row, planes + (uint32_t)(rows * layer->stride) * layer->row_words,
-                     table, 1, channels);
+                     table, 1, channels, layer);
     }
 }
 
@@ -71,7 +84,7 @@ static OFA_NOINLINE void group(const ofa_dsp_planes_layer *layer, const int8_t *
         ofa_word *row = planes + (uint32_t)(have * layer->row_words);
         const int32_t real = fresh < unread ? fresh : unread;
         if (real > 0) {
-            layer->split(row + layer->lead_words, input, (uint32_t)real, layer->padding);
+            layer->split(row + layer->lead_words, input, (uint32_t)real, layer);
             row += (uint32_t)(real * layer->row_words);
             input += real * layer->input_row;
             unread -= real;
@@ -88,8 +101,7 @@ static OFA_NOINLINE void group(const ofa_dsp_planes_layer *layer, const int8_t *
         output += rows * layer->output_row;
         have = layer->kernel - layer->stride;
         if (have > 0) {
-            move_down(planes, layer->plane_words, (uint32_t)(rows * layer->stride * layer->row_words),
-                      (uint32_t)(have * layer->row_words));
+            move_down(layer, planes, (uint32_t)(rows * layer->stride * layer->row_words), (uint32_t)have);
         }
     }
 }
@@ -120,11 +132,11 @@ void ofa_dsp_depthwise_planes(const ofa_dsp_planes_layer *layer, const int8_t *i
         move_input(output + above, apart, layer->input_height * layer->input_row);
         input -= apart;
     }
-    fill(planes, 4u * layer->plane_words, layer->padding);
+    fill(planes, 3u * layer->plane_words + layer->span_words, layer->padding);
     for (uint32_t left = layer->channels; left > 0;) {
         const uint32_t channels = left < 4 ? left : 4;
         if (whole) {
-            layer->split(first, input, layer->input_height, layer->padding);
+            layer->split(first, input, layer->input_height, layer);
             sweep(layer, output, planes, table, layer->output_height, channels);
         } else {
             group(layer, input, output, planes, table, channels);

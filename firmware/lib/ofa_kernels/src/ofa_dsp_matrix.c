@@ -12,13 +12,26 @@ static inline void take(ofa_matrix_quad *quad, int32_t count, int32_t input_step
 }
 
 /* The pixels that blocks of four leave over. */
-static void rest_of_points(const ofa_matrix_points_layer *layer, ofa_matrix_quad *quad, ofa_word *wide)
+static void rest_of_points(const ofa_matrix_points_layer *layer, ofa_matrix_quad quad, ofa_word *wide, int backward)
 {
-    if (layer->single) {
-        layer->single(&layer->matrix, quad, wide);
-    } else {
-        take(quad, layer->pixels & 3, layer->depth, layer->matrix.outputs);
-        layer->matrix.block(&layer->matrix, quad, wide);
+    int32_t rest = layer->pixels & 3;
+    if (!layer->single) {
+        take(&quad, rest, layer->depth, layer->matrix.outputs);
+        layer->matrix.block(&layer->matrix, &quad, wide);
+        return;
+    }
+    int32_t input_step = layer->depth;
+    int32_t output_step = layer->matrix.outputs;
+    if (backward) {
+        quad.input += (rest - 1) * input_step;
+        quad.output += (rest - 1) * output_step;
+        input_step = -input_step;
+        output_step = -output_step;
+    }
+    for (; rest > 0; --rest) {
+        layer->single(&layer->matrix, &quad, wide);
+        quad.input += input_step;
+        quad.output += output_step;
     }
 }
 
@@ -40,7 +53,7 @@ void ofa_matrix_points(const ofa_matrix_points_layer *layer, const int8_t *input
         quad.input += blocks * input_step;
         quad.output += blocks * output_step;
         if (rest) {
-            rest_of_points(layer, &quad, wide);
+            rest_of_points(layer, quad, wide, 1);
         }
         quad.input -= input_step;
         quad.output -= output_step;
@@ -54,7 +67,7 @@ void ofa_matrix_points(const ofa_matrix_points_layer *layer, const int8_t *input
         quad.output += output_step;
     }
     if (rest && !backward) {
-        rest_of_points(layer, &quad, wide);
+        rest_of_points(layer, quad, wide, 0);
     }
 }
 

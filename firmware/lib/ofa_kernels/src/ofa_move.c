@@ -1,9 +1,9 @@
 #include "ofa_copy.h"
 #include "ofa_operators.h"
 
-static OFA_NOINLINE void copy_run(int8_t *to, const int8_t *from, int32_t count)
+static OFA_NOINLINE void copy_run(int8_t *to, const int8_t *from, int32_t count, int32_t words)
 {
-    ofa_copy(to, from, count);
+    ofa_copy(to, from, count, words);
 }
 
 static OFA_NOINLINE void gather_run(int8_t *to, const int8_t *from, int32_t count, int32_t step)
@@ -40,7 +40,7 @@ void ofa_move(const ofa_move_layer *layer, const int8_t *input, int8_t *output)
                 int8_t *to3 = to2;
                 for (int32_t l = layer->counts[3]; l > 0; --l, from3 += layer->from[3], to3 += layer->to[3]) {
                     if (layer->input_step == 1) {
-                        copy_run(to3, from3, layer->run);
+                        copy_run(to3, from3, layer->run, layer->words);
                     } else {
                         gather_run(to3, from3, layer->run, layer->input_step);
                     }

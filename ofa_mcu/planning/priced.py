@@ -1,0 +1,74 @@
+"""Ways with their price: instructions, cycles and bytes of code, as the core's figures say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import inf
+
+from ofa_mcu.planning.core_model import CoreModel
+from ofa_mcu.planning.kernels import KERNELS
+from ofa_mcu.planning.kernels.base import Code, Kernel, Way
+
+__all__ = ["PricedWay", "code_bytes", "function_bytes", "kernel_named", "price", "priced", "variant_name"]
+
+_BY_NAME: Mapping[str, Kernel] = {kernel.name: kernel for kernel in KERNELS}
+_TERMS: Mapping[str, tuple[str, ...]] = {kind: terms for kernel in KERNELS for kind, terms in kernel.code_terms.items()}
+
+
+@dataclass(frozen=True)
+class PricedWay:
+    """A way, the instructions one run of it takes, and its cycles by the core's published timing where that is known.
+
+    Ways are compared by `effort`: cycles, or else instructions.
+    """
+
+    way: Way
+    instructions: float
+    cycles: float | None = None
+
+    @property
+    def effort(self) -> float:
+        """What a plan keeps low."""
+        return self.instructions if self.cycles is None else self.cycles
+
+
+def kernel_named(name: str) -> Kernel:
+    """The kernel of that name; KeyError where there is none."""
+    return _BY_NAME[name]
+
+
+def variant_name(way: Way) -> str:
+    """The name under which the cycles per instruction of a variant of a kernel are stored."""
+    return f"{way.kernel} {way.variant}".rstrip()
+
+
+def price(way: Way, figures: CoreModel) -> float:
+    """Instructions of one run of the way; infinite where it does something that was not measured on that core."""
+    weights = figures.instructions.get(way.kernel, {})
+    names = _BY_NAME[way.kernel].features
+    return sum([weights.get(name, inf) * count for name, count in zip(names, way.counts, strict=True) if count])
+
+
+def priced(way: Way, figures: CoreModel) -> PricedWay:
+    """The way with its instructions, and its cycles where the core's timing is known."""
+    instructions = price(way, figures)
+    if not figures.cycles:
+        return PricedWay(way, instructions)
+    usual = sum(figures.cycles.values()) / len(figures.cycles)
+    return PricedWay(way, instructions, instructions * figures.cycles.get(variant_name(way), usual))
+
+
+def function_bytes(code: Code, figures: CoreModel) -> float:
+    """Bytes of a generated function; infinite where its kind was not measured on that core."""
+    weights = figures.code.get(code.kind, {})
+    terms = zip(_TERMS[code.kind], code.counts, strict=True)
+    return sum([weights.get(term, inf) * count for term, count in terms if count])
+
+
+def code_bytes(codes: Iterable[Code], figures: CoreModel) -> float:
+    """Bytes of functions, equal ones counted once."""
+    once = {(code.kind, code.key): code for code in codes}
+    named = {kind for kind, key in once if not key}
+    library = sum([size for functions, size in figures.library if not named.isdisjoint(functions)])
+    return library + sum([function_bytes(code, figures) for code in once.values() if code.key])
