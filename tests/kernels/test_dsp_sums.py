@@ -13,7 +13,7 @@ import pytest
 
 from ofa_mcu.graph.constants import ConvAddConstants, operator_constants
 from ofa_mcu.graph.ir import Int8Graph, Parameters, Quantization
-from ofa_mcu.graph.pipeline import optimize
+from ofa_mcu.graph.passes import fuse_adds
 from ofa_mcu.graph.reference import run
 from ofa_mcu.graph.reference_values import run_add
 from ofa_mcu.planning.facts import analyse
@@ -72,7 +72,7 @@ def graph_of(block: Block, seed: int) -> Int8Graph:
     quantization = {name: Quantization(float(np.float32(scale)), points[name]) for name, scale in scales.items()}
     structure = ShapeGraph("block", shapes, operators, ("input",), ("output",))
     parameters = {"widen": filters(block.hidden, block.channels), "narrow": filters(block.channels, block.hidden)}
-    fused = optimize(Int8Graph(structure, quantization, parameters), fuse_adds=True, dead_channels=False).graph
+    fused = fuse_adds(Int8Graph(structure, quantization, parameters))
     assert [type(op) for op in fused.structure.operators] == [Conv2D, ConvAdd]
     return fused
 

@@ -77,8 +77,8 @@ class SharedDesign:
     @property
     def skip_words(self) -> int:
         """Words from where the last block of a unit of rows leaves the pixels to the next unit."""
-        moved = self.planes.columns.outputs - self.rest % 2
-        return self.pattern.unit * self.pattern.stride[0] * self.pattern.row_words - _words(self.pattern, moved)
+        moved = self.planes.columns.outputs * self.pattern.stride[1] // 2
+        return self.pattern.unit * self.pattern.stride[0] * self.pattern.row_words - moved
 
     @cached_property
     def rows(self) -> int:
@@ -172,11 +172,6 @@ class SharedDesign:
 def narrow_blocks(pattern: Pattern) -> tuple[int, ...]:
     """Columns of the blocks that come after the whole ones, each at most once."""
     return (2, 1) if pattern.columns == 4 else (1,)
-
-
-def _words(pattern: Pattern, columns: int) -> int:
-    """Words of pixels from a column of outputs to one so many further on."""
-    return columns * pattern.stride[1] // 2
 
 
 @lru_cache(4096)

@@ -48,7 +48,7 @@ struct ofa_dsp_planes_layer {
     uint8_t unit;          /* rows of outputs that are swept together, 1 or 2 */
 };
 
-/* A layer whose functions know neither its widths nor its channels; at least three columns of outputs. */
+/* A layer whose functions know neither its widths nor its channels; `planes.sweep` gets a pointer to this. */
 typedef struct {
     ofa_dsp_planes_layer planes;
     int32_t whole_bytes;   /* of the outputs of a row that whole blocks compute */
@@ -62,8 +62,9 @@ typedef struct {
 /* Splits rows of any such layer. */
 ofa_dsp_split_rows ofa_dsp_split_any;
 
-/* `planes` takes 4 * (3 * plane_words + span_words) bytes. The output may cover the input if that starts so far above it that the outputs
- * of a strip end at or below the input rows not read yet; where the distance is not whole pixels, the input moves first.
+/* `planes` takes 4 * (3 * plane_words + span_words) bytes. The output may cover the input if that starts so far above it
+ * that the outputs of a strip end at or below the input rows not read yet; where the distance is not whole pixels, the
+ * input moves first.
  */
 void ofa_dsp_depthwise_planes(const ofa_dsp_planes_layer *layer, const int8_t *input, int8_t *output,
                               ofa_word *planes);
@@ -93,7 +94,7 @@ void ofa_dsp_depthwise_planes(const ofa_dsp_planes_layer *layer, const int8_t *i
 #define OFA_LDR_STEP(to, pointer, bytes) ((to) = *(pointer), (pointer) += (bytes) / 4)
 #endif
 
-/* The larger, the smaller of two codes in their low bytes; value >> shift, a register; a where value is negative, or 0. */
+/* The larger, the smaller of two codes in their low bytes; a >> shift, a register; value where a is negative, or 0. */
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
 #define OFA_MAX8(to, a, b) \
     __asm__ volatile("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(to) : "r"(a), "r"(b) : "cc")
