@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from benchmarks.zoo.growing import Grower
@@ -70,7 +71,10 @@ def _inverted(net: Grower, source: str, channels: int, expand: int, stride: int,
 
 
 def detection() -> Int8Graph:
-    """Boxes in 128 x 160 images at two resolutions: coarse features go up again and join the fine ones; 18 M MACs."""
+    """Boxes in 128 x 160 images at two resolutions: coarse features go up again and join the fine ones; 18 M MACs.
+
+    The boxes of both come out as one list.
+    """
     net = Grower("detection", 4, (1, 128, 160, 3), images=2)
     current = net.conv("input", 8, 3, 2, RELU6)
     levels: dict[int, str] = {}  # features by height
@@ -90,7 +94,8 @@ def detection() -> Int8Graph:
         )
         current = net.conv(net.depthwise(joined, 3, 1, RELU6), 2 * channels, 1, 1, RELU6)
         heads.append(net.logistic(net.conv(net.depthwise(current, 3, 1, RELU6), 18)))
-    return net.graph(*heads)
+    boxes = [net.moved(Reshape, head, (1, math.prod(net.shapes[head]) // 18, 18)) for head in heads]
+    return net.graph(net.moved(Concatenation, tuple(boxes), axis=1))
 
 
 def mobilenet_v2_224() -> Int8Graph:

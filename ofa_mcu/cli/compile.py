@@ -90,6 +90,8 @@ def compile_verb(
         if account and explain and not as_json:
             print_explanation(account)
         made.check_fit()
+        if report is not None and report.exists() and not report.is_dir():
+            raise UsageError(f"--report {report} is a file; name a folder")
         project = write_model_project(made, out or default_folder(model, profile.id), files, say)
         trial = None
         if emulate:

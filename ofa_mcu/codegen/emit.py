@@ -69,6 +69,10 @@ def _model_header(structure: ShapeGraph, arena_bytes: int, name: str, crc32: int
         "",
         "#include <stdint.h>",
         "",
+        "#ifdef __cplusplus",
+        'extern "C" {',
+        "#endif",
+        "",
         f'#define OFA_MODEL_NAME "{quoted}"',
         comment("CRC-32 of the .tflite file of the same model"),
         f"#define OFA_MODEL_CRC32 0x{crc32:08x}u",
@@ -92,7 +96,7 @@ def _model_header(structure: ShapeGraph, arena_bytes: int, name: str, crc32: int
             "void ofa_model_observe(int index, const int8_t *data, int32_t bytes);",
             "",
         ]
-    lines += ["#endif", ""]
+    lines += ["#ifdef __cplusplus", "}", "#endif", "", "#endif", ""]
     return "\n".join(lines)
 
 
@@ -188,7 +192,8 @@ def _check_ends(structure: ShapeGraph) -> None:
     if len(structure.inputs) != 1 or len(structure.outputs) != 1 or not structure.operators:
         raise OfaMcuError(
             f"graph '{structure.name}' has {len(structure.inputs)} inputs, {len(structure.outputs)} outputs and "
-            f"{len(structure.operators)} layers: C is generated for one input, one output and at least one layer"
+            f"{len(structure.operators)} layers: C is generated for one input, one output and at least one layer; "
+            "export a model that joins its outputs, with a concatenation for example"
         )
     shape = structure.shapes[structure.inputs[0]]
     if shape[0] != 1:

@@ -97,7 +97,7 @@ def _check_places(structure: ShapeGraph, operator: Operator, way: Way, memory: M
     taken = {
         position: (memory.offsets[name], structure.bytes_of(name))
         for position, name in enumerate(operator.inputs)
-        if name in memory.offsets
+        if name in memory.offsets and name not in operator.inputs[:position]
     }
     output = memory.offsets[operator.output], structure.bytes_of(operator.output)
     for position, place in taken.items():

@@ -14,7 +14,7 @@ from enum import Enum
 from functools import cache
 from math import inf
 
-from ofa_mcu.errors import OfaMcuError
+from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.planning.code_size import small_code
 from ofa_mcu.planning.core_model import CoreModel
 from ofa_mcu.planning.facts import SHAPES_ONLY, GraphFacts
@@ -90,7 +90,7 @@ def _key(structure: ShapeGraph, operator: Operator, facts: Facts) -> object:
 def priced_ways(structure: ShapeGraph, operator: Operator, figures: CoreModel, facts: Facts) -> tuple[PricedWay, ...]:
     """Every way of every kernel that the core runs and that was measured on it, cheapest first.
 
-    Raises OfaMcuError where there is none.
+    Raises OfaMcuError where there is none, UsageError where none was measured.
     """
     known_ways = _known(figures)
     key = _key(structure, operator, facts)
@@ -102,6 +102,12 @@ def priced_ways(structure: ShapeGraph, operator: Operator, figures: CoreModel, f
         runs = figures.flavour.runs
         ways = [way for kernel in KERNELS if kernel.flavour in runs for way in kernel.ways(view)]
         found = [one for one in (priced(way, figures) for way in ways) if one.instructions < inf]
+        if not found and ways:
+            kernels = ", ".join(dict.fromkeys(way.kernel for way in ways))
+            raise UsageError(
+                f"layer '{operator.name}' of type {type(operator).__name__} asks {kernels} for what was never measured "
+                f"on {figures.core}: run benchmarks/calibrate_cost.py --cores {figures.core}"
+            )
         if not found:
             raise OfaMcuError(
                 f"layer '{operator.name}' of type {type(operator).__name__} has no kernel for {figures.core} with its "

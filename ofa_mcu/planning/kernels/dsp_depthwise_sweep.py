@@ -12,6 +12,8 @@ from ofa_mcu.planning.kernels.dsp_depthwise_shape import GROUP
 __all__ = ["Pattern", "Rounded", "Split", "Sweep"]
 
 _REGISTERS = 14
+_NEAR = 4095
+"""Bytes that loads and stores reach from their base."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,11 @@ class Split:
             not self.reaches(self.place(channel, 2 * quad)[1] + 1) for channel in range(GROUP) for quad in quads
         )
         around = 11 * self.lone_first + 12 * (self.rest // 2) + 11 * (self.rest % 2)
-        return 20 * len(quads) + singles, around
+        last = self.lone_first + 4 * len(quads)
+        far = sum(pixel * self.pitch > _NEAR for pixel in range(self.lone_first, last))
+        first = self.lone_first if self.unrolled else last
+        around += sum(pixel * self.pitch > _NEAR for pixel in range(first, first + self.rest))
+        return 20 * len(quads) + singles + far, around
 
     @property
     def row_instructions(self) -> int:
@@ -239,9 +245,17 @@ class Sweep(Pattern):
     def spelled(self) -> tuple[int, int]:
         """Known instructions of the blocks in the loop, or of all where there is none, and of those after it."""
         step = self.columns * self.stride[1] // 2
-        looped = sum(self.block_instructions(self.columns, i * step) for i in range(self.unrolled or self.whole))
-        after = self.block_instructions(self.rest, 0 if self.unrolled else self.whole * step) if self.rest else 0
-        return looped, after
+        spelled = self.unrolled or self.whole
+        looped = sum(self.block_instructions(self.columns, i * step) for i in range(spelled))
+        looped += self._far(0, spelled * self.columns)
+        before = 0 if self.unrolled else self.whole
+        after = self.block_instructions(self.rest, before * step) if self.rest else 0
+        return looped, after + self._far(before * self.columns, self.rest)
+
+    def _far(self, first: int, columns: int) -> int:
+        """Stores to these columns that need an instruction more to reach."""
+        places = (row * self.row_bytes + (first + i) * self.pitch for row in range(self.unit) for i in range(columns))
+        return sum(place > _NEAR for place in places)
 
     @property
     def unit_instructions(self) -> int:

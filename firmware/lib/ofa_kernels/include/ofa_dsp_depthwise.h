@@ -62,9 +62,9 @@ typedef struct {
 /* Splits rows of any such layer. */
 ofa_dsp_split_rows ofa_dsp_split_any;
 
-/* `planes` takes 4 * (3 * plane_words + span_words) bytes. The output may cover the input if that starts so far above it
- * that the outputs of a strip end at or below the input rows not read yet; where the distance is not whole pixels, the
- * input moves first.
+/* `planes` takes 4 * (3 * plane_words + span_words) bytes. The output may cover the input if that starts so far above
+ * it that the outputs of a strip end at or below the input rows not read yet; where the distance is not whole pixels,
+ * the input moves first.
  */
 void ofa_dsp_depthwise_planes(const ofa_dsp_planes_layer *layer, const int8_t *input, int8_t *output,
                               ofa_word *planes);
