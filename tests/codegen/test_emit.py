@@ -15,9 +15,10 @@ from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.reference import run
 from ofa_mcu.planning.kernels.base import Flavour
 from ofa_mcu.planning.plan import Plan
-from ofa_mcu.space.shapes import Activation, ShapeGraph
+from ofa_mcu.space.shapes import Activation, Add, Mul, ShapeGraph, Sub
 from tests.codegen.models import plan_with, random_way, write_model
 from tests.graph.strategies import GraphBuilder, random_graph, random_inputs
+from tests.graph.wide import WideBuilder, quantization
 from tests.kernels.toolchain import build, host_flags, kernel_sources
 
 IMAGES = 3
@@ -124,6 +125,23 @@ def test_overlap_that_kernels_do_not_allow_is_refused() -> None:
         emit(graph, moved(plan, **{add.output: allowed}))
     with pytest.raises(OfaMcuError, match=r"layer 'add1' overlaps its input"):
         emit(graph, moved(plan, **{add.output: second + 4}))
+
+
+@pytest.mark.parametrize("kind", [Add, Sub, Mul])
+def test_a_tensor_joined_with_itself_may_be_overwritten(tmp_path: Path, kernel_objects: list[Path], kind: type) -> None:
+    rng = np.random.default_rng(3)
+    build = WideBuilder(rng)
+    build.tensor("input", (1, 5, 6, 4))
+    once = build.conv("input", 4, (1, 1), (1, 1), True, Activation.NONE)
+    scale = build.quantization[once].scale
+    target = quantization(60.0 * scale * scale if kind is Mul else 1.5 * scale, 4)
+    graph = build.done("twice", (build.append(kind, (once, once), target),))
+    images = random_inputs(graph, rng, IMAGES)
+    wanted = run(graph, images)
+    for apart in (False, True):
+        write_model(tmp_path, graph, plan_with(graph, apart=apart), debug=True)
+        for image, tensors in enumerate(observed(tmp_path, graph, kernel_objects, images["input"])):
+            assert (tensors[-1] == wanted[graph.structure.outputs[0]][image].ravel()).all()
 
 
 def test_buffers_outside_the_arena_are_refused() -> None:
