@@ -64,10 +64,10 @@ def test_stack_stays_inside_its_documented_bound(objects: Path) -> None:
     for report in objects.glob("*.su"):
         for line in report.read_text().splitlines():
             where, size, kind = line.split("\t")
-            assert kind == "static", line
+            assert kind in ("static", "dynamic,bounded"), line
             name = where.rsplit(":", 1)[1]
             frames[name] = max(int(size), frames.get(name, 0))
     for chain in CHAINS:
         used = sum(frames.get(name, 0) for name in chain)
         assert used > 0, chain
-        assert used <= 320, (chain, used)
+        assert used <= 448, (chain, used)

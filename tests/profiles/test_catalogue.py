@@ -48,11 +48,15 @@ def test_shipped_boards_are_valid_and_complete() -> None:
 
 @pytest.mark.parametrize("profile", all_profiles(), ids=lambda profile: profile.id)
 def test_twin_is_linked_to_what_the_machine_has(profile: BoardProfile) -> None:
-    """QEMU 7.2: 4 MiB at 0 and at 0x20000000 on the MPS2 machines, 512 KiB each on mps3-an547."""
+    """QEMU 7.2: 4 MiB at 0 and at 0x20000000 on the MPS2 machines, 512 KiB each on mps3-an547; secure ones on an505."""
     assert profile.emulator is not None
-    limit = 512 * 1024 if profile.emulator.machine == "mps3-an547" else 4 * 1024 * 1024
-    assert (profile.emulator.flash_origin, profile.emulator.ram_origin) == (0, 0x20000000)
-    assert profile.flash_bytes <= limit and profile.ram_bytes <= limit
+    secure = profile.emulator.machine == "mps2-an505"
+    flash, ram = (4 << 20, 2 << 20) if secure else 2 * (4 << 20,)
+    if profile.emulator.machine == "mps3-an547":
+        flash = ram = 512 << 10
+    places = (0x10000000, 0x38000000) if secure else (0, 0x20000000)
+    assert (profile.emulator.flash_origin, profile.emulator.ram_origin) == places
+    assert profile.flash_bytes <= flash and profile.ram_bytes <= ram
     assert profile.emulator.core == profile.core and profile.emulator.fpu == profile.fpu
 
 
@@ -65,6 +69,7 @@ def test_twin_is_linked_to_what_the_machine_has(profile: BoardProfile) -> None:
         ("stm32f103", 20_480, 65_536, "cortex-m3", "mps2-an385"),
         ("rp2040", 270_336, 2_097_152, "cortex-m0plus", "mps2-an385"),
         ("mps3_an547", 524_288, 524_288, "cortex-m55", "mps3-an547"),
+        ("stm32u585", 786_432, 2_097_152, "cortex-m33", "mps2-an505"),
     ],
 )
 def test_budgets(board: str, ram: int, flash: int, core: str, machine: str) -> None:
@@ -84,13 +89,14 @@ def test_budget_is_the_region_that_firmware_uses() -> None:
 def test_only_known_figures_are_given() -> None:
     """Power and cycles per instruction are there where a measurement is, and nowhere else."""
     powered = {profile.id for profile in all_profiles() if profile.active_power_mw is not None}
-    assert powered == {"stm32l4r5"}
+    assert powered == {"stm32l4r5", "stm32u585"}
     cycles = {profile.core: profile.cycles_per_instruction for profile in all_profiles()}
     assert cycles == {
         "cortex-m7": 0.73,
         "cortex-m4": 1.55,
         "cortex-m3": None,
         "cortex-m0plus": None,
+        "cortex-m33": 1.31,
         "cortex-m55": None,
     }
 

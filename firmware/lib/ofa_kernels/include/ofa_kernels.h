@@ -7,7 +7,7 @@
  * Common rules, unless a kernel says otherwise:
  *   - tensors are int8, batch 1, height x width x channels, channels fastest, with no alignment needed;
  *   - input and output must not overlap;
- *   - no scratch memory: a kernel uses its arguments and at most 320 bytes of stack, calls included;
+ *   - no scratch memory: a kernel uses its arguments and at most 448 bytes of stack, calls included;
  *   - nothing is called but memcpy, memset and the compiler's own helpers;
  *   - no branch depends on data, so the instruction count is a function of the layer alone (but for the division of
  *     ofa_mean without rescaling on cores that have no division instruction);
