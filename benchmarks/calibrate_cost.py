@@ -54,6 +54,8 @@ from tests.planning.networks import link, quantized, roomy_board, run_once
 
 FLAGS = ("-O2", "-std=gnu11", "-ffunction-sections", "-fdata-sections")
 GRAPHS_PER_KIND = 10
+ENOUGH = 24
+"""Layers that a kernel needs for its weights to be told from each other."""
 GRAPHS_OF_OTHERS, OTHERS_PER_GRAPH = 45, 8
 WAYS_PER_GRAPH = 4
 TIMED = ("cortex-m4",)
@@ -303,7 +305,7 @@ def pooled(samples: Samples, kernels: Mapping[str, Kernel], name: str) -> list[t
     alike = [
         other
         for other, kernel in kernels.items()
-        if kernel.features == mine.features and not kernel.code_terms.keys().isdisjoint(mine.code_terms)
+        if kernel.features == mine.features and kernel.code_terms.keys() == mine.code_terms.keys()
     ]
     return [row for other in sorted(alike) for row in samples.layers[other]]
 
@@ -373,14 +375,14 @@ def compiler() -> str:
     return done.stdout.splitlines()[0]
 
 
-def amend(core: str, folder: Path, kinds: Sequence[str]) -> None:
-    """Measures the kernels of some kinds anew, once more layers of them were measured than before."""
+def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) -> None:
+    """Measures the kernels of some kinds anew: those with enough layers for a fit of their own."""
     (folder / "probes").mkdir(parents=True)
     figures = json.loads((DATA / f"{core}.json").read_text())
     samples = measure(core, folder / "probes", kinds)
     for name, kernel in kernels_of(core).items():
         rows = pooled(samples, kernels_of(core), name)
-        if len(rows) < 9 or len(rows) // 3 < figures["errors"].get(name, {"layers": 0})["layers"]:
+        if len(rows) < ENOUGH or (only and name not in only):
             continue
         figures["instructions"][name], figures["errors"][name], line = fitted(kernel, rows)
         figures["layer_code_bytes"].setdefault(name, round(float(np.mean(samples.own[name])), 1))
@@ -394,12 +396,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cores", nargs="+", default=everything, choices=everything, metavar="CORE")
     parser.add_argument("--kinds", nargs="+", metavar="KIND", help="only add what layers of these kinds tell")
+    parser.add_argument("--kernels", nargs="+", default=(), metavar="KERNEL", help="with --kinds: only these kernels")
     asked = parser.parse_args()
     for core in asked.cores:
         with tempfile.TemporaryDirectory() as name:
             os.environ["PLATFORMIO_CORE_DIR"] = str(Path(name) / "core")
             if asked.kinds:
-                amend(core, Path(name), asked.kinds)
+                amend(core, Path(name), asked.kinds, asked.kernels)
             else:
                 calibrate(core, Path(name))
 
