@@ -186,7 +186,7 @@ def main() -> None:
         supernet_section(),
         promise_section(),
         accuracy_section(),
-        compiler_section(),
+        *([compiler_section()] if (RESULTS / "compiler.json").exists() else []),
         model_section(),
     ]
     head = (

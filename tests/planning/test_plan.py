@@ -61,7 +61,7 @@ def test_ways_are_well_formed(seed: int) -> None:
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_speed_never_makes_the_arena_larger_than_it_need_be(core: str) -> None:
+def test_speed_makes_the_arena_an_eighth_larger_at_most(core: str) -> None:
     figures = core_model(core)
     rng = np.random.default_rng(5)
     for subnet in FASHION_MNIST.sample_balanced(rng, 10):
@@ -70,21 +70,21 @@ def test_speed_never_makes_the_arena_larger_than_it_need_be(core: str) -> None:
         ways = [priced_ways(structure, op, figures, Facts()) for op in structure.operators]
         tight = [min(each, key=lambda one, i=i: times.footprint(i, one.way)) for i, each in enumerate(ways)]  # type: ignore[misc]
         plan = make_plan(structure, figures)
-        assert plan.arena_bytes <= place(times, [one.way for one in tight]).arena_bytes
+        assert plan.arena_bytes <= 9 / 8 * place(times, [one.way for one in tight]).arena_bytes + 8
         roomy = make_plan(structure, figures, arena_limit=1 << 20)
-        assert sum(one.instructions for one in roomy.ways) <= sum(one.instructions for one in plan.ways)
+        assert sum(one.effort for one in roomy.ways) <= sum(one.effort for one in plan.ways)
         assert list(roomy.ways) == [each[0] for each in ways]
 
 
 @pytest.mark.parametrize("core", CORES)
 def test_small_code_is_paid_with_instructions(core: str) -> None:
     figures = core_model(core)
-    sizes, instructions = [], []
+    sizes, effort = [], []
     for optimize in Optimize:
         plan = make_plan(LARGEST, figures, optimize=optimize)
-        sizes.append(code_bytes((code for one in plan.ways for code in one.way.code), figures))
-        instructions.append(sum(one.instructions for one in plan.ways))
-    speed, balanced, size = sizes
-    assert speed >= balanced >= size
-    assert instructions[0] <= instructions[1] <= instructions[2]
-    assert instructions[1] <= instructions[0] * (1 + BALANCED_SLOWDOWN)
+        own = sum(one.way.constant_bytes + figures.layer_code_bytes[one.way.kernel] for one in plan.ways)
+        sizes.append(own + code_bytes((code for one in plan.ways for code in one.way.code), figures))
+        effort.append(sum(one.effort for one in plan.ways))
+    assert sizes[0] >= sizes[1] >= sizes[2]
+    assert effort[0] <= effort[1] <= effort[2]
+    assert effort[1] <= effort[0] * (1 + BALANCED_SLOWDOWN)
