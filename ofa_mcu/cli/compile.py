@@ -36,7 +36,8 @@ def compile_verb(
         str, typer.Option(help="speed; balanced: little code at a tenth more instructions; size: least code.")
     ] = "speed",
     arena_limit: Annotated[
-        str | None, typer.Option(help="Arena that speed may take (64k); a plan that needs more takes more. Default: as small as is sensible.")
+        str | None,
+        typer.Option(help="Arena that speed may take (64k), an allowance; default: as little as is sensible."),
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Print what each pass changed and which ways each layer had.")
