@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ofa_mcu.graph.arithmetic import INT8_MAX, INT8_MIN, multiply_by_quantized_multiplier
 from ofa_mcu.graph.constants import AddConstants, Scaling
 
-__all__ = ["AFFINE_SHIFT", "AffineForm", "affine_form"]
+__all__ = ["AFFINE_SHIFT", "AffineForm", "affine_form", "code_bounds", "exact_terms"]
 
 Int64 = NDArray[np.int64]
 
@@ -68,14 +68,24 @@ def _real(scaling: Scaling) -> float:
     return scaling.multiplier * 2.0 ** (scaling.shift - 31)
 
 
-def affine_form(constants: AddConstants, *, subtract: bool = False) -> AffineForm | None:
-    """The proved form of a sum, or of a difference, None where there is none."""
+def exact_terms(constants: AddConstants, *, subtract: bool = False) -> tuple[Int64, Int64, Int64]:
+    """TFLite's scaled terms of every code of either input, (256,) both, and the codes of all sums, (256, 256)."""
     first = _scaled((_CODES - constants.first_zero_point) << constants.left_shift, constants.first)
     second = _scaled((_CODES - constants.second_zero_point) << constants.left_shift, constants.second)
+    second = -second if subtract else second
+    wanted = _scaled(first[:, None] + second, constants.output) + constants.output_zero_point
+    return first, second, wanted.clip(constants.clamp_min, constants.clamp_max)
+
+
+def code_bounds(wanted: Int64, constants: AddConstants) -> tuple[Int64, Int64]:
+    """The smallest and the largest sum, in units of 2**-22, that gives each wanted code."""
+    return _lower(wanted, np.int64(0), constants), _upper(wanted, np.int64(0), constants)
+
+
+def affine_form(constants: AddConstants, *, subtract: bool = False) -> AffineForm | None:
+    """The proved form of a sum, or of a difference, None where there is none."""
+    _, _, wanted = exact_terms(constants, subtract=subtract)
     sign = -1 if subtract else 1
-    total = first[:, None] + sign * second[None, :]
-    wanted = _scaled(total, constants.output) + constants.output_zero_point
-    wanted = wanted.clip(constants.clamp_min, constants.clamp_max)
     gain = _real(constants.output) * 2.0**constants.left_shift
     slopes = gain * _real(constants.first), sign * gain * _real(constants.second)
     unit = 2.0 ** (AFFINE_SHIFT + _FRACTION)
@@ -92,12 +102,12 @@ def _sums(first: int | Int64, second: int | Int64, a: Int64, b: Int64) -> tuple[
     return (one >> _FRACTION) + (two >> _FRACTION), (one + two) >> _FRACTION
 
 
-def _lower(steps: Int64, sums: Int64, constants: AddConstants) -> Int64:
+def _lower(steps: Int64, sums: Int64 | np.int64, constants: AddConstants) -> Int64:
     """The smallest offset each pair allows, for its wanted code (clamped) and its sum."""
     return np.where(steps > constants.clamp_min, (steps << AFFINE_SHIFT) - sums, -_FAR)
 
 
-def _upper(steps: Int64, sums: Int64, constants: AddConstants) -> Int64:
+def _upper(steps: Int64, sums: Int64 | np.int64, constants: AddConstants) -> Int64:
     """The largest offset each pair allows."""
     return np.where(steps < constants.clamp_max, ((steps + 1) << AFFINE_SHIFT) - 1 - sums, _FAR)
 

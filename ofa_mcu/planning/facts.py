@@ -22,6 +22,7 @@ from ofa_mcu.planning.requantize import (
     prove,
     widest_shift,
 )
+from ofa_mcu.planning.sum_tables import sum_tables
 from ofa_mcu.space.shapes import ConvAdd, Operator, Sub
 
 __all__ = ["SHAPES_ONLY", "GraphFacts", "analyse", "channel_scales"]
@@ -89,12 +90,14 @@ def analyse(graph: Int8Graph) -> GraphFacts:
                 ),
             )
         elif isinstance(constants, AddConstants):
-            form = affine_form(constants, subtract=isinstance(operator, Sub))
+            subtract = isinstance(operator, Sub)
+            form = affine_form(constants, subtract=subtract)
             facts[operator.name] = Facts(
                 dead_zone=form is not None and form.dead_zone != 0,
                 clamp_low=constants.clamp_min > INT8_MIN,
                 clamp_high=constants.clamp_max < INT8_MAX,
                 affine=form is not None,
+                tables=form is not None or sum_tables(constants, subtract=subtract) is not None,
             )
     common = min((widest_shift(scales) for scales, _ in filters.values()), default=1)
     proved: dict[str, FastScales] = {}

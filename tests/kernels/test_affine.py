@@ -1,4 +1,4 @@
-"""The affine form of sums against TFLite's arithmetic, for all pairs of codes."""
+"""The affine form of sums, and their tables, against TFLite's arithmetic, for all pairs of codes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from ofa_mcu.graph.arithmetic import multiply_by_quantized_multiplier, quantize_multiplier
 from ofa_mcu.graph.constants import ADD_LEFT_SHIFT, AddConstants, Scaling
 from ofa_mcu.planning.affine import AFFINE_SHIFT, AffineForm, affine_form
+from ofa_mcu.planning.sum_tables import SumTables, sum_tables
 
 CODES = np.arange(-128, 128, dtype=np.int64)
 LIMIT = 1 << 31
@@ -81,3 +82,52 @@ def test_ties_need_a_dead_zone() -> None:
 
 def test_outputs_far_finer_than_inputs_have_no_form() -> None:
     assert affine_form(constants((1.0, 1.0, 0.1), [0, 0, 0], (-128, 127))) is None
+
+
+def table_codes(tables: SumTables) -> np.ndarray:
+    for number in (tables.first, tables.second):
+        assert number.min() >= -LIMIT
+        assert number.max() < LIMIT
+    sums = (tables.first[:, None] + tables.second[None, :] + LIMIT) % (2 * LIMIT) - LIMIT
+    values = sums + tables.offset - np.where(sums < 0, tables.dead_zone, 0)
+    return tables.codes[values % (2 * LIMIT) >> AFFINE_SHIFT]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_tables_for_every_pair(seed: int) -> None:
+    rng = np.random.default_rng([seed, 1])
+    first, second = np.exp(rng.normal(-3.0, 0.5, 2))
+    if seed % 3 == 0:
+        second = first
+    output = max(first, second) * (np.exp(rng.uniform(-0.2, 0.8)) if seed % 5 else 2)
+    low, high = (-128, 127) if seed % 2 else (int(rng.integers(-128, 0)), int(rng.integers(0, 128)))
+    given = constants((first, second, output), rng.integers(-100, 100, 3).tolist(), (low, high))
+    tables = sum_tables(given, subtract=seed % 4 == 1)
+    if tables is None:
+        assert seed % 3 == 0  # ties, and sums that leave 32 bits
+        return
+    assert (table_codes(tables) == wanted(given, -1 if seed % 4 == 1 else 1)).all()
+
+
+def only_tables() -> list[AddConstants]:
+    """Sums, one in a hundred of those of trained networks, that no affine form gives for every pair."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(600):
+        first = rng.uniform(0.01, 0.1)
+        second = first * np.exp(rng.uniform(-1, 1))
+        scales = (first, second, max(first, second) * rng.uniform(0.8, 2))
+        zeros = [int(rng.integers(-60, 60)), int(rng.integers(-128, 60)), int(rng.integers(-128, 40))]
+        given = constants(scales, zeros, (-128, 127))
+        if affine_form(given) is None:
+            found.append(given)
+    return found
+
+
+def test_tables_where_there_is_no_affine_form() -> None:
+    found = only_tables()
+    assert found
+    for given in found:
+        tables = sum_tables(given)
+        assert tables is not None
+        assert (table_codes(tables) == wanted(given, 1)).all()

@@ -97,7 +97,13 @@ def test_every_pair_of_codes(host: Host) -> None:
     rng = np.random.default_rng(5)
     pairs = rng.permutation(1 << 16)
     images = np.stack([pairs >> 8, pairs & 255], axis=-1).astype(np.uint8).view(np.int8).reshape(16, 4096, 2)
-    for scale, activation in ((0.0837, Activation.NONE), (0.1, Activation.NONE), (0.1, Activation.RELU6)):
+    every = ("ofa_dsp_add", "ofa_add_affine", "ofa_add_lookup")
+    for scale, activation, kernels in (
+        (0.0837, Activation.NONE, every),
+        (0.1, Activation.NONE, every),
+        (0.1, Activation.RELU6, every),
+        (0.04, Activation.NONE, every[2:]),  # sums of more than 512 codes: no affine form
+    ):
         build = WideBuilder(rng)
         build.tensor("input", (1, 4096, 2), quantization(0.05, 3))
         halves = [
@@ -111,12 +117,12 @@ def test_every_pair_of_codes(host: Host) -> None:
             )
             for index in (0, 1)
         ]
-        for _ in range(3):
+        for _ in kernels:
             build.append(Add, (halves[0], halves[1]), quantization(scale, -9), activation=activation)
         joined = build.append(Concatenation, tuple(op.output for op in build.operators[2:]), None, axis=2)
         build.quantization[joined] = quantization(scale, -9)
         graph = build.done("pairs", (joined,))
-        names = iter(["ofa_dsp_add", "ofa_add_affine", "ofa_add_lookup"])
+        names = iter(kernels)
 
         def choose(operator: Operator, ways: Sequence[Way], names: Iterator[str] = names) -> Way:
             if not isinstance(operator, Add):

@@ -37,7 +37,7 @@ def test_every_operator_has_a_portable_kernel_whatever_its_facts(kind: type[Oper
     output = build.grow(kind, "input")
     graph = build.done("kind", (output,))
     operator = graph.structure.operators[-1]
-    hardest = Facts(Rounding.GENERAL, dead_zone=True, clamp_low=True, clamp_high=True, wide_weights=True, affine=False)
+    hardest = Facts(Rounding.GENERAL, 0, True, True, True, wide_weights=True, affine=False, tables=False)
     for facts in (analyse(graph).of(operator), hardest):
         view = LayerView(graph.structure, operator, facts)
         found = [way for kernel in KERNELS if kernel.flavour is Flavour.PORTABLE for way in kernel.ways(view)]

@@ -12,13 +12,12 @@ from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.graph.arithmetic import INT8_MAX, INT8_MIN
 from ofa_mcu.graph.constants import ADD_LEFT_SHIFT, AddConstants, MulConstants
 from ofa_mcu.graph.tables import SoftmaxConstants, TableConstants
-from ofa_mcu.planning.affine import AFFINE_SHIFT, AffineForm, affine_form
+from ofa_mcu.planning.affine import AffineForm, affine_form
 from ofa_mcu.planning.kernels.elementwise_loops import broadcast_loops
+from ofa_mcu.planning.sum_tables import sum_tables
 from ofa_mcu.space.shapes import Sub
 
 __all__ = ["ELEMENTWISE_WRITERS", "constant_arrays", "table_order"]
-
-_SUM_BITS = 32 - AFFINE_SHIFT
 
 
 def constant_arrays(layer: PlacedLayer) -> dict[str, Array]:
@@ -71,27 +70,25 @@ def _affine(layer: PlacedLayer) -> LayerCode:
 
 
 def _lookup(layer: PlacedLayer) -> LayerCode:
-    form = _form(layer)
-    first, second = form.terms()
-    first = first if form.dead_zone else first + form.offset
-    values = np.arange(1 << _SUM_BITS, dtype=np.int64)
-    values -= (values >= len(values) // 2) * len(values)
-    codes = form.clamp_min + values.clip(0, form.clamp_max - form.clamp_min)
+    assert isinstance(layer.constants, AddConstants)
+    tables = sum_tables(layer.constants, subtract=isinstance(layer.operator, Sub))
+    if tables is None:
+        raise OfaMcuError(f"layer '{layer.operator.name}' has no proved tables: plan it again with its facts")
     names = [f"{layer.prefix}_{name}" for name in ("first", "second", "codes")]
     arrays: dict[str, Array] = {
-        names[0]: table_order(first.astype(np.int32)),
-        names[1]: table_order(second.astype(np.int32)),
-        names[2]: codes.astype(np.int8),
+        names[0]: table_order(tables.first.astype(np.int32)),
+        names[1]: table_order(tables.second.astype(np.int32)),
+        names[2]: tables.codes.astype(np.int8),
     }
     fields: Fields = {
         "count": _size(layer, layer.operator.output),
         "first": names[0],
         "second": names[1],
         "codes": names[2],
-        "offset": form.offset,
-        "dead_zone": form.dead_zone,
+        "offset": tables.offset,
+        "dead_zone": tables.dead_zone,
     }
-    function = "ofa_add_lookup_signed" if form.dead_zone else "ofa_add_lookup"
+    function = "ofa_add_lookup_signed" if tables.dead_zone else "ofa_add_lookup"
     body = (*descriptor("ofa_lookup_layer", fields), _call(function, "&layer", *layer.inputs, layer.output))
     return LayerCode(arrays, body, headers=("ofa_affine.h",))
 

@@ -49,7 +49,7 @@ class Facts:
     `dead_zone`: sums below zero give codes above the clamp, so that their ties round away from zero; None: there is one
     where the layer has no activation. `clamp_low`, `clamp_high`: codes are clamped more tightly than int8 does.
     `shift`: the shift of the UNIFORM rounding, else 0; layers with equal shifts can share code. `affine`: a sum of two
-    tensors has a proved affine form. `wide_weights`: some weight is -128.
+    tensors has a proved affine form; `tables`: it has proved tables. `wide_weights`: some weight is -128.
     """
 
     rounding: Rounding = Rounding.UNIFORM
@@ -59,6 +59,7 @@ class Facts:
     clamp_high: bool = False
     wide_weights: bool = False
     affine: bool = True
+    tables: bool = True
 
 
 @dataclass(frozen=True)

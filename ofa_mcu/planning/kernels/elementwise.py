@@ -100,7 +100,7 @@ def _add_affine(view: LayerView) -> tuple[Way, ...]:
 
 
 def _add_lookup(view: LayerView) -> tuple[Way, ...]:
-    if not isinstance(view.operator, Add | Sub) or not view.facts.affine or not _sum_is_plain(view):
+    if not isinstance(view.operator, Add | Sub) or not view.facts.tables or not _sum_is_plain(view):
         return ()
     forward, second = _gaps(view)
     return (
