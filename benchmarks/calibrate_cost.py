@@ -56,6 +56,8 @@ FLAGS = ("-O2", "-std=gnu11", "-ffunction-sections", "-fdata-sections")
 GRAPHS_PER_KIND = 10
 ENOUGH = 24
 """Layers that a kernel needs for its weights to be told from each other."""
+COVERED, COVER_GRAPHS = 6, 150
+"""Layers in which every number of a kernel that can be other than zero is to be; graphs of a kind tried for that."""
 GRAPHS_OF_OTHERS, OTHERS_PER_GRAPH = 45, 8
 WAYS_PER_GRAPH = 4
 TIMED = ("cortex-m4",)
@@ -110,7 +112,52 @@ def measure(core: str, folder: Path, kinds: Sequence[str] = PROBE_KINDS) -> Samp
             for _ in range(min(WAYS_PER_GRAPH, max(map(len, options)))):
                 ways = [rarest(samples, each, rng) for each in options]
                 collect(samples, emulator, graph, free_plan(graph, ways), rng)
+    cover(samples, core, emulator, kinds)
     return samples
+
+
+def cover(samples: Samples, core: str, emulator: Emulator, kinds: Sequence[str]) -> None:
+    """Goes on until every number that any way of a few hundred more layers has was measured, in some layers of its own.
+
+    What was never measured has no price, and the planner would not use it.
+    """
+    rng = np.random.default_rng(1)
+    seen: dict[tuple[str, str], int] = defaultdict(int)
+    features = {name: kernel.features for name, kernel in kernels_of(core).items()}
+
+    def rare(way: Way) -> list[tuple[str, str]]:
+        pairs = zip(features[way.kernel], way.counts, strict=True)
+        found = [(way.kernel, feature) for feature, count in pairs if count]
+        return [one for one in found if seen[one] < COVERED]
+
+    def count(kernel: str, counts: Sequence[float]) -> None:
+        for feature, number in zip(features[kernel], counts, strict=True):
+            seen[kernel, feature] += number > 0
+
+    for kernel, rows in samples.layers.items():
+        for counts, _ in rows:
+            count(kernel, counts)
+    for kind in dict.fromkeys(kinds):
+        if kind == "sum" and Flavour.DSP not in FLAVOURS[core].runs:
+            continue
+        for _ in range(COVER_GRAPHS):
+            graph = probes_of(kind, rng)
+            options = ways_of(graph, analyse(graph), FLAVOURS[core])
+            ways = [max(each, key=lambda way: len(rare(way))) for each in options]
+            if any(rare(way) for way in ways):
+                before = {kernel: len(rows) for kernel, rows in samples.layers.items()}
+                collect(samples, emulator, graph, free_plan(graph, ways), rng)
+                for kernel, rows in samples.layers.items():
+                    for counts, _ in rows[before.get(kernel, 0) :]:
+                        count(kernel, counts)
+
+
+def probes_of(kind: str, rng: np.random.Generator) -> Int8Graph:
+    """Layers of a kind: one of `PROBE_KINDS`, or the name of an operator."""
+    named = {one.__name__: one for one in OTHERS}
+    if kind in named:
+        return probe_graph(rng, "others", others=[named[kind]] * OTHERS_PER_GRAPH)
+    return probe_graph(rng, kind, others=[OTHERS[int(i)] for i in rng.integers(len(OTHERS), size=OTHERS_PER_GRAPH)])
 
 
 def rarest(samples: Samples, ways: Sequence[Way], rng: np.random.Generator) -> Way:

@@ -93,10 +93,14 @@ class ProbeBuilder(WideBuilder):
         name = f"{operator.__name__.lower()}{len(self.operators)}"
         linear = options["activation"] is Activation.NONE
         target = quantization(0.05, int(rng.integers(-40, 40))) if linear else quantization(6 / 255, -128)
+        if rng.random() < 0.15:
+            # An activation within the range of the codes: they are clamped by themselves.
+            options["activation"] = Activation.RELU if linear else Activation.RELU6
+            target = quantization(0.05, int(rng.integers(-100, 40)))
         self.quantization[f"{name}/out"] = target
         taps = prod(weights) // channels
         self._weights(name, source, f"{name}/out", weights, channels, taps)
-        if rng.random() < 0.15 and self.parameters[name].weight_scales.size > 1:
+        if rng.random() < 0.1 and self.parameters[name].weight_scales.size > 1:
             self._beyond_fast_rounding(name, source, target)
         return self.append(operator, (source,), target, **options)
 
@@ -183,11 +187,15 @@ def _input(rng: np.random.Generator) -> Quantization:
 def _other(build: ProbeBuilder, source: str, kind: type[Operator]) -> None:
     rng, here = build.rng, build.quantization[source]
     if kind in (Add, Sub, Mul):
-        scale = 40 * here.scale * here.scale if kind is Mul else 1.7 * here.scale
+        # Ties, which a scale twice as large has, are rounded away from zero.
+        scale = 40 * here.scale * here.scale if kind is Mul else float(rng.choice([1.7, 2.0])) * here.scale
         activation = Activation.RELU if rng.random() < 0.2 else Activation.NONE
         build.append(kind, (source, source), quantization(scale, int(rng.integers(-40, 40))), activation=activation)
     elif kind is Mean and rng.random() < 0.5:
         build.append(kind, (source,), quantization(here.scale * 0.98, here.zero_point), axes=(1, 2))
+    elif kind in (AveragePool2D, MaxPool2D) and rng.random() < 0.2:
+        # The whole map, as at the end of networks: more taps than windows usually have.
+        build.append(kind, (source,), here, kernel=build.shapes[source][1:3], stride=(1, 1))
     elif kind is not Concatenation:
         build.grow(kind, source)
     else:

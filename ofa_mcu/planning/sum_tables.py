@@ -2,10 +2,11 @@
 
     code = codes[(first[a] + second[b]) >> 22]
 
-with sums of 32 bits, taken modulo 2**32, whose upper 10 bits index a table of codes. The entries are free numbers, which
-the affine form's are not: each of the 65,536 pairs bounds the sum of two entries from below and above. Entries that obey
-all bounds are found by putting them between the bounds that the other table leaves, in turn, starting from TFLite's own
-terms, which are next to right. Sums that leave the 32 bits of the affine form do no harm here as long as they span fewer.
+with sums of 32 bits, taken modulo 2**32, whose upper 10 bits index a table of codes. The entries are free numbers,
+which the affine form's are not: each of the 65,536 pairs bounds the sum of two entries from below and above. Entries
+that obey all bounds are found by putting them between the bounds that the other table leaves, in turn, starting from
+TFLite's own terms, which are next to right. Sums that leave the 32 bits of the affine form do no harm as long as they
+span fewer.
 """
 
 from __future__ import annotations
