@@ -3,8 +3,8 @@
     python -m benchmarks.compiler [--models vww_96_int8 ...] [--parts models layers sizes cores]
 
 Models come from OFA_MCU_MODELS (files) and from benchmarks/zoo.py (made here, random weights). Every model is compiled,
-linked for the twin of an STM32H743 (or of a board with the core that a row names), run on random and extreme
-inputs and compared byte for byte with TFLite Micro. Prints tables; stores them in benchmarks/results/compiler.json.
+linked for the twin of a board with the core that a row names, run on random and extreme inputs and compared byte for
+byte with TFLite Micro. Prints tables; stores them in benchmarks/results/compiler.json.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,26 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.zoo import NETWORKS
 from benchmarks.zoo import models as zoo_models
-from ofa_mcu.files import write_json, write_text
+from ofa_mcu.devices.model_build import compile_model, model_files, try_on_twin, write_model_project
+from ofa_mcu.errors import InfeasibleError
+from ofa_mcu.files import write_json
 from ofa_mcu.graph.pipeline import optimize
 from ofa_mcu.graph.tflite_reader import read_tflite
+from ofa_mcu.planning.compile import CompileOptions
 from ofa_mcu.planning.core_model import core_model
 from ofa_mcu.planning.facts import analyse
-from ofa_mcu.planning.plan import make_plan
-from ofa_mcu.resources import resource
+from ofa_mcu.planning.plan import Optimize, make_plan
+from ofa_mcu.profiles import BoardProfile
+from ofa_mcu.reports.compilation import compilation_json
 from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Operator, ShapeGraph
 from tests.codegen.emulation import Emulator
+from tests.planning.networks import roomy_board
 
 RESULTS = Path(__file__).parent / "results" / "compiler.json"
 
-M7_BOARD = "stm32h743"
+CORES = ("cortex-m7", "cortex-m4", "cortex-m33", "cortex-m3", "cortex-m0plus", "cortex-m55")
 GIVEN = ("vww_96_int8", "kws_ref_model", "mcunet_vww1", "micro_speech_quantized")
 
 TFLM_CMSIS_NN: dict[str, tuple[float, int]] = {
@@ -50,7 +56,7 @@ TFLM_CMSIS_NN: dict[str, tuple[float, int]] = {
 compiler; its arena counts the float tensors that mcunet_vww1 has at its borders."""
 
 
-def model_files(folder: Path, names: Sequence[str]) -> dict[str, Path]:
+def model_paths(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     """The files of the models, those of the zoo written to the folder."""
     found: dict[str, Path] = {}
     given = os.environ.get("OFA_MCU_MODELS")
@@ -66,39 +72,44 @@ def model_files(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def roomy_m3(folder: Path) -> Path:
-    """The profile of an STM32F103 with memory for any model: boards with a Cortex-M3 are small."""
-    text = (resource("boards") / "stm32f103.toml").read_text()
-    for old, new in (('id = "stm32f103"', 'id = "roomy_m3"'), ("65_536", "4_194_304"), ("20_480", "1_048_576")):
-        text = text.replace(old, new)
-    path = folder / "roomy_m3.toml"
-    write_text(path, text)
-    return path
+def roomy(core: str) -> BoardProfile:
+    """A board with the core and memory for any model; that of Cortex-M55 is the emulated machine itself."""
+    board = roomy_board(core)
+    return board if core == "cortex-m55" else replace(board, flash_bytes=4 << 20, ram_bytes=2 << 20)
 
 
-def compiled(model: Path, board: str | Path, *options: str) -> dict[str, Any]:
-    """What `ofa-mcu compile --json` says of the model."""
+def compiled(model: Path, core: str, options: CompileOptions, *, emulate: bool = False) -> dict[str, Any] | None:
+    """What `ofa-mcu compile --json` says of the model; None where it does not fit."""
+    made = compile_model(model, roomy(core), options)
+    files = model_files(made)
+    try:
+        made.check_fit()
+    except InfeasibleError as error:
+        print(error, file=sys.stderr)
+        return None
+    if not emulate:
+        return compilation_json(made, None)
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "ofa_mcu", "compile", str(model), "--board", str(board), "--json", *options]
-        done = subprocess.run([*command, "--out", f"{folder}/out"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}")
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
+        project = write_model_project(made, Path(folder) / "project", files, lambda text: None)
+        trial = try_on_twin(made, project)
+        trial.check()
+        return compilation_json(made, trial)
 
 
-def whole_models(files: dict[str, Path], board: str | Path, core: str) -> list[dict[str, Any]]:
+def whole_models(files: dict[str, Path], core: str) -> list[dict[str, Any]]:
     """One row per model and pass setting, emulated."""
     rows = []
     for name, path in files.items():
-        for extra in ((), ("--no-dead-channels",)):
-            if extra and name != "vww_96_int8":
+        for dead_channels in (True, False):
+            if not dead_channels and name != "vww_96_int8":
                 continue
-            seen = compiled(path, board, "--emulate", *extra)
+            seen = compiled(path, core, CompileOptions(dead_channels=dead_channels), emulate=True)
+            if seen is None:
+                continue
             given, arena = TFLM_CMSIS_NN.get(name, (None, None))
             rows.append(
                 {
-                    "model": name + (" (dead channels kept)" if extra else ""),
+                    "model": name if dead_channels else f"{name} (dead channels kept)",
                     "core": core,
                     **{key: seen[key] for key in ("macs", "live_macs", "instructions", "instructions_predicted")},
                     **{key: seen[key] for key in ("arena_bytes", "arena_lower_bound", "flash_code_bytes")},
@@ -150,6 +161,7 @@ def layers(files: dict[str, Path], core: str) -> list[dict[str, Any]]:
                 macs = graph.structure.macs_of(operator) or elements
                 rows.append(
                     {
+                        "core": core,
                         "model": name,
                         "layer": operator.name,
                         "kind": kind_of(graph.structure, operator),
@@ -166,16 +178,20 @@ def layers(files: dict[str, Path], core: str) -> list[dict[str, Any]]:
     return rows
 
 
-def sizes(files: dict[str, Path], board: str | Path) -> list[dict[str, Any]]:
+def sizes(files: dict[str, Path], core: str) -> list[dict[str, Any]]:
     """What small code costs."""
     rows = []
     for name, path in files.items():
         row: dict[str, Any] = {"model": name}
-        for how in ("speed", "balanced", "size"):
-            seen = compiled(path, board, "--optimize", how)
+        for goal in Optimize:
+            seen = compiled(path, core, CompileOptions(goal))
+            if seen is None:
+                break
+            how = goal.value
             row[f"{how}_code"] = seen["flash_code_bytes"]
             row[f"{how}_instructions"] = seen["instructions_predicted"]
-        rows.append(row)
+        else:
+            rows.append(row)
     return rows
 
 
@@ -192,49 +208,47 @@ def show(title: str, rows: Iterable[dict[str, Any]]) -> None:
 
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Instructions per MAC by kind of layer."""
-    kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    kinds: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         if row["kind"]:
-            kinds[row["kind"]].append(row)
+            kinds[row["core"], row["kind"]].append(row)
     return [
         {
+            "core": core,
             "kind": kind,
             "layers": len(found),
             "best": min(row["per_mac"] for row in found),
             "whole": round(sum(row["instructions"] for row in found) / sum(row["macs"] for row in found), 3),
             "worst": max(row["per_mac"] for row in found),
         }
-        for kind, found in sorted(kinds.items())
+        for (core, kind), found in sorted(kinds.items())
     ]
 
 
 def main() -> None:
     """Print and store what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=[*GIVEN, "resnet8", "ad01", "person_detect", "detection"])
+    parser.add_argument("--models", nargs="+", default=[*GIVEN, *NETWORKS])
     parser.add_argument("--parts", nargs="+", default=["models", "cores", "layers", "sizes"])
     asked = parser.parse_args()
     stored: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = model_files(folder, asked.models)
+        files = model_paths(folder, asked.models)
+        some = {key: path for key, path in files.items() if key in GIVEN}
         if "models" in asked.parts:
-            stored["models"] = whole_models(files, M7_BOARD, "cortex-m7")
+            stored["models"] = whole_models(files, "cortex-m7")
             show("Whole models, Cortex-M7", stored["models"])
         if "cores" in asked.parts:
-            some = {key: path for key, path in files.items() if key in GIVEN}
-            stored["cores"] = []
-            boards = {"cortex-m3": roomy_m3(folder), "cortex-m0plus": "rp2040", "cortex-m55": "mps3_an547"}
-            for core, board in boards.items():
-                stored["cores"] += whole_models(some, board, core)
+            stored["cores"] = [row for core in CORES[1:] for row in whole_models(some, core)]
             show("Whole models, other cores", stored["cores"])
         if "layers" in asked.parts:
-            stored["layers"] = layers(files, "cortex-m7")
-            show("Layers, Cortex-M7", stored["layers"])
+            stored["layers"] = layers(files, "cortex-m7") + layers(some, "cortex-m55")
+            show("Layers", stored["layers"])
             stored["kinds"] = summary(stored["layers"])
-            show("Layers by kind, instructions per MAC, Cortex-M7", stored["kinds"])
+            show("Layers by kind, instructions per MAC", stored["kinds"])
         if "sizes" in asked.parts:
-            stored["sizes"] = sizes(files, M7_BOARD)
+            stored["sizes"] = sizes(files, "cortex-m7")
             show("Code bytes and instructions", stored["sizes"])
     write_json(RESULTS, stored)
 

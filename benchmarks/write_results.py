@@ -143,7 +143,7 @@ def compiler_section() -> str:
     headings = ["model", "core", "MACs that remain", "instructions (promise off by)", "TFLM + CMSIS-NN"]
     headings += ["arena (lower bound)", "TFLM arena", "flash code + constants", "differing bytes"]
     kinds = [
-        [r["kind"], str(r["layers"]), f"{r['best']:.3f}", f"{r['whole']:.3f}", f"{r['worst']:.3f}"]
+        [r["core"], r["kind"], str(r["layers"]), f"{r['best']:.3f}", f"{r['whole']:.3f}", f"{r['worst']:.3f}"]
         for r in result["kinds"]
     ]
     sizes = [
@@ -158,9 +158,9 @@ def compiler_section() -> str:
         "Micro with CMSIS-NN was counted with the same compiler on the same machine; for mcunet_vww1 its arena holds "
         "float tensors at the borders.\n\n"
         + table(headings, models)
-        + "\nLayers of these models on Cortex-M7, instructions per MAC (of an add: per element), requantization and "
+        + "\nLayers of these models, instructions per MAC (of an add: per element), requantization and "
         "everything else included:\n\n"
-        + table(["layer", "layers", "best", "all together", "worst"], kinds)
+        + table(["core", "layer", "layers", "best", "all together", "worst"], kinds)
         + "\nCode bytes / predicted instructions by `--optimize`, Cortex-M7:\n\n"
         + table(["model", "speed", "balanced", "size"], sizes)
         + "\n`benchmarks/compiler.py`\n"
