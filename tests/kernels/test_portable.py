@@ -18,6 +18,7 @@ from ofa_mcu.planning.facts import GraphFacts, analyse
 from ofa_mcu.planning.kernels import portable
 from ofa_mcu.planning.kernels.base import Facts, LayerView, Rounding, Way
 from ofa_mcu.planning.kernels.portable import KERNELS
+from ofa_mcu.planning.kernels.portable_depthwise import DEPTHWISE_BYTES
 from ofa_mcu.planning.memory import MemoryPlan
 from ofa_mcu.planning.plan import Plan
 from ofa_mcu.planning.priced import PricedWay
@@ -142,7 +143,7 @@ def test_constants_take_the_promised_bytes(kind: type[Operator]) -> None:
     sizes = {
         "ofa_product_layer": portable.PRODUCT_BYTES,
         "ofa_conv2d_layer": portable.CONV_BYTES,
-        "ofa_depthwise_layer": portable.DEPTHWISE_BYTES,
+        "ofa_depthwise_layer": DEPTHWISE_BYTES,
     }
     for seed in range(12):
         graph = layer(rng, kind)
@@ -160,7 +161,7 @@ def test_descriptors_take_the_promised_bytes(tmp_path: Path) -> None:
     sizes = {
         "product": portable.PRODUCT_BYTES,
         "conv2d": portable.CONV_BYTES,
-        "depthwise": portable.DEPTHWISE_BYTES,
+        "depthwise": DEPTHWISE_BYTES,
     }
     lines = [f'_Static_assert(sizeof(ofa_{kind}_layer) == {size}, "{kind}");' for kind, size in sizes.items()]
     (tmp_path / "sizes.c").write_text("\n".join(['#include "ofa_portable.h"', *lines, ""]))
