@@ -44,12 +44,11 @@ CHANNEL_BLOCK = 4
 """Output channels whose weights lie side by side; the last block is filled up."""
 
 _ROW_CHANNELS, _PAIR_CHANNELS = 16, 8  # sums of a row, or of each of two, that become codes in one call
-_FEW_TAPS = 32  # up to which another loop may be used
 
 PRODUCT_BYTES, CONV_BYTES = 36, 56
 """Bytes of descriptors, with pointers of 32 bits."""
 
-_DOTS = ("blocks", "quads", "singles", "few_blocks", "few_quads", "few_singles")
+_DOTS = ("blocks", "quads", "singles")
 _RAW_DOTS = tuple(f"raw_{name}" for name in _DOTS)
 _PAIR_DOTS = ("pair_blocks", "pair_quads", "pair_singles")
 _GATHERS = ("gathers", "gathered_quads", "gathered_singles")
@@ -71,17 +70,16 @@ def _calls(channels: int, rows: int, pairs: int) -> int:
 
 
 def _dots(names: tuple[str, ...], rows: int, blocks: int, taps: int) -> dict[str, int]:
-    """Counts of dot products under the names, those for few taps last where there are six."""
+    """Counts of dot products under the names."""
     each = rows * blocks
-    few = names[3:] if taps < _FEW_TAPS and len(names) > 3 else names[:3]
-    return dict(zip(few, (each, each * (taps // 4), each * (taps % 4)), strict=True))
+    return dict(zip(names, (each, each * (taps // 4), each * (taps % 4)), strict=True))
 
 
 def _codes(*kinds: str) -> tuple[Code, ...]:
     return tuple(Code(kind) for kind in kinds)
 
 
-_ROW = ("ofa_gather", "ofa_row", "ofa_dot4", "ofa_dot4_few")
+_ROW = ("ofa_gather", "ofa_row", "ofa_dot4")
 _ROW_PAIR = ("ofa_gather_alternate", "ofa_row_pair", "ofa_dot4_pair")
 
 
@@ -105,7 +103,7 @@ def _product(name: str, view: LayerView, rows: int, taps: int) -> tuple[Way, ...
                 store_counts(view, taps, _calls(outputs, rows, 0)),
             ),
             constant_bytes,
-            _codes("ofa_product", "ofa_dot4_raw", "ofa_dot4_raw_few", store),
+            _codes("ofa_product", "ofa_dot4_raw", store),
             forward_gap=product_gap(rows, taps, outputs, 1, False),
         )
     ]
@@ -218,7 +216,7 @@ def _conv2d_ways(view: LayerView) -> tuple[Way, ...]:
 _KINDS = (
     *("ofa_product", "ofa_product_copied", "ofa_product_pairs", "ofa_conv2d", "ofa_conv2d_pairs", "ofa_patch"),
     *("ofa_gather", "ofa_gather_alternate", "ofa_gather_constant", "ofa_row", "ofa_row_pair"),
-    *("ofa_dot4", "ofa_dot4_few", "ofa_dot4_raw", "ofa_dot4_raw_few", "ofa_dot4_pair"),
+    *("ofa_dot4", "ofa_dot4_raw", "ofa_dot4_pair"),
     *(f"ofa_store_{kind}" for kind in STORE_KINDS),
 )
 _TERMS = dict.fromkeys(_KINDS, ("bytes",))

@@ -40,7 +40,7 @@ _BLOCK = 4
 _FEATURES = (
     *("calls", "blocks", "output_rows", "input_rows", "rows"),
     *("plane_blocks", "plane_input_rows", "planes", "plane_rows"),
-    *("spread_channels", "spread_pairs", "spread_singles", "fills", "filled_codes"),
+    *("spread_channels", "spread_quads", "spread_singles", "fills", "filled_quads"),
     *("sweeps", "groups_3x3_1", "groups_3x3_2", "groups", "rows_any", "taps"),
     *("rows_5_1", "rows_5_2", "rows_7_1", "rows_7_2"),
     *STORE_FEATURES,
@@ -108,8 +108,8 @@ class Design:
         each = sweeps * groups
         counts = {
             "spread_channels": inside * depth,
-            "spread_pairs": inside * depth * (width // 2),
-            "spread_singles": inside * depth * (width % 2),
+            "spread_quads": inside * depth * (width // 4),
+            "spread_singles": inside * depth * (width % 4),
             "sweeps": sweeps,
         }
         if self.whole:
@@ -119,7 +119,7 @@ class Design:
                 "planes": self.windows.channels,
                 "plane_rows": sweeps,
                 "fills": 1,
-                "filled_codes": self.path * self.block * pitch,
+                "filled_quads": self.path * self.block * pitch // 4,
             }
         else:
             blank = self.path - inside
@@ -129,7 +129,7 @@ class Design:
                 "input_rows": blocks * inside,
                 "rows": blocks * rows.out * rows.kernel,
                 "fills": blocks * blank + 1,
-                "filled_codes": (blank * depth + rows.extent * self.block) * pitch,
+                "filled_quads": (blank * depth + rows.extent * self.block) * pitch // 4,
             }
         kind = sums_of(self.windows).removeprefix("ofa_depthwise_")
         if kind.startswith("3x3"):
@@ -149,7 +149,7 @@ class Design:
             self.variant,
             self.counts(view),
             DEPTHWISE_BYTES + padded(self.windows.channels * area) + channel_constants(view),
-            tuple(map(Code, (self.function, "ofa_gather_constant", sums_of(self.windows), spread))),
+            tuple(map(Code, (self.function, sums_of(self.windows), spread))),
             scratch_bytes=self.scratch_bytes,
             forward_gap=self.forward_gap,
         )
@@ -181,7 +181,7 @@ def design_of(view: LayerView, way: Way) -> Design:
 
 
 _CODES = (
-    *("ofa_depthwise", "ofa_depthwise_planes", "ofa_gather_constant"),
+    *("ofa_depthwise", "ofa_depthwise_planes"),
     *("ofa_depthwise_any", "ofa_depthwise_3x3_1", "ofa_depthwise_3x3_2"),
     *("ofa_depthwise_5_1", "ofa_depthwise_5_2", "ofa_depthwise_7_1", "ofa_depthwise_7_2"),
     *(f"ofa_spread_{kind}" for kind in STORE_KINDS),

@@ -1,5 +1,4 @@
-#include "ofa_filter.h"
-#include "ofa_gather.h"
+#include "ofa_copy.h"
 #include "ofa_portable.h"
 
 /* Some channels of one input row, whose pixels are `step` bytes apart, to rows of channels, `pitch` bytes each. */
@@ -10,17 +9,35 @@ static OFA_NOINLINE void spread_row(uint8_t *to, int32_t pitch, const int8_t *fr
         const int8_t *code = from++;
         uint8_t *at = to;
         int32_t left = width;
-        for (; left > 1; left -= 2) {
-            at[0] = (uint8_t)*code ^ 128u;
-            code += step;
-            at[1] = (uint8_t)*code ^ 128u;
-            code += step;
-            at += 2;
+        for (; left > 3; left -= 4) {
+            at[0] = (uint8_t)code[0] ^ 128u;
+            at[1] = (uint8_t)code[step] ^ 128u;
+            at[2] = (uint8_t)code[2 * step] ^ 128u;
+            at[3] = (uint8_t)code[3 * step] ^ 128u;
+            at += 4;
+            code += 4 * step;
         }
-        if (left > 0) {
-            *at = (uint8_t)*code ^ 128u;
+        for (; left > 0; --left) {
+            *at++ = (uint8_t)*code ^ 128u;
+            code += step;
         }
         to += pitch;
+    }
+}
+
+static OFA_NOINLINE void fill(uint8_t *to, int32_t count, uint8_t padding)
+{
+    for (; count > 3; count -= 4) {
+        to[0] = padding;
+        to[1] = padding;
+        to[2] = padding;
+        to[3] = padding;
+        to += 4;
+        OFA_KEEP_LOOP(to);
+    }
+    for (; count > 0; --count) {
+        *to++ = padding;
+        OFA_KEEP_LOOP(to);
     }
 }
 
@@ -48,7 +65,7 @@ static const int8_t *moved_input(const ofa_depthwise_layer *layer, const int8_t 
         const int8_t *from = input;
         for (uint32_t left = (uint32_t)(window->input_height * window->input_width) * depth; left > 0; --left) {
             *to++ = *from++;
-            __asm__ volatile("" : "+r"(to)); /* or the compiler calls memmove */
+            OFA_KEEP_LOOP(to);
         }
     }
     return input - apart;
@@ -69,7 +86,7 @@ void ofa_depthwise(const ofa_depthwise_layer *layer, const int8_t *input, int8_t
     const int8_t *weights = layer->weights;
     const int32_t *record = rounding->records;
     input = moved_input(layer, input, output);
-    ofa_gather_constant(base, ring_bytes, 1, layer->padding);
+    fill(base, ring_bytes, layer->padding);
     for (int32_t rest = depth; rest > 0; rest -= layer->block) {
         const int32_t block = rest < layer->block ? rest : layer->block, outputs = block * layer->multiplier;
         /* The ring's slot of the window's first row, and the next row to be read with its slot. */
@@ -82,7 +99,7 @@ void ofa_depthwise(const ofa_depthwise_layer *layer, const int8_t *input, int8_t
                     const int8_t *from = input + next * window->input_width * depth;
                     spread_row(to + window->pad_left, pitch, from, depth, width, block);
                 } else {
-                    ofa_gather_constant(to, block * pitch, 1, layer->padding);
+                    fill(to, block * pitch, layer->padding);
                 }
                 next_slot += slot_bytes;
                 next_slot = next_slot < ring_bytes ? next_slot : 0;
@@ -138,7 +155,7 @@ void ofa_depthwise_planes(const ofa_depthwise_layer *layer, const int8_t *input,
     const int8_t *weights = layer->weights;
     const int32_t *record = rounding->records;
     input = moved_input(layer, input, output);
-    ofa_gather_constant(base, path * row_bytes, 1, layer->padding);
+    fill(base, path * row_bytes, layer->padding);
     for (int32_t row = 0, at = 0; row < height; ++row) {
         rows[row] = at;
         at += window->dilation_height * row_bytes;
