@@ -67,15 +67,15 @@ def ways(graph: Int8Graph, facts: Facts) -> tuple[Way, ...]:
     return tuple(way for kernel in KERNELS for way in kernel.ways(view))
 
 
-def closest(graph: Int8Graph, way: Way, *, backward: bool) -> Plan:
-    """The one layer of a graph with its output as far over its input as the way allows."""
+def closest(graph: Int8Graph, way: Way, *, backward: bool, slack: int = 0) -> Plan:
+    """The one layer of a graph with its output as far over its input as the way allows, or `slack` bytes less."""
     structure = graph.structure
     operator = structure.operators[-1]
     plan = side_by_side(structure, [way])
     source, target = (structure.bytes_of(name) for name in (operator.inputs[0], operator.output))
     gap = way.backward_gap if backward else way.forward_gap
     assert gap is not None
-    ahead = -(-gap // 4) * 4 if not backward else (target - source - gap) // 4 * 4
+    ahead = -(-gap // 4) * 4 + slack if not backward else (target - source - gap) // 4 * 4
     offsets = {operator.output: max(0, -ahead), operator.inputs[0]: max(0, ahead)}
     top = -(-(max(offsets[operator.output] + target, offsets[operator.inputs[0]] + source)) // 8) * 8
     memory = MemoryPlan(
@@ -101,6 +101,22 @@ def test_layers_at_the_closest_overlap(host: Host, kind: type[Operator], seed: i
         host.check(graph, closest(graph, way, backward=False), images)
         if way.backward_gap is not None:
             host.check(graph, closest(graph, way, backward=True), images)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_layers_at_any_distance(host: Host, stride: int) -> None:
+    """A few channels at a time must not be written over others, wherever in a pixel the output starts."""
+    rng = np.random.default_rng(stride)
+    build = GraphBuilder(rng)
+    source = build.tensor("input", (1, 7, 10, 6))
+    graph = build.finish("layer", (build.depthwise(source, (3, 3), (stride, stride), True, Activation.RELU6),))
+    facts = analyse(graph).of(graph.structure.operators[0])
+    images = drawn_inputs(graph, rng, 2)
+    few = [way for way in ways(graph, facts) if "of 4 channels" in way.variant]
+    assert [way.variant for way in few] == [f"3x3_{stride} planes of 4 channels", f"3x3_{stride} ring of 4 channels"]
+    for way in few:
+        for slack in (0, 4, 8):  # and so 0, 4 and 2 bytes into a pixel
+            host.check(graph, closest(graph, way, backward=False, slack=slack), images)
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -122,24 +122,25 @@ def layer_moves(operator: Operator, sources: tuple[Shape, ...], target: Shape) -
     return moves if len(moves) == len(found) else None
 
 
-_COPY_FEATURES = ("sixteens", "fours", "ones", "runs_with_sixteens", "runs_with_fours", "runs_with_ones")
+_FIRST_TURNS = ("runs_with_sixteens", "runs_with_fours", "runs_with_ones")
+_COPY_FEATURES = (
+    *("sixteens", "fours", "ones", *_FIRST_TURNS),
+    *("loose_sixteens", "loose_fours", *(f"loose_{name}" for name in _FIRST_TURNS)),
+)
 _GATHER_FEATURES = ("gathered_runs", "gathered_fours", "gathered_ones", "gathered_with_fours", "gathered_with_ones")
 
 
-def _loose(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"loose_{name}" for name in names)
-
-
 def _copies(run: int, runs: int, aligned: bool) -> tuple[int, ...]:
-    """As `_COPY_FEATURES` and then their loose forms name them.
+    """As `_COPY_FEATURES` names them.
 
-    What is not aligned some cores copy byte by byte. The first turn of a loop costs more than the others.
+    What is not aligned some cores copy byte by byte: those words are counted once more. The first turn of a loop costs
+    more than the others, if it is that loop.
     """
     sixteens, rest = divmod(run, 16)
-    turns = (sixteens, rest // _WORD, rest % _WORD)
-    found = (*(runs * count for count in turns), *(runs if count else 0 for count in turns))
-    nothing = (0,) * len(found)
-    return (*found, *nothing) if aligned else (*nothing, *found)
+    fours, ones = divmod(rest, _WORD)
+    turns = (runs * sixteens, runs * fours, runs * ones)
+    first = tuple(runs if count else 0 for count in (sixteens, fours, ones))
+    return (*turns, *first, 0, 0, 0, 0, 0) if aligned else (*turns, 0, 0, 0, *turns[:2], *first)
 
 
 def _counts(move: Move) -> tuple[int, ...]:
@@ -151,13 +152,13 @@ def _counts(move: Move) -> tuple[int, ...]:
     else:
         fours, ones = divmod(move.run, 4)
         gathered = (runs, runs * fours, runs * ones, runs if fours else 0, runs if ones else 0)
-        moved = (*(0,) * 2 * len(_COPY_FEATURES), *gathered)
+        moved = (*(0,) * len(_COPY_FEATURES), *gathered)
     return (1, outer, outer * planes, outer * planes * rows, runs, *moved)
 
 
 _MOVE_FEATURES = (
     *("calls", "outer", "planes", "rows", "runs"),
-    *(*_COPY_FEATURES, *_loose(_COPY_FEATURES), *_GATHER_FEATURES),
+    *(*_COPY_FEATURES, *_GATHER_FEATURES),
 )
 
 
@@ -239,8 +240,8 @@ MOVE_KERNELS: tuple[Kernel, ...] = (
         "ofa_resize",
         Flavour.PORTABLE,
         (
-            *("calls", "fresh_rows", "repeated_rows", "pixels", *_COPY_FEATURES, *_loose(_COPY_FEATURES)),
-            *(f"repeated_{name}" for name in (*_COPY_FEATURES, *_loose(_COPY_FEATURES))),
+            *("calls", "fresh_rows", "repeated_rows", "pixels", *_COPY_FEATURES),
+            *(f"repeated_{name}" for name in _COPY_FEATURES),
         ),
         _resize,
         {"ofa_resize": _FUNCTION},
