@@ -144,7 +144,8 @@ void ofa_depthwise_planes(const ofa_depthwise_layer *layer, const int8_t *input,
     const int32_t depth = window->input_channels, channels = window->output_channels;
     const int32_t pitch = layer->pitch, row_bytes = layer->block * pitch, height = window->kernel_height;
     const int32_t groups = (window->output_width + 3) >> 2, area = height * window->kernel_width;
-    const int32_t path = window->stride_height * (window->output_height - 1) + window->dilation_height * (height - 1) + 1;
+    const int32_t extent = window->dilation_height * (height - 1) + 1;
+    const int32_t path = window->stride_height * (window->output_height - 1) + extent;
     const int32_t width = used_width(layer), input_row = window->input_width * depth;
     int32_t *rows = (int32_t *)(void *)scratch;
     int32_t *sums = rows + height;

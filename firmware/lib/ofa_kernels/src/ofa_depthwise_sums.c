@@ -33,7 +33,7 @@ void ofa_depthwise_any(const ofa_sliding *window, const uint8_t *x, const int32_
     }
 }
 
-/* Taps of row number `row` of a window at four places, whose weights follow from number k on. */
+/* A row of windows at four places, from `at` on, with the weights from number k on. */
 #if OFA_THUMB_1
 #define OFA_ROW_3(at, k, stride)                                                                                       \
     OFA_THUMB_ROW(at, OFA_THUMB_TAP(k, 0, stride) OFA_THUMB_TAP(k + 1, 1, stride) OFA_THUMB_TAP(k + 2, 2, stride))

@@ -61,8 +61,8 @@ static inline int8_t *ofa_step_held(int8_t *pointer, int32_t step)
 #define OFA_THUMB_DOT(load, i)                                                                                         \
     do {                                                                                                               \
         int32_t ofa_value, ofa_product;                                                                                \
-        __asm__ volatile(".syntax unified\n\t" /**/                                                                    \
-                         load("%[x]", #i)              /**/                                                            \
+        __asm__ volatile(".syntax unified\n\t"                                                                         \
+                         load("%[x]", #i)                                                                              \
                          OFA_THUMB_PRODUCT("%[w]", "4*" #i, "%[s0]")                                                   \
                          OFA_THUMB_PRODUCT("%[w]", "4*" #i "+1", "%[s1]")                                              \
                          OFA_THUMB_PRODUCT("%[w]", "4*" #i "+2", "%[s2]")                                              \
@@ -88,7 +88,7 @@ static inline int8_t *ofa_step_held(int8_t *pointer, int32_t step)
         __asm__ volatile(".syntax unified\n\t"                                                                         \
                          "mov %[x], %[row]\n\t" taps                                                                   \
                          : OFA_THUMB_SUMS, [x] "=&l"(ofa_row)                                                          \
-                         : [row] "h"(first), [w] "l"(weight)                                                             \
+                         : [row] "h"(first), [w] "l"(weight)                                                           \
                          : "cc", "memory");                                                                            \
     } while (0)
 
