@@ -8,7 +8,7 @@ nothing.
 
 Same toolchain, same figures. Run from the root of a checkout (some minutes per core):
 
-    python -m benchmarks.calibrate_cost [--cores cortex-m7 ...]
+    python -m benchmarks.calibrate_cost [--cores cortex-m7 ...] [--kinds depthwise ...] [--kernels ofa_depthwise ...]
 """
 
 from __future__ import annotations
@@ -201,12 +201,12 @@ def collect(samples: Samples, emulator: Emulator, graph: Int8Graph, plan: Plan, 
             samples.generated.append((codes, sum(sizes[name] for name in layer.code.functions)))
 
 
-def measure_cycles(core: str, folder: Path) -> dict[str, float]:
-    """Cycles per instruction of every variant of every kernel, by the core's published timing."""
+def measure_cycles(core: str, folder: Path, kinds: Sequence[str] = PROBE_KINDS) -> dict[str, float]:
+    """Cycles per instruction of every kernel's variants, by the core's published timing, on layers of the kinds."""
     rng = np.random.default_rng(4)
     emulator, library, out = Emulator(core, folder), plugin(folder), folder / "profile"
     found: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for kind in (*PROBE_KINDS, *PROBE_KINDS, "others", "others", "others"):
+    for kind in (*kinds, *kinds, *["others"] * (3 * ("others" in kinds))):
         for _ in range(TIMED_GRAPHS):
             graph = probe_graph(rng, kind, layers=1)
             if len(graph.structure.operators) > 1:
@@ -257,11 +257,11 @@ def fit_code(samples: Samples, terms: Mapping[str, tuple[str, ...]]) -> dict[str
     return result
 
 
-def library_code(emulator: Emulator, kinds: Iterable[str], known: frozenset[str]) -> list[dict[str, object]]:
+def library_code(emulator: Emulator, terms: Iterable[str], known: frozenset[str]) -> list[dict[str, object]]:
     """Functions that library functions bring along, by which of these bring them; those in `known` are there anyway."""
     brought: dict[str, set[str]] = defaultdict(set)
     sizes: dict[str, int] = {}
-    for kind in kinds:
+    for kind in sorted(kind for kind in terms if kind.startswith("ofa_")):
         program = emulator.link_alone(kind)
         for name, size in symbols(program).items():
             if name not in known and name not in AROUND:
@@ -334,6 +334,11 @@ def kernels_of(core: str) -> dict[str, Kernel]:
     return {kernel.name: kernel for kernel in KERNELS if kernel.flavour in FLAVOURS[core].runs}
 
 
+def code_terms(kernels: Mapping[str, Kernel]) -> dict[str, tuple[str, ...]]:
+    """The terms of every kind of function that the kernels use."""
+    return {kind: names for kernel in kernels.values() for kind, names in kernel.code_terms.items()}
+
+
 def fitted(
     kernel: Kernel, rows: Sequence[tuple[tuple[float, ...], int]]
 ) -> tuple[dict[str, float], dict[str, float], tuple[str, ...]]:
@@ -362,7 +367,7 @@ def calibrate(core: str, folder: Path) -> None:
     (folder / "probes").mkdir(parents=True)
     samples = measure(core, folder / "probes")
     kernels = kernels_of(core)
-    terms = {kind: names for kernel in kernels.values() for kind, names in kernel.code_terms.items()}
+    terms = code_terms(kernels)
     weights: dict[str, dict[str, float]] = {}
     errors: dict[str, dict[str, float]] = {}
     lines = [("kernel", "layers", "held out", "largest error", "mean error")]
@@ -376,7 +381,6 @@ def calibrate(core: str, folder: Path) -> None:
     table(core, lines)
     profile = roomy_board(core)
     elf, empty = link_nothing(folder, profile)
-    library = sorted(kind for kind in terms if kind.startswith("ofa_"))
     figures: dict[str, object] = {
         "core": core,
         "flavour": FLAVOURS[core].value,
@@ -385,7 +389,7 @@ def calibrate(core: str, folder: Path) -> None:
         "static_bytes": empty.sram_bytes - empty.sram[".stack"] - empty.sram[".ofa_arena"],
         "base_flash_bytes": empty.flash_bytes,
         "code": fit_code(samples, terms),
-        "library": library_code(Emulator(core, folder / "probes"), library, frozenset(symbols(elf))),
+        "library": library_code(Emulator(core, folder / "probes"), terms, frozenset(symbols(elf))),
         "layer_code_bytes": {name: round(float(np.mean(samples.own[name] or [30])), 1) for name in weights},
         "instructions": weights,
         "cycles": measure_cycles(core, folder / "probes") if core in TIMED else {},
@@ -423,17 +427,30 @@ def compiler() -> str:
 
 
 def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) -> None:
-    """Measures the kernels of some kinds anew: those with enough layers for a fit of their own."""
+    """Measures kernels anew on layers of some kinds: those with enough layers for a fit of their own.
+
+    Sizes of library functions are measured anew for all kernels; those of generated functions stay.
+    """
     (folder / "probes").mkdir(parents=True)
     figures = json.loads((DATA / f"{core}.json").read_text())
-    samples = measure(core, folder / "probes", kinds)
-    for name, kernel in kernels_of(core).items():
-        rows = pooled(samples, kernels_of(core), name)
+    samples, kernels = measure(core, folder / "probes", kinds), kernels_of(core)
+    amended = []
+    for name, kernel in kernels.items():
+        rows = pooled(samples, kernels, name)
         if len(rows) < ENOUGH or (only and name not in only):
             continue
+        amended.append(name)
         figures["instructions"][name], figures["errors"][name], line = fitted(kernel, rows)
-        figures["layer_code_bytes"].setdefault(name, round(float(np.mean(samples.own[name])), 1))
+        figures["layer_code_bytes"][name] = round(float(np.mean(samples.own[name] or [30])), 1)
         print(core, *line, flush=True)
+    elf, _ = link_nothing(folder, roomy_board(core))
+    emulator = Emulator(core, folder / "probes")
+    figures["library"] = library_code(emulator, code_terms(kernels), frozenset(symbols(elf)))
+    if core in TIMED:
+        kept = {name: rate for name, rate in figures["cycles"].items() if name.split()[0] not in amended}
+        found = measure_cycles(core, folder / "probes", kinds)
+        new = {name: rate for name, rate in found.items() if name.split()[0] in amended}
+        figures["cycles"] = dict(sorted((kept | new).items()))
     write_json(DATA / f"{core}.json", figures)
 
 
@@ -442,7 +459,7 @@ def main() -> None:
     everything = sorted({profile.emulator.core for profile in all_profiles() if profile.emulator is not None})
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cores", nargs="+", default=everything, choices=everything, metavar="CORE")
-    parser.add_argument("--kinds", nargs="+", metavar="KIND", help="only add what layers of these kinds tell")
+    parser.add_argument("--kinds", nargs="+", metavar="KIND", help="only amend what layers of these kinds tell")
     parser.add_argument("--kernels", nargs="+", default=(), metavar="KERNEL", help="with --kinds: only these kernels")
     asked = parser.parse_args()
     for core in asked.cores:

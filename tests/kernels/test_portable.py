@@ -18,6 +18,7 @@ from ofa_mcu.planning.facts import GraphFacts, analyse
 from ofa_mcu.planning.kernels import portable
 from ofa_mcu.planning.kernels.base import Facts, LayerView, Rounding, Way
 from ofa_mcu.planning.kernels.portable import KERNELS
+from ofa_mcu.planning.kernels.portable_depthwise import DEPTHWISE_BYTES
 from ofa_mcu.planning.memory import MemoryPlan
 from ofa_mcu.planning.plan import Plan
 from ofa_mcu.planning.priced import PricedWay
@@ -66,15 +67,15 @@ def ways(graph: Int8Graph, facts: Facts) -> tuple[Way, ...]:
     return tuple(way for kernel in KERNELS for way in kernel.ways(view))
 
 
-def closest(graph: Int8Graph, way: Way, *, backward: bool) -> Plan:
-    """The one layer of a graph with its output as far over its input as the way allows."""
+def closest(graph: Int8Graph, way: Way, *, backward: bool, slack: int = 0) -> Plan:
+    """The one layer of a graph with its output as far over its input as the way allows, or `slack` bytes less."""
     structure = graph.structure
     operator = structure.operators[-1]
     plan = side_by_side(structure, [way])
     source, target = (structure.bytes_of(name) for name in (operator.inputs[0], operator.output))
     gap = way.backward_gap if backward else way.forward_gap
     assert gap is not None
-    ahead = -(-gap // 4) * 4 if not backward else (target - source - gap) // 4 * 4
+    ahead = -(-gap // 4) * 4 + slack if not backward else (target - source - gap) // 4 * 4
     offsets = {operator.output: max(0, -ahead), operator.inputs[0]: max(0, ahead)}
     top = -(-(max(offsets[operator.output] + target, offsets[operator.inputs[0]] + source)) // 8) * 8
     memory = MemoryPlan(
@@ -100,6 +101,22 @@ def test_layers_at_the_closest_overlap(host: Host, kind: type[Operator], seed: i
         host.check(graph, closest(graph, way, backward=False), images)
         if way.backward_gap is not None:
             host.check(graph, closest(graph, way, backward=True), images)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_layers_at_any_distance(host: Host, stride: int) -> None:
+    """A few channels at a time must not be written over others, wherever in a pixel the output starts."""
+    rng = np.random.default_rng(stride)
+    build = GraphBuilder(rng)
+    source = build.tensor("input", (1, 7, 10, 6))
+    graph = build.finish("layer", (build.depthwise(source, (3, 3), (stride, stride), True, Activation.RELU6),))
+    facts = analyse(graph).of(graph.structure.operators[0])
+    images = drawn_inputs(graph, rng, 2)
+    few = [way for way in ways(graph, facts) if "of 4 channels" in way.variant]
+    assert [way.variant for way in few] == [f"3x3_{stride} planes of 4 channels", f"3x3_{stride} ring of 4 channels"]
+    for way in few:
+        for slack in (0, 4, 8):  # and so 0, 4 and 2 bytes into a pixel
+            host.check(graph, closest(graph, way, backward=False, slack=slack), images)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -142,7 +159,7 @@ def test_constants_take_the_promised_bytes(kind: type[Operator]) -> None:
     sizes = {
         "ofa_product_layer": portable.PRODUCT_BYTES,
         "ofa_conv2d_layer": portable.CONV_BYTES,
-        "ofa_depthwise_layer": portable.DEPTHWISE_BYTES,
+        "ofa_depthwise_layer": DEPTHWISE_BYTES,
     }
     for seed in range(12):
         graph = layer(rng, kind)
@@ -160,7 +177,7 @@ def test_descriptors_take_the_promised_bytes(tmp_path: Path) -> None:
     sizes = {
         "product": portable.PRODUCT_BYTES,
         "conv2d": portable.CONV_BYTES,
-        "depthwise": portable.DEPTHWISE_BYTES,
+        "depthwise": DEPTHWISE_BYTES,
     }
     lines = [f'_Static_assert(sizeof(ofa_{kind}_layer) == {size}, "{kind}");' for kind, size in sizes.items()]
     (tmp_path / "sizes.c").write_text("\n".join(['#include "ofa_portable.h"', *lines, ""]))

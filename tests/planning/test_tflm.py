@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 
 from ofa_mcu.graph.interpreters import tflm_arena
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.graph.verify import compare_with_tflm, probe_inputs
-from ofa_mcu.planning.core_model import core_model
+from ofa_mcu.planning.core_model import core_model, known_cores
 from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.planning.tflm import tflm_head_bytes
 from ofa_mcu.space.lowering import shape_graph
@@ -63,7 +64,8 @@ def test_several_inputs_and_outputs() -> None:
     assert tflm_head_bytes(structure) == reported(graph)
 
 
-def test_ours_is_never_larger() -> None:
+@pytest.mark.parametrize("core", known_cores())
+def test_ours_is_never_larger(core: str) -> None:
     for subnet in FASHION_MNIST.sample_balanced(np.random.default_rng(1), 20):
         structure = shape_graph(FASHION_MNIST, subnet)
-        assert make_plan(structure, core_model("cortex-m7")).arena_bytes <= tflm_head_bytes(structure)
+        assert make_plan(structure, core_model(core)).arena_bytes <= tflm_head_bytes(structure)

@@ -11,8 +11,10 @@ from ofa_mcu.codegen.c_text import Fields, descriptor
 from ofa_mcu.codegen.kernels.base import Array, LayerCode, PlacedLayer
 from ofa_mcu.graph.constants import ChannelRequantization
 from ofa_mcu.planning.filters import filter_matrix, fold_bias
-from ofa_mcu.planning.kernels.portable import CHANNEL_BLOCK, WORDS, pitch_of, store_of, sums_of
-from ofa_mcu.planning.kernels.portable_windows import Windows, windows_of
+from ofa_mcu.planning.kernels.portable import CHANNEL_BLOCK
+from ofa_mcu.planning.kernels.portable_depthwise import design_of, sums_of
+from ofa_mcu.planning.kernels.portable_store import WORDS, store_of
+from ofa_mcu.planning.kernels.portable_windows import Windows, pitch_of, windows_of
 from ofa_mcu.planning.requantize import FastScales, accumulator_range
 from ofa_mcu.space.shapes import DepthwiseConv2D
 
@@ -167,6 +169,7 @@ def write_depthwise(layer: PlacedLayer) -> LayerCode:
     assert isinstance(operator, DepthwiseConv2D)
     found = _filter(layer, offset=True, kind="spread")
     windows = windows_of(layer.view)
+    design = design_of(layer.view, layer.way)
     fields: Fields = {
         "rounding": found.rounding,
         "sums": sums_of(windows),
@@ -174,7 +177,8 @@ def write_depthwise(layer: PlacedLayer) -> LayerCode:
         "window": _window_fields(windows),
         "multiplier": operator.depth_multiplier,
         "pitch": pitch_of(windows),
+        "block": design.block,
         "padding": found.constants.input_zero_point + _OFFSET,
     }
-    call = f"ofa_depthwise(&layer, {layer.inputs[0]}, {layer.output}, (uint8_t *)({layer.scratch}));"
+    call = f"{design.function}(&layer, {layer.inputs[0]}, {layer.output}, (uint8_t *)({layer.scratch}));"
     return _code(layer, "ofa_depthwise_layer", np.ascontiguousarray(found.matrix), found.records, fields, call)

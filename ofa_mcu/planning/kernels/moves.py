@@ -122,34 +122,43 @@ def layer_moves(operator: Operator, sources: tuple[Shape, ...], target: Shape) -
     return moves if len(moves) == len(found) else None
 
 
+_FIRST_TURNS = ("runs_with_sixteens", "runs_with_fours", "runs_with_ones")
+_COPY_FEATURES = (
+    *("sixteens", "fours", "ones", *_FIRST_TURNS),
+    *("loose_sixteens", "loose_fours", *(f"loose_{name}" for name in _FIRST_TURNS)),
+)
+_GATHER_FEATURES = ("gathered_runs", "gathered_fours", "gathered_ones", "gathered_with_fours", "gathered_with_ones")
+
+
+def _copies(run: int, runs: int, aligned: bool) -> tuple[int, ...]:
+    """As `_COPY_FEATURES` names them.
+
+    What is not aligned some cores copy byte by byte: those words are counted once more. The first turn of a loop costs
+    more than the others, if it is that loop.
+    """
+    sixteens, rest = divmod(run, 16)
+    fours, ones = divmod(rest, _WORD)
+    turns = (runs * sixteens, runs * fours, runs * ones)
+    first = tuple(runs if count else 0 for count in (sixteens, fours, ones))
+    return (*turns, *first, 0, 0, 0, 0, 0) if aligned else (*turns, 0, 0, 0, *turns[:2], *first)
+
+
 def _counts(move: Move) -> tuple[int, ...]:
     """As `_MOVE_FEATURES` names them."""
     outer, planes, rows, _ = move.counts
-    copied: tuple[int, ...]
-    gathered: tuple[int, ...]
-    if move.input_step != 1:
-        copied = (0,) * 9
-        fours, ones = divmod(move.run, 4)
-        gathered = (move.runs, move.runs * fours, move.runs * ones, *_if_any(move.runs, fours, ones))
+    runs = move.runs
+    if move.input_step == 1:
+        moved = (*_copies(move.run, runs, move.aligned), *(0,) * len(_GATHER_FEATURES))
     else:
-        sixteens, rest = divmod(move.run, 16)
-        steps = (move.runs * sixteens, move.runs * (rest // 4), move.runs * (rest % 4))
-        copied = (*steps, 0, 0, 0) if move.aligned else (0, 0, 0, *steps)
-        copied += _if_any(move.runs, sixteens, rest // 4, rest % 4)
-        gathered = (0,) * 5
-    return (1, outer, outer * planes, outer * planes * rows, move.runs, *copied, *gathered)
-
-
-def _if_any(runs: int, *turns: int) -> tuple[int, ...]:
-    """Runs that have any turns of each loop: its first turn costs more."""
-    return tuple(runs if turn else 0 for turn in turns)
+        fours, ones = divmod(move.run, 4)
+        gathered = (runs, runs * fours, runs * ones, runs if fours else 0, runs if ones else 0)
+        moved = (*(0,) * len(_COPY_FEATURES), *gathered)
+    return (1, outer, outer * planes, outer * planes * rows, runs, *moved)
 
 
 _MOVE_FEATURES = (
     *("calls", "outer", "planes", "rows", "runs"),
-    *("sixteens", "fours", "ones", "loose_sixteens", "loose_fours", "loose_ones"),
-    *("runs_with_sixteens", "runs_with_fours", "runs_with_ones"),
-    *("gathered_runs", "gathered_fours", "gathered_ones", "gathered_runs_with_fours", "gathered_runs_with_ones"),
+    *(*_COPY_FEATURES, *_GATHER_FEATURES),
 )
 
 
@@ -206,17 +215,12 @@ def _resize(view: LayerView) -> tuple[Way, ...]:
         return ()
     _, height, width, channels = view.target
     fresh = _fresh_rows(operator, view.source[1], height)
-    loose = channels % _WORD != 0
-
-    def steps(run: int, times: int) -> tuple[int, ...]:
-        sixteens, rest = divmod(run, 16)
-        found = (times * sixteens, times * (rest // 4), times * (rest % 4))
-        return (0, 0, 0, *found) if loose else (*found, 0, 0, 0)
-
-    copies = [
-        sum(pair) for pair in zip(steps(channels, fresh * width), steps(width * channels, height - fresh), strict=True)
-    ]
-    counts = (1, fresh, height - fresh, fresh * width, *copies)
+    aligned = channels % _WORD == 0
+    counts = (
+        *(1, fresh, height - fresh, fresh * width),
+        *_copies(channels, fresh * width, aligned),
+        *_copies(width * channels, height - fresh, aligned),
+    )
     tables = padded(2 * height) + padded(2 * width)
     return (Way("ofa_resize", "", counts, _RESIZE_BYTES + tables, library("ofa_resize")),)
 
@@ -236,8 +240,8 @@ MOVE_KERNELS: tuple[Kernel, ...] = (
         "ofa_resize",
         Flavour.PORTABLE,
         (
-            *("calls", "fresh_rows", "repeated_rows", "pixels"),
-            *("sixteens", "fours", "ones", "loose_sixteens", "loose_fours", "loose_ones"),
+            *("calls", "fresh_rows", "repeated_rows", "pixels", *_COPY_FEATURES),
+            *(f"repeated_{name}" for name in _COPY_FEATURES),
         ),
         _resize,
         {"ofa_resize": _FUNCTION},

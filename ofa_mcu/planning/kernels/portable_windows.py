@@ -8,7 +8,25 @@ from functools import lru_cache
 from ofa_mcu.planning.kernels.base import LayerView
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D
 
-__all__ = ["Axis", "Patches", "Runs", "Windows", "conv_gap", "depthwise_gap", "patches", "product_gap", "windows_of"]
+__all__ = [
+    "MOST_TAPS",
+    "Axis",
+    "Patches",
+    "Runs",
+    "Windows",
+    "conv_gap",
+    "depthwise_gap",
+    "fits_descriptors",
+    "patches",
+    "pitch_of",
+    "product_gap",
+    "windows_of",
+]
+
+MOST_TAPS = 32768
+"""With which sums stay in 32 bits whatever the order of their terms."""
+
+_LARGEST_EXTENT = 65535
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,19 @@ def windows_of(view: LayerView) -> Windows:
         depth,
         channels,
     )
+
+
+def pitch_of(windows: Windows) -> int:
+    """Columns that the windows of a depthwise layer pass, taken in groups of four."""
+    columns = windows.columns
+    return (-(-columns.out // 4) * 4 - 1) * columns.stride + columns.extent
+
+
+def fits_descriptors(windows: Windows) -> bool:
+    """Whether descriptors can hold every extent."""
+    both = (windows.rows, windows.columns)
+    extents = [value for axis in both for value in (axis.size, axis.out, axis.kernel, axis.stride, axis.dilation)]
+    return max(*extents, windows.depth, windows.channels, pitch_of(windows)) <= _LARGEST_EXTENT
 
 
 @dataclass

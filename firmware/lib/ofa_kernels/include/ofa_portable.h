@@ -166,16 +166,24 @@ struct ofa_depthwise_layer {
     ofa_sliding window;
     uint16_t multiplier;
     uint16_t pitch;  /* columns of a row of the window's path, see below */
+    uint16_t block;  /* input channels worked on together; fewer than there are only where `multiplier` is 1 */
     uint8_t padding; /* input zero point + 128 */
 };
 
-/* Keeps the window's rows of all channels. With ring = dilation_height * (kernel_height - 1) + 1,
+/* Keeps the window's rows of a block of channels. With ring = dilation_height * (kernel_height - 1) + 1,
  * columns = output_width rounded up to a multiple of 4 and pitch = (columns - 1) * stride_width +
  * dilation_width * (kernel_width - 1) + 1, `scratch`, aligned to 4 bytes, takes
- * 4 * kernel_height + 4 * columns + ring * input_channels * pitch bytes. An output row may overlap nothing of the input
- * rows behind its window.
+ * 4 * kernel_height + 4 * columns + ring * block * pitch bytes. An output row may overlap nothing of the input rows
+ * behind its window. Where the output overlaps the input of several blocks, bytes of the input are moved down first, to
+ * a whole number of pixels above the output.
  */
 void ofa_depthwise(const ofa_depthwise_layer *layer, const int8_t *input, int8_t *output, uint8_t *scratch);
+
+/* Keeps all rows of a block of channels: path = stride_height * (output_height - 1) + ring of them in place of the ring.
+ * The output may overlap the input in any way if there is one block, and else if it starts at the input or below it;
+ * the input is moved likewise.
+ */
+void ofa_depthwise_planes(const ofa_depthwise_layer *layer, const int8_t *input, int8_t *output, uint8_t *scratch);
 
 #ifdef __cplusplus
 }

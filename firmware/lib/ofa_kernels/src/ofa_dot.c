@@ -1,5 +1,11 @@
 #include "ofa_dot.h"
 
+#include "ofa_thumb.h"
+
+#if OFA_THUMB_1
+#define OFA_TAP(i) OFA_THUMB_DOT(OFA_THUMB_UNSIGNED, i)
+#define OFA_RAW_TAP(i) OFA_THUMB_DOT(OFA_THUMB_SIGNED, i)
+#else
 /* Sums are signed so that the compiler keeps to the order written, which takes the fewest registers. */
 #define OFA_TAP(i)                                                                                                     \
     do {                                                                                                               \
@@ -9,22 +15,22 @@
         sum2 += value * weights[4 * (i) + 2];                                                                          \
         sum3 += value * weights[4 * (i) + 3];                                                                          \
     } while (0)
+#define OFA_RAW_TAP(i) OFA_TAP(i)
+#endif
 
-#define OFA_DOT4                                                                                                       \
+#define OFA_DOT4(tap)                                                                                                  \
     do {                                                                                                               \
         int32_t sum0 = start, sum1 = start, sum2 = start, sum3 = start;                                                \
-        for (int32_t quads = taps >> 2; quads > 0; --quads) {                                                          \
-            OFA_TAP(0);                                                                                                \
-            OFA_TAP(1);                                                                                                \
-            OFA_TAP(2);                                                                                                \
-            OFA_TAP(3);                                                                                                \
+        for (const void *const end = x + (taps & ~3); x != end; weights += 16) {                                       \
+            tap(0);                                                                                                    \
+            tap(1);                                                                                                    \
+            tap(2);                                                                                                    \
+            tap(3);                                                                                                    \
             x += 4;                                                                                                    \
-            weights += 16;                                                                                             \
         }                                                                                                              \
-        for (taps &= 3; taps > 0; --taps) {                                                                            \
-            OFA_TAP(0);                                                                                                \
+        for (const void *const end = x + (taps & 3); x != end; weights += 4) {                                         \
+            tap(0);                                                                                                    \
             x += 1;                                                                                                    \
-            weights += 4;                                                                                              \
         }                                                                                                              \
         sums[0] = sum0;                                                                                                \
         sums[1] = sum1;                                                                                                \
@@ -34,42 +40,13 @@
 
 void ofa_dot4(int32_t sums[4], const uint8_t *x, const uint8_t *weights, int32_t taps, int32_t start)
 {
-    OFA_DOT4;
+    OFA_DOT4(OFA_TAP);
 }
 
 void ofa_dot4_raw(int32_t sums[4], const int8_t *x, const uint8_t *weights, int32_t taps, int32_t start)
 {
-    OFA_DOT4;
+    OFA_DOT4(OFA_RAW_TAP);
 }
-
-#if OFA_NO_LONG_MULTIPLY
-
-#define OFA_DOT4_FEW(type)                                                                                             \
-    do {                                                                                                               \
-        int32_t sum0 = start, sum1 = start, sum2 = start, sum3 = start;                                                \
-        const type *const end = x + taps;                                                                              \
-        do {                                                                                                           \
-            OFA_TAP(0);                                                                                                \
-            x += 1;                                                                                                    \
-            weights += 4;                                                                                              \
-        } while (x != end);                                                                                            \
-        sums[0] = sum0;                                                                                                \
-        sums[1] = sum1;                                                                                                \
-        sums[2] = sum2;                                                                                                \
-        sums[3] = sum3;                                                                                                \
-    } while (0)
-
-void ofa_dot4_few(int32_t sums[4], const uint8_t *x, const uint8_t *weights, int32_t taps, int32_t start)
-{
-    OFA_DOT4_FEW(uint8_t);
-}
-
-void ofa_dot4_raw_few(int32_t sums[4], const int8_t *x, const uint8_t *weights, int32_t taps, int32_t start)
-{
-    OFA_DOT4_FEW(int8_t);
-}
-
-#endif
 
 #define OFA_PAIR(i)                                                                                                    \
     do {                                                                                                               \

@@ -15,21 +15,6 @@ void ofa_dot4(int32_t sums[4], const uint8_t *x, const uint8_t *weights, int32_t
 /* The same with raw codes. */
 void ofa_dot4_raw(int32_t sums[4], const int8_t *x, const uint8_t *weights, int32_t taps, int32_t start);
 
-/* Both for few taps: where a loop over four taps runs out of registers, one with less around it is faster there. */
-#if OFA_NO_LONG_MULTIPLY
-#define OFA_FEW_TAPS 32
-void ofa_dot4_few(int32_t sums[4], const uint8_t *x, const uint8_t *weights, int32_t taps, int32_t start);
-void ofa_dot4_raw_few(int32_t sums[4], const int8_t *x, const uint8_t *weights, int32_t taps, int32_t start);
-#else
-#define OFA_FEW_TAPS 0
-#define ofa_dot4_few ofa_dot4
-#define ofa_dot4_raw_few ofa_dot4_raw
-#endif
-
-typedef void ofa_dot4_function(int32_t sums[4], const uint8_t *x, const uint8_t *weights, int32_t taps, int32_t start);
-typedef void ofa_dot4_raw_function(int32_t sums[4], const int8_t *x, const uint8_t *weights, int32_t taps,
-                                   int32_t start);
-
 /* Two rows side by side, x[2 * i + p]: sums[OFA_PAIR_CHANNELS * p + j] = starts[p] + ..., p < 2. */
 void ofa_dot4_pair(int32_t *sums, const uint8_t *x, const uint8_t *weights, int32_t taps, const int32_t starts[2]);
 

@@ -1,14 +1,18 @@
 #include "ofa_gather.h"
 
+#include "ofa_thumb.h"
+
 #define OFA_CODE(i)                                                                                                    \
     do {                                                                                                               \
-        const uint8_t code = (uint8_t)from[(i)] ^ 128u;                                                                \
-        to[STEP * (i)] = code;                                                                                         \
-        sum += code;                                                                                                   \
+        const uint32_t code = (uint8_t)from[(i)] ^ flip;                                                               \
+        to[STEP * (i)] = (uint8_t)code;                                                                                \
+        sum += (int32_t)code;                                                                                          \
     } while (0)
 
 #define OFA_GATHER                                                                                                     \
     do {                                                                                                               \
+        uint32_t flip = 128;                                                                                           \
+        OFA_HOLD(flip);                                                                                                \
         int32_t sum = 0;                                                                                               \
         for (int32_t quads = count >> 2; quads > 0; --quads) {                                                         \
             OFA_CODE(0);                                                                                               \

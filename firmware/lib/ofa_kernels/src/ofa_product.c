@@ -15,7 +15,6 @@ void ofa_product(const ofa_product_layer *layer, const int8_t *input, int8_t *ou
 {
     const ofa_rounding *rounding = &layer->rounding;
     const int32_t taps = layer->taps;
-    ofa_dot4_raw_function *const dot = taps < OFA_FEW_TAPS ? ofa_dot4_raw_few : ofa_dot4_raw;
     for (int32_t rows = layer->rows; rows > 0; --rows) {
         const int32_t start = ofa_start(sum_of(input, taps));
         const uint8_t *weights = layer->weights;
@@ -24,7 +23,7 @@ void ofa_product(const ofa_product_layer *layer, const int8_t *input, int8_t *ou
             int32_t sums[OFA_ROW_CHANNELS];
             const int32_t count = channels < OFA_ROW_CHANNELS ? channels : OFA_ROW_CHANNELS;
             for (int32_t channel = 0; channel < count; channel += 4) {
-                dot(sums + channel, input, weights, taps, start);
+                ofa_dot4_raw(sums + channel, input, weights, taps, start);
                 weights += 4 * taps;
             }
             rounding->store(rounding, record, sums, output, count);

@@ -63,19 +63,32 @@ static inline int32_t ofa_high(int32_t x, int32_t multiplier)
 #endif
 }
 
-/* The same, with |x| < 2^20 where multiplier is not 0. */
+#if OFA_NO_LONG_MULTIPLY
+
+/* Eleven bits of a multiplier and twice ten, from the lowest. */
+typedef struct {
+    int32_t low, middle, high;
+} ofa_pieces;
+
+static inline ofa_pieces ofa_pieces_of(int32_t multiplier)
+{
+    const uint32_t m = (uint32_t)multiplier;
+    return (ofa_pieces){(int32_t)(m & 0x7ffu), (int32_t)((m >> 11) & 0x3ffu), (int32_t)(m >> 21)};
+}
+
+/* ofa_high for |x| < 2^20 where the multiplier is not 0. */
+static inline int32_t ofa_high_pieces(int32_t x, ofa_pieces multiplier)
+{
+    const int32_t high = (((x * multiplier.low) >> 11) + x * multiplier.middle) >> 10;
+    return (high + x * multiplier.high) >> 3;
+}
+
 static inline int32_t ofa_high_short(int32_t x, int32_t multiplier)
 {
-#if OFA_NO_LONG_MULTIPLY
-    /* Eleven bits of the multiplier and twice ten, from the lowest. */
-    const uint32_t m = (uint32_t)multiplier;
-    int32_t high = (x * (int32_t)(m & 0x7ffu)) >> 11;
-    high = (high + x * (int32_t)((m >> 11) & 0x3ffu)) >> 10;
-    return (high + x * (int32_t)(m >> 21)) >> 3;
-#else
-    return ofa_high(x, multiplier);
-#endif
+    return ofa_high_pieces(x, ofa_pieces_of(multiplier));
 }
+
+#endif
 
 /* The nearest code. */
 static inline int32_t ofa_saturate(int32_t value)

@@ -6,13 +6,12 @@ void ofa_row(const ofa_rounding *rounding, const uint8_t *weights, int32_t chann
              int32_t sum, int8_t *output)
 {
     const int32_t start = ofa_start(sum);
-    ofa_dot4_function *const dot = taps < OFA_FEW_TAPS ? ofa_dot4_few : ofa_dot4;
     const int32_t *record = rounding->records;
     for (; channels > 0; channels -= OFA_ROW_CHANNELS) {
         int32_t sums[OFA_ROW_CHANNELS];
         const int32_t count = channels < OFA_ROW_CHANNELS ? channels : OFA_ROW_CHANNELS;
         for (int32_t channel = 0; channel < count; channel += 4) {
-            dot(sums + channel, x, weights, taps, start);
+            ofa_dot4(sums + channel, x, weights, taps, start);
             weights += 4 * taps;
         }
         rounding->store(rounding, record, sums, output, count);
