@@ -21,10 +21,11 @@ from ofa_mcu.planning.facts import SHAPES_ONLY, GraphFacts
 from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Facts, LayerView, Way
 from ofa_mcu.planning.memory import ALIGNMENT, Lifetimes, MemoryPlan, lifetimes, place
-from ofa_mcu.planning.priced import PricedWay, priced
+from ofa_mcu.planning.priced import PricedWay, plan_code, priced
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected, Operator, ShapeGraph
 
 __all__ = [
+    "BALANCED_CODE",
     "BALANCED_SLOWDOWN",
     "Optimize",
     "Plan",
@@ -34,6 +35,9 @@ __all__ = [
 
 BALANCED_SLOWDOWN = 0.10
 """Share of instructions that a balanced plan gives up for smaller code."""
+
+BALANCED_CODE = 0.5
+"""Share of the code of the fastest plan down to which a balanced one saves code rather than constants."""
 
 _MOST_PRICED = 1 << 16
 _UPGRADES = 6
@@ -174,7 +178,11 @@ def make_plan(
     ]
     chosen = [each[0] for each in allowed]
     if optimize is not Optimize.SPEED:
-        chosen = small_code(allowed, figures, BALANCED_SLOWDOWN if optimize is Optimize.BALANCED else None)
+        limit = enough = inf
+        if optimize is Optimize.BALANCED:
+            limit = sum(one.effort for one in chosen) * (1 + BALANCED_SLOWDOWN)
+            enough = BALANCED_CODE * plan_code(chosen, figures)
+        chosen = small_code(allowed, figures, limit, enough)
     slack = 0 if arena_limit else max((one.way.overread for one in chosen), default=0) + ALIGNMENT
     if optimize is not Optimize.SPEED and not arena_limit:
         slack += goal // 8  # rather than give up small code where buffers cannot be packed as tightly

@@ -10,7 +10,7 @@ from ofa_mcu.planning.core_model import CoreModel
 from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Code, Kernel, Way
 
-__all__ = ["PricedWay", "code_bytes", "function_bytes", "kernel_named", "price", "priced", "variant_name"]
+__all__ = ["PricedWay", "code_bytes", "function_bytes", "kernel_named", "plan_code", "price", "priced", "variant_name"]
 
 _BY_NAME: Mapping[str, Kernel] = {kernel.name: kernel for kernel in KERNELS}
 _TERMS: Mapping[str, tuple[str, ...]] = {kind: terms for kernel in KERNELS for kind, terms in kernel.code_terms.items()}
@@ -72,3 +72,10 @@ def code_bytes(codes: Iterable[Code], figures: CoreModel) -> float:
     named = {kind for kind, key in once if not key}
     library = sum([size for functions, size in figures.library if not named.isdisjoint(functions)])
     return library + sum([function_bytes(code, figures) for code in once.values() if code.key])
+
+
+def plan_code(ways: Iterable[PricedWay], figures: CoreModel) -> float:
+    """Bytes of code of layers that run in these ways: their own and that of all functions."""
+    ways = tuple(ways)
+    own = sum([figures.layer_code_bytes[one.way.kernel] for one in ways])
+    return own + code_bytes((function for one in ways for function in one.way.code), figures)
