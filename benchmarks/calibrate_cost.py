@@ -376,16 +376,22 @@ def compiler() -> str:
 
 
 def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) -> None:
-    """Measures the kernels of some kinds anew: those with enough layers for a fit of their own."""
+    """Measures the kernels of some kinds anew, and the functions generated for them: those with enough layers for a fit
+    of their own. Of functions that several kinds of layers share, all these kinds must be given.
+    """
     (folder / "probes").mkdir(parents=True)
     figures = json.loads((DATA / f"{core}.json").read_text())
     samples = measure(core, folder / "probes", kinds)
-    for name, kernel in kernels_of(core).items():
-        rows = pooled(samples, kernels_of(core), name)
+    kernels = kernels_of(core)
+    terms = {kind: names for kernel in kernels.values() for kind, names in kernel.code_terms.items()}
+    code = fit_code(samples, terms)
+    for name, kernel in kernels.items():
+        rows = pooled(samples, kernels, name)
         if len(rows) < ENOUGH or (only and name not in only):
             continue
         figures["instructions"][name], figures["errors"][name], line = fitted(kernel, rows)
         figures["layer_code_bytes"].setdefault(name, round(float(np.mean(samples.own[name])), 1))
+        figures["code"] |= {kind: code[kind] for kind in kernel.code_terms if kind in code}
         print(core, *line, flush=True)
     write_json(DATA / f"{core}.json", figures)
 

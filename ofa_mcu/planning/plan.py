@@ -29,6 +29,7 @@ __all__ = [
     "BALANCED_SLOWDOWN",
     "Optimize",
     "Plan",
+    "how_small",
     "make_plan",
     "priced_ways",
 ]
@@ -153,6 +154,7 @@ def make_plan(
     facts: GraphFacts = SHAPES_ONLY,
     optimize: Optimize = Optimize.SPEED,
     arena_limit: int = 0,
+    fastest: Plan | None = None,
 ) -> Plan:
     """The plan of a network for a core.
 
@@ -163,6 +165,7 @@ def make_plan(
         optimize: what ways are chosen for.
         arena_limit: bytes up to which faster ways may make the arena larger than it need be; 0: up to an eighth more,
             where the product of arena and instructions falls.
+        fastest: what a balanced plan is held against, where it is not the fastest one of the same operators.
 
     Raises OfaMcuError where a layer has no kernel.
     """
@@ -178,11 +181,8 @@ def make_plan(
     ]
     chosen = [each[0] for each in allowed]
     if optimize is not Optimize.SPEED:
-        limit = enough = inf
-        if optimize is Optimize.BALANCED:
-            limit = sum(one.effort for one in chosen) * (1 + BALANCED_SLOWDOWN)
-            enough = BALANCED_CODE * plan_code(chosen, figures)
-        chosen = small_code(allowed, figures, limit, enough)
+        against = chosen if fastest is None else fastest.ways
+        chosen = small_code(allowed, figures, *_budget(against, figures, optimize))
     slack = 0 if arena_limit else max((one.way.overread for one in chosen), default=0) + ALIGNMENT
     if optimize is not Optimize.SPEED and not arena_limit:
         slack += goal // 8  # rather than give up small code where buffers cannot be packed as tightly
@@ -194,6 +194,24 @@ def make_plan(
             return Plan(structure, tuple(chosen), faster, figures.core)
         _step_back(times, faster, goal, chosen, tight)
     return Plan(structure, tuple(tight), memory, figures.core)
+
+
+def _budget(fastest: Sequence[PricedWay], figures: CoreModel, optimize: Optimize) -> tuple[float, float]:
+    """The most effort, and the code for which no more effort is spent than constants are worth."""
+    if optimize is not Optimize.BALANCED:
+        return inf, inf
+    effort = sum([one.effort for one in fastest])
+    return effort * (1 + BALANCED_SLOWDOWN), BALANCED_CODE * plan_code(fastest, figures)
+
+
+def how_small(
+    ways: Sequence[PricedWay], figures: CoreModel, optimize: Optimize, fastest: Sequence[PricedWay]
+) -> tuple[float, float, float]:
+    """What is least where a plan is best for small code: effort and code too many, then bytes of flash."""
+    most, enough = _budget(fastest, figures, optimize)
+    code = plan_code(ways, figures)
+    effort = sum([one.effort for one in ways])
+    return max(effort - most, 0.0), max(code - enough, 0.0), code + sum([one.way.constant_bytes for one in ways])
 
 
 def _first_need(pair: tuple[int, PricedWay]) -> tuple[int, float]:

@@ -233,7 +233,7 @@ def test_products_are_sums_for_all_pairs_of_codes() -> None:
 
 def test_layers_it_does_not_run() -> None:
     graph = graph_of(Block((4, 4), 4, 8), 1)
-    assert len(ways_of_sum(graph)) == 2
+    assert len(ways_of_sum(graph)) == 4
     operator = graph.structure.operators[1]
     facts = analyse(graph).of(operator)
     for other in (
