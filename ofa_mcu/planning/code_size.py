@@ -11,16 +11,14 @@ same; else those of constants count less, for effort to be spent where code is s
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from math import inf, sqrt
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ofa_mcu.planning.code_image import Image, Prices, Problem
 from ofa_mcu.planning.core_model import CoreModel
-from ofa_mcu.planning.priced import PricedWay, function_bytes
+from ofa_mcu.planning.priced import PricedWay
 
 __all__ = ["small_code"]
 
@@ -30,142 +28,12 @@ _LEAST_PRICE, _MOST_PRICE = 0.05, 5e6
 _SHARES = (1.0, 0.6, 0.3, 0.1, 0.0)
 """Of that price, what a byte of constants may cost."""
 
-_BISECTIONS = 14
+_BISECTIONS = 10
 _ROUNDS = 6
 _ENOUGH = 1e-6
 
-_Floats = NDArray[np.float64]
 
-
-class _Prices(NamedTuple):
-    """Instructions that a byte of code may cost, and one of constants as a share of that."""
-
-    byte: float
-    constants: float
-
-
-class _Layer:
-    """The ways of a layer: effort, bytes of its own, and which functions each uses, as numbers and as a matrix."""
-
-    def __init__(self, ways: Sequence[PricedWay], uses: Sequence[frozenset[int]], figures: CoreModel) -> None:
-        self.ways, self.uses = ways, uses
-        self.effort = np.array([one.effort for one in ways])
-        self.code = np.array([figures.layer_code_bytes[one.way.kernel] for one in ways])
-        self.constants = np.array([float(one.way.constant_bytes) for one in ways])
-        self.functions = np.array(sorted(frozenset().union(*uses)), np.int64)
-        self.column = {int(function): column for column, function in enumerate(self.functions)}
-        self.matrix = np.array([[function in each for function in self.column] for each in uses], float)
-        self.matrix = self.matrix.reshape(len(ways), len(self.functions))
-
-    def alone(self, prices: _Prices) -> _Floats:
-        """What each way costs without its functions."""
-        return np.asarray(self.effort + prices.byte * (self.code + prices.constants * self.constants))
-
-
-class _Problem:
-    """All layers, and the bytes of every function and of every group of library functions that they can use."""
-
-    def __init__(self, options: Iterable[Sequence[PricedWay]], figures: CoreModel) -> None:
-        numbers: dict[object, int] = {}
-        sizes: list[float] = []
-        groups: dict[str, list[int]] = {}
-
-        def number(name: object, size: float) -> int:
-            if name not in numbers:
-                numbers[name] = len(sizes)
-                sizes.append(size)
-            return numbers[name]
-
-        def used(one: PricedWay) -> frozenset[int]:
-            found = []
-            for code in one.way.code:
-                if code.key:
-                    found.append(number((code.kind, code.key), function_bytes(code, figures)))
-                    continue
-                if code.kind not in groups:
-                    groups[code.kind] = [
-                        number(index, size) for index, (names, size) in enumerate(figures.library) if code.kind in names
-                    ]
-                found += groups[code.kind]
-            return frozenset(found)
-
-        self.layers = [_Layer(*_worth_a_look(each, [used(one) for one in each], figures), figures) for each in options]
-        self.sizes = np.array(sizes)
-        able = Counter(int(function) for layer in self.layers for function in layer.functions)
-        self.able = np.array([able[function] for function in range(len(sizes))])
-        bundles: dict[frozenset[int], list[int]] = {}
-        for index, layer in enumerate(self.layers):
-            for each in dict.fromkeys(layer.uses):
-                bundles.setdefault(each, []).append(index)
-        self.bundles = [(np.array(sorted(each)), found) for each, found in bundles.items() if each and len(found) > 1]
-
-
-def _worth_a_look(
-    ways: Sequence[PricedWay], uses: Sequence[frozenset[int]], figures: CoreModel
-) -> tuple[list[PricedWay], list[frozenset[int]]]:
-    """The ways, fastest first, but those that a faster one beats with nothing but functions of theirs."""
-    kept: list[tuple[PricedWay, frozenset[int], float]] = []
-    for one, used in zip(ways, uses, strict=True):
-        own = one.way.constant_bytes + figures.layer_code_bytes[one.way.kernel]
-        if not any(bytes_ <= own and other <= used for _, other, bytes_ in kept):
-            kept.append((one, used, own))
-    return [one for one, _, _ in kept], [used for _, used, _ in kept]
-
-
-class _Image:
-    """A choice of ways with its effort, bytes of code and bytes of constants, kept up to date as layers move."""
-
-    def __init__(self, problem: _Problem, chosen: Sequence[int], prices: _Prices) -> None:
-        self.problem, self.prices = problem, prices
-        self.chosen = list(chosen)
-        self.users = np.zeros(len(problem.sizes))
-        pairs = list(zip(problem.layers, chosen, strict=True))
-        for layer, way in pairs:
-            self.users[layer.functions] += layer.matrix[way]
-        self.effort = sum(float(layer.effort[way]) for layer, way in pairs)
-        self.code = float(problem.sizes[self.users > 0.5].sum()) + sum(float(layer.code[way]) for layer, way in pairs)
-        self.constants = sum(float(layer.constants[way]) for layer, way in pairs)
-        self.alone = [layer.alone(prices) for layer in problem.layers]
-
-    @property
-    def cost(self) -> float:
-        """Effort and priced bytes."""
-        return self.effort + self.prices.byte * (self.code + self.prices.constants * self.constants)
-
-    def costs(self, index: int, free: NDArray[np.int64] | None = None) -> _Floats:
-        """What each way of a layer adds, the layer's present one taken away; functions in `free` cost nothing."""
-        layer = self.problem.layers[index]
-        others = self.users[layer.functions] - layer.matrix[self.chosen[index]]
-        sizes = np.where(others < 0.5, self.problem.sizes[layer.functions], 0.0)
-        if free is not None:
-            sizes[[layer.column[f] for f in free.tolist() if f in layer.column]] = 0.0
-        return np.asarray(self.alone[index] + self.prices.byte * (layer.matrix @ sizes))
-
-    def swap(self, index: int, way: int) -> None:
-        """Gives a layer another way."""
-        layer, before = self.problem.layers[index], self.chosen[index]
-        if way == before:
-            return
-        self.effort += float(layer.effort[way] - layer.effort[before])
-        self.code += float(layer.code[way] - layer.code[before])
-        self.constants += float(layer.constants[way] - layer.constants[before])
-        for function in layer.uses[before] - layer.uses[way]:
-            self.users[function] -= 1
-            if self.users[function] < 0.5:
-                self.code -= float(self.problem.sizes[function])
-        for function in layer.uses[way] - layer.uses[before]:
-            self.users[function] += 1
-            if self.users[function] < 1.5:
-                self.code += float(self.problem.sizes[function])
-        self.chosen[index] = way
-
-    def back_to(self, chosen: Sequence[int]) -> None:
-        """Undoes moves."""
-        for index, way in enumerate(chosen):
-            self.swap(index, way)
-
-
-def _take_turns(image: _Image, layers: Iterable[int] | None = None) -> bool:
+def _take_turns(image: Image, layers: Iterable[int] | None = None) -> bool:
     """Every layer picks its cheapest way once; whether any changed."""
     changed = False
     for index in range(len(image.chosen)) if layers is None else layers:
@@ -177,7 +45,7 @@ def _take_turns(image: _Image, layers: Iterable[int] | None = None) -> bool:
     return changed
 
 
-def _drop_functions(image: _Image) -> bool:
+def _drop_functions(image: Image) -> bool:
     """Tries to do without each function; whether that paid for any."""
     changed = False
     for function in np.flatnonzero(image.users).tolist():
@@ -199,7 +67,7 @@ def _drop_functions(image: _Image) -> bool:
     return changed
 
 
-def _open_functions(image: _Image) -> bool:
+def _open_functions(image: Image) -> bool:
     """Tries functions that several layers could use, and that together are missing, for all of these at once."""
     changed = False
     for functions, layers in image.problem.bundles:
@@ -217,7 +85,7 @@ def _open_functions(image: _Image) -> bool:
     return changed
 
 
-def _settle(image: _Image) -> _Image:
+def _settle(image: Image) -> Image:
     """The image once no move makes it cheaper."""
     for _ in range(_ROUNDS):
         moved = _take_turns(image)
@@ -228,7 +96,7 @@ def _settle(image: _Image) -> _Image:
     return image
 
 
-def _shared(problem: _Problem, prices: _Prices) -> list[int]:
+def _shared(problem: Problem, prices: Prices) -> list[int]:
     """Ways of least cost if all layers that could use a function paid the same share of it."""
     shares = problem.sizes / np.maximum(problem.able, 1)
     return [
@@ -238,22 +106,27 @@ def _shared(problem: _Problem, prices: _Prices) -> list[int]:
 
 
 class _Search:
-    """The best image seen: within the limit of effort, with code down to what is enough, then with fewest bytes."""
+    """The best image seen: within the limit of effort, with code down to what is enough, then with fewest bytes.
 
-    def __init__(self, problem: _Problem, limit: float, enough: float) -> None:
+    None has more bytes in all than the fastest one.
+    """
+
+    def __init__(self, problem: Problem, limit: float, enough: float) -> None:
         self._problem, self._limit, self._enough = problem, limit, enough
         self._fastest = [0] * len(problem.layers)
-        self.best = _Image(problem, self._fastest, _Prices(0.0, 1.0))
+        self.best = Image(problem, self._fastest, Prices(0.0, 1.0))
+        self._most = self.best.flash + _ENOUGH
 
-    def _rank(self, image: _Image) -> tuple[float, float, float]:
-        return max(image.code - self._enough, 0.0), image.code + image.constants, image.effort
+    def _rank(self, image: Image) -> tuple[float, float, float]:
+        return max(image.code - self._enough, 0.0), image.flash, image.effort
 
-    def _at(self, prices: _Prices, *starts: Sequence[int]) -> _Image:
+    def _at(self, prices: Prices, *starts: Sequence[int]) -> Image:
         """The cheapest image found at the prices."""
         shared = _shared(self._problem, prices)
-        found = [_settle(_Image(self._problem, start, prices)) for start in (*starts, shared)]
+        found = [_settle(Image(self._problem, start, prices)) for start in (*starts, shared)]
         for image in found:
-            if image.effort <= self._limit and self._rank(image) < self._rank(self.best):
+            allowed = image.effort <= self._limit and image.flash <= self._most
+            if allowed and self._rank(image) < self._rank(self.best):
                 self.best = image
         return min(found, key=lambda image: image.cost)
 
@@ -261,12 +134,12 @@ class _Search:
         """Bisects the price of a byte of code, those of constants being a share of it."""
         low, high = _LEAST_PRICE, _MOST_PRICE
         fast = self._fastest
-        small = self._at(_Prices(high, constants), fast)
+        small = self._at(Prices(high, constants), fast)
         if small.effort <= self._limit:
             return
         slow = small.chosen
         for _ in range(_BISECTIONS):
-            image = self._at(_Prices(sqrt(low * high), constants), slow, fast)
+            image = self._at(Prices(sqrt(low * high), constants), slow, fast)
             if image.effort <= self._limit:
                 low, fast = image.prices.byte, image.chosen
             else:
@@ -281,7 +154,7 @@ def small_code(
     `options` are the ways of each layer, the fastest first. Constants are bought with code only while that takes no
     more than `enough` bytes.
     """
-    problem = _Problem(options, figures)
+    problem = Problem(options, figures)
     search = _Search(problem, limit, enough)
     for share in _SHARES:
         search.run(share)

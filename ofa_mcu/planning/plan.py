@@ -2,8 +2,7 @@
 
 Ways are chosen by predicted instructions. Among ways that need different amounts of memory, those that keep the arena
 small come first; a faster one is taken wherever the arena stays as small, or grows by at most an eighth and buys more
-speed than it costs memory. Where code shall be small, too, layers give up functions of their own for shared ones, those
-first that save most bytes per instruction.
+speed than it costs memory. Where code shall be small, too, layers give up functions of their own for shared ones.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ofa_mcu.planning.facts import SHAPES_ONLY, GraphFacts
 from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Facts, LayerView, Way
 from ofa_mcu.planning.memory import ALIGNMENT, Lifetimes, MemoryPlan, lifetimes, place
-from ofa_mcu.planning.priced import PricedWay, plan_code, priced
+from ofa_mcu.planning.priced import PricedWay, plan_code, priced, was_measured
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected, Operator, ShapeGraph
 
 __all__ = [
@@ -106,7 +105,7 @@ def priced_ways(structure: ShapeGraph, operator: Operator, figures: CoreModel, f
         view = LayerView(structure, operator, facts)
         runs = figures.flavour.runs
         ways = [way for kernel in KERNELS if kernel.flavour in runs for way in kernel.ways(view)]
-        found = [one for one in (priced(way, figures) for way in ways) if one.instructions < inf]
+        found = [one for one in (priced(way, figures) for way in ways) if was_measured(one, figures)]
         if not found and ways:
             kernels = ", ".join(dict.fromkeys(way.kernel for way in ways))
             raise UsageError(

@@ -10,7 +10,17 @@ from ofa_mcu.planning.core_model import CoreModel
 from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Code, Kernel, Way
 
-__all__ = ["PricedWay", "code_bytes", "function_bytes", "kernel_named", "plan_code", "price", "priced", "variant_name"]
+__all__ = [
+    "PricedWay",
+    "code_bytes",
+    "function_bytes",
+    "kernel_named",
+    "plan_code",
+    "price",
+    "priced",
+    "variant_name",
+    "was_measured",
+]
 
 _BY_NAME: Mapping[str, Kernel] = {kernel.name: kernel for kernel in KERNELS}
 _TERMS: Mapping[str, tuple[str, ...]] = {kind: terms for kernel in KERNELS for kind, terms in kernel.code_terms.items()}
@@ -64,6 +74,11 @@ def function_bytes(code: Code, figures: CoreModel) -> float:
     weights = figures.code.get(code.kind, {})
     terms = zip(_TERMS[code.kind], code.counts, strict=True)
     return sum([weights.get(term, inf) * count for term, count in terms if count])
+
+
+def was_measured(one: PricedWay, figures: CoreModel) -> bool:
+    """Whether instructions and code of the way are known on that core."""
+    return one.instructions < inf and all(function_bytes(code, figures) < inf for code in one.way.code if code.key)
 
 
 def code_bytes(codes: Iterable[Code], figures: CoreModel) -> float:

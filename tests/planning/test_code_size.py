@@ -96,7 +96,7 @@ def test_balanced_keeps_its_promise(models_dir: Path, name: str) -> None:
     fast, balanced, small = (compiled(models_dir, name, optimize).cost for optimize in Optimize)
     assert balanced.instructions <= (1 + BALANCED_SLOWDOWN) * fast.instructions
     assert balanced.flash_code_bytes <= (0.5 if name in HALVED else 1.0) * fast.flash_code_bytes
-    assert small.flash_bytes <= balanced.flash_bytes
+    assert small.flash_bytes <= balanced.flash_bytes <= fast.flash_bytes
 
 
 def test_work_of_the_compiler(models_dir: Path) -> None:
