@@ -30,7 +30,7 @@ _SHARES = (1.0, 0.6, 0.3, 0.1, 0.0)
 
 _BISECTIONS = 10
 _ROUNDS = 6
-_ENOUGH = 1e-6
+_LEAST_GAIN = 1e-6
 
 
 def _take_turns(image: Image, layers: Iterable[int] | None = None) -> bool:
@@ -39,7 +39,7 @@ def _take_turns(image: Image, layers: Iterable[int] | None = None) -> bool:
     for index in range(len(image.chosen)) if layers is None else layers:
         costs = image.costs(index)
         best = int(costs.argmin())
-        if costs[best] < costs[image.chosen[index]] - _ENOUGH:
+        if costs[best] < costs[image.chosen[index]] - _LEAST_GAIN:
             image.swap(index, best)
             changed = True
     return changed
@@ -60,7 +60,7 @@ def _drop_functions(image: Image) -> bool:
                 break
             image.swap(index, best)
         else:
-            if image.cost < cost - _ENOUGH:
+            if image.cost < cost - _LEAST_GAIN:
                 changed = True
                 continue
         image.back_to(before)
@@ -78,7 +78,7 @@ def _open_functions(image: Image) -> bool:
             image.swap(index, int(image.costs(index, functions).argmin()))
         if image.chosen != before:
             _take_turns(image, layers)
-            if image.cost < cost - _ENOUGH:
+            if image.cost < cost - _LEAST_GAIN:
                 changed = True
                 continue
             image.back_to(before)
@@ -115,7 +115,7 @@ class _Search:
         self._problem, self._limit, self._enough = problem, limit, enough
         self._fastest = [0] * len(problem.layers)
         self.best = Image(problem, self._fastest, Prices(0.0, 1.0))
-        self._most = self.best.flash + _ENOUGH
+        self._most = self.best.flash + _LEAST_GAIN
 
     def _rank(self, image: Image) -> tuple[float, float, float]:
         return max(image.code - self._enough, 0.0), image.flash, image.effort

@@ -170,7 +170,7 @@ def test_nothing_else_is_written(host: Host) -> None:
 
 
 @needs_emulator
-@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7"])
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7", "cortex-m33"])
 def test_emulated(tmp_path: Path, core: str) -> None:
     rng = np.random.default_rng(11 if core == "cortex-m4" else 12)
     emulator = Emulator(core, tmp_path)
