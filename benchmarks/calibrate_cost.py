@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections import defaultdict
@@ -115,11 +116,16 @@ def measure(core: str, folder: Path, kinds: Sequence[str] = PROBE_KINDS) -> Samp
 
 def rarest(samples: Samples, ways: Sequence[Way], rng: np.random.Generator) -> Way:
     """One of the ways whose variant was seen least so far, with some chance."""
-    fewest = min(samples.seen[variant_name(way)] for way in ways)
-    few = [way for way in ways if samples.seen[variant_name(way)] <= fewest + 2]
+    fewest = min(samples.seen[sort_of(way)] for way in ways)
+    few = [way for way in ways if samples.seen[sort_of(way)] <= fewest + 2]
     way = few[int(rng.integers(len(few)))]
-    samples.seen[variant_name(way)] += 1
+    samples.seen[sort_of(way)] += 1
     return way
+
+
+def sort_of(way: Way) -> str:
+    """The variant, the same for bands of any size but 1 and 4: else new sizes would be drawn again and again."""
+    return re.sub(r"band (?!1$|4$)\d+", "band", variant_name(way))
 
 
 AROUND = frozenset(

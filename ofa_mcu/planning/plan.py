@@ -174,25 +174,40 @@ def make_plan(
     tight = [min(zip(sizes, each, strict=True), key=_first_need)[1] for sizes, each in zip(needs, options, strict=True)]
     memory = place(times, [one.way for one in tight])
     goal = max(memory.arena_bytes, arena_limit or _best_goal(options, needs))
-    allowed = [
-        [one for one, need in zip(each, sizes, strict=True) if need <= goal] or [least]
-        for each, sizes, least in zip(options, needs, tight, strict=True)
-    ]
-    chosen = [each[0] for each in allowed]
-    if optimize is not Optimize.SPEED:
-        against = chosen if fastest is None else fastest.ways
-        chosen = small_code(allowed, figures, *_budget(against, figures, optimize))
-    slack = 0 if arena_limit else max((one.way.overread for one in chosen), default=0) + ALIGNMENT
-    if optimize is not Optimize.SPEED and not arena_limit:
-        slack += goal // 8  # rather than give up small code where buffers cannot be packed as tightly
-    for _ in range(_UPGRADES):
-        if chosen == tight:
+
+    def within(room: int) -> list[list[PricedWay]]:
+        """For every layer the ways that leave the arena that small, or the one that needs least."""
+        return [
+            [one for one, need in zip(each, sizes, strict=True) if need <= room] or [least]
+            for each, sizes, least in zip(options, needs, tight, strict=True)
+        ]
+
+    def placed(chosen: list[PricedWay], slack: int) -> Plan:
+        """The plan of these ways, or of those of least memory where buffers cannot be packed that tightly."""
+        slack += 0 if arena_limit else max((one.way.overread for one in chosen), default=0) + ALIGNMENT
+        for _ in range(_UPGRADES):
+            if chosen == tight:
+                break
+            faster = place(times, [one.way for one in chosen])
+            if faster.arena_bytes <= goal + slack:
+                return Plan(structure, tuple(chosen), faster, figures.core)
+            _step_back(times, faster, goal, chosen, tight)
+        return Plan(structure, tuple(tight), memory, figures.core)
+
+    fast = [each[0] for each in within(goal)]
+    if optimize is Optimize.SPEED:
+        return placed(fast, 0)
+    against = fast if fastest is None else fastest.ways
+    budget = _budget(against, figures, optimize)
+    slack = 0 if arena_limit else goal // 8  # rather than give up small code for the room that loops work in
+    plans = []
+    for room in dict.fromkeys((goal, goal + slack)):
+        plan = placed(small_code(within(room), figures, *budget), slack)
+        rank = how_small(plan.ways, figures, optimize, against)
+        plans.append((rank, plan))
+        if optimize is Optimize.BALANCED and rank[:2] == (0.0, 0.0):
             break
-        faster = place(times, [one.way for one in chosen])
-        if faster.arena_bytes <= goal + slack:
-            return Plan(structure, tuple(chosen), faster, figures.core)
-        _step_back(times, faster, goal, chosen, tight)
-    return Plan(structure, tuple(tight), memory, figures.core)
+    return min(plans, key=lambda each: each[0])[1]
 
 
 def _budget(fastest: Sequence[PricedWay], figures: CoreModel, optimize: Optimize) -> tuple[float, float]:
