@@ -194,20 +194,19 @@ def make_plan(
             _step_back(times, faster, goal, chosen, tight)
         return Plan(structure, tuple(tight), memory, figures.core)
 
-    fast = [each[0] for each in within(goal)]
+    fast = placed([each[0] for each in within(goal)], 0)
     if optimize is Optimize.SPEED:
-        return placed(fast, 0)
-    against = fast if fastest is None else fastest.ways
+        return fast
+    against = (fastest or fast).ways
     budget = _budget(against, figures, optimize)
     slack = 0 if arena_limit else goal // 8  # rather than give up small code for the room that loops work in
-    plans = []
+    plans = [fast]
     for room in dict.fromkeys((goal, goal + slack)):
-        plan = placed(small_code(within(room), figures, *budget), slack)
-        rank = how_small(plan.ways, figures, optimize, against)
-        plans.append((rank, plan))
+        plans.append(placed(small_code(within(room), figures, *budget), slack))
+        rank = how_small(plans[-1].ways, figures, optimize, against)
         if optimize is Optimize.BALANCED and rank[:2] == (0.0, 0.0):
             break
-    return min(plans, key=lambda each: each[0])[1]
+    return min(plans, key=lambda plan: how_small(plan.ways, figures, optimize, against))
 
 
 def _budget(fastest: Sequence[PricedWay], figures: CoreModel, optimize: Optimize) -> tuple[float, float]:
@@ -220,12 +219,13 @@ def _budget(fastest: Sequence[PricedWay], figures: CoreModel, optimize: Optimize
 
 def how_small(
     ways: Sequence[PricedWay], figures: CoreModel, optimize: Optimize, fastest: Sequence[PricedWay]
-) -> tuple[float, float, float]:
-    """What is least where a plan is best for small code: effort and code too many, then bytes of flash."""
+) -> tuple[float, float, float, float]:
+    """What is least where a plan is best for small code: effort and code too many, then bytes of flash, and effort."""
     most, enough = _budget(fastest, figures, optimize)
     code = plan_code(ways, figures)
     effort = sum([one.effort for one in ways])
-    return max(effort - most, 0.0), max(code - enough, 0.0), code + sum([one.way.constant_bytes for one in ways])
+    flash = code + sum([one.way.constant_bytes for one in ways])
+    return max(effort - most, 0.0), max(code - enough, 0.0), flash, effort
 
 
 def _first_need(pair: tuple[int, PricedWay]) -> tuple[int, float]:

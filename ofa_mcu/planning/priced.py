@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 
 from ofa_mcu.planning.core_model import CoreModel
@@ -65,8 +66,16 @@ def priced(way: Way, figures: CoreModel) -> PricedWay:
     instructions = price(way, figures)
     if not figures.cycles:
         return PricedWay(way, instructions)
-    usual = sum(figures.cycles.values()) / len(figures.cycles)
-    return PricedWay(way, instructions, instructions * figures.cycles.get(variant_name(way), usual))
+    rate = figures.cycles.get(variant_name(way))
+    return PricedWay(way, instructions, instructions * (_usual_rate(figures, way.kernel) if rate is None else rate))
+
+
+@cache
+def _usual_rate(figures: CoreModel, kernel: str) -> float:
+    """Cycles per instruction of a variant that was not measured: the mean of the kernel, or of all there are."""
+    known = figures.cycles
+    alike = [rate for name, rate in known.items() if name.partition(" ")[0] == kernel] or list(known.values())
+    return sum(alike) / len(alike)
 
 
 def function_bytes(code: Code, figures: CoreModel) -> float:

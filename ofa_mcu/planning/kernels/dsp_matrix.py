@@ -186,8 +186,6 @@ def _points_ways(shape: Geometry, facts: Facts, dead_zone: bool, adds: bool) -> 
 
 def _bands(shape: Geometry) -> tuple[int, ...]:
     """Sizes of bands worth trying; none where windows stay inside the input and blocks fill its rows."""
-    if shape.kernel == (1, 1) and shape.output_height == 1 == shape.stride[0]:
-        return ()
     borders = shape.inside(0) != (0, shape.output_height) or shape.inside(1) != (0, shape.output_width)
     if not borders and (shape.output_width % PIXELS == 0 or shape.output_height == 1):
         return ()
@@ -196,10 +194,12 @@ def _bands(shape: Geometry) -> tuple[int, ...]:
 
 
 @lru_cache(4096)
-def _window_ways(shape: Geometry, facts: Facts, dead_zone: bool) -> tuple[Way, ...]:
+def _window_ways(shape: Geometry, facts: Facts, dead_zone: bool, in_a_row: bool) -> tuple[Way, ...]:
     ways = []
     for loop, block in _blocks(shape, facts, dead_zone):
-        for band in (DIRECT, *_bands(shape)):
+        if block.unrolled and in_a_row:
+            continue  # of use only for small code
+        for band in (DIRECT, *(() if in_a_row else _bands(shape))):
             if band == DIRECT:
                 counts, blocks = direct_counts(shape)
                 scratch = (shape.patch_bytes + 3) & ~3 if counts[1] else 0
@@ -249,7 +249,7 @@ def _windows(view: LayerView) -> tuple[Way, ...]:
         if shape.pixels > _LIMIT:
             return ()
         shape = shape.in_a_row
-    return _window_ways(shape, view.facts, view.dead_zone)
+    return _window_ways(shape, view.facts, view.dead_zone, is_pointwise(operator))
 
 
 POINTWISE = Kernel(
