@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections import defaultdict
@@ -59,7 +60,7 @@ ENOUGH = 24
 COVERED, COVER_GRAPHS = 6, 150
 """Layers in which every number of a kernel that can be other than zero is to be; graphs of a kind tried for that."""
 GRAPHS_OF_OTHERS, OTHERS_PER_GRAPH = 45, 8
-WAYS_PER_GRAPH = 4
+WAYS_PER_GRAPH = 5
 TIMED = ("cortex-m4",)
 """Cores whose published timing is known to `m4_timing`."""
 TIMED_GRAPHS = 3
@@ -162,11 +163,16 @@ def probes_of(kind: str, rng: np.random.Generator) -> Int8Graph:
 
 def rarest(samples: Samples, ways: Sequence[Way], rng: np.random.Generator) -> Way:
     """One of the ways whose variant was seen least so far, with some chance."""
-    fewest = min(samples.seen[variant_name(way)] for way in ways)
-    few = [way for way in ways if samples.seen[variant_name(way)] <= fewest + 2]
+    fewest = min(samples.seen[sort_of(way)] for way in ways)
+    few = [way for way in ways if samples.seen[sort_of(way)] <= fewest + 2]
     way = few[int(rng.integers(len(few)))]
-    samples.seen[variant_name(way)] += 1
+    samples.seen[sort_of(way)] += 1
     return way
+
+
+def sort_of(way: Way) -> str:
+    """The variant, the same for bands of any size but 1 and 4: else new sizes would be drawn again and again."""
+    return re.sub(r"band (?!1$|4$)\d+", "band", variant_name(way))
 
 
 AROUND = frozenset(
@@ -427,13 +433,15 @@ def compiler() -> str:
 
 
 def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) -> None:
-    """Measures kernels anew on layers of some kinds: those with enough layers for a fit of their own.
+    """Measures kernels anew on layers of some kinds, and the functions generated for them: those with enough layers for a
+    fit of their own. Of functions that several kinds of layers share, all these kinds must be given.
 
-    Sizes of library functions are measured anew for all kernels; those of generated functions stay.
+    Sizes of library functions are measured anew for all kernels.
     """
     (folder / "probes").mkdir(parents=True)
     figures = json.loads((DATA / f"{core}.json").read_text())
     samples, kernels = measure(core, folder / "probes", kinds), kernels_of(core)
+    code = fit_code(samples, code_terms(kernels))
     amended = []
     for name, kernel in kernels.items():
         rows = pooled(samples, kernels, name)
@@ -442,6 +450,7 @@ def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) ->
         amended.append(name)
         figures["instructions"][name], figures["errors"][name], line = fitted(kernel, rows)
         figures["layer_code_bytes"][name] = round(float(np.mean(samples.own[name] or [30])), 1)
+        figures["code"] |= {kind: code[kind] for kind in kernel.code_terms if kind in code}
         print(core, *line, flush=True)
     elf, _ = link_nothing(folder, roomy_board(core))
     emulator = Emulator(core, folder / "probes")

@@ -1,175 +1,163 @@
 """Less code for somewhat more instructions: which functions a plan can do without.
 
-Layers share functions, so what one way costs depends on the ways of all others. For a price of a byte in instructions,
-layers take turns at picking the way that is cheapest given the others, and functions are dropped together with all that
-use them, as long as the sum of effort and priced bytes falls. Several prices are tried.
+Layers share functions, so what one way costs depends on the ways of all others: facility location, where ways are what
+layers are served by and functions what must be opened for that. For a price of a byte in instructions a local search
+moves while the sum of effort and priced bytes falls: a layer takes another way; a function is dropped by all that use
+it; functions that several layers could use are opened for all of them at once. The price is found by bisection.
+
+Ways that run slower often have fewer bytes of constants, too. As long as the code is small enough all bytes count the
+same; else those of constants count less, for effort to be spent where code is saved.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Iterable, Sequence
+from math import inf, sqrt
 
+import numpy as np
+
+from ofa_mcu.planning.code_image import Image, Prices, Problem
 from ofa_mcu.planning.core_model import CoreModel
-from ofa_mcu.planning.kernels.base import Code
-from ofa_mcu.planning.priced import PricedWay, function_bytes
+from ofa_mcu.planning.priced import PricedWay
 
 __all__ = ["small_code"]
 
-_PRICES = tuple(0.5 * 6.0**step for step in range(9))
-"""Instructions that a byte may cost, from a half to some hundred thousand."""
+_LEAST_PRICE, _MOST_PRICE = 0.05, 5e6
+"""Instructions that a byte may cost."""
 
-_ROUNDS = 4
+_SHARES = (1.0, 0.6, 0.3, 0.1, 0.0)
+"""Of that price, what a byte of constants may cost."""
 
-_Function = tuple[str, object]
-
-
-class _Image:
-    """Bytes of code and constants of a choice of ways, kept up to date as ways come and go."""
-
-    def __init__(self, chosen: Sequence[PricedWay], figures: CoreModel) -> None:
-        self._figures = figures
-        self._users: Counter[_Function] = Counter()
-        self._group_users: Counter[int] = Counter()
-        self._groups: Callable[[str], tuple[int, ...]] = cache(
-            lambda name: tuple(i for i, (functions, _) in enumerate(figures.library) if name in functions)
-        )
-        self.chosen = list(chosen)
-        self.bytes = sum(self._added(one) for one in chosen)
-
-    def swap(self, index: int, way: PricedWay) -> float:
-        """Gives a layer another way; by how many bytes the image grows."""
-        grown = self._removed(self.chosen[index]) + self._added(way)
-        self.chosen[index] = way
-        self.bytes += grown
-        return grown
-
-    def users(self, function: _Function) -> list[int]:
-        """Layers that use the function."""
-        return [i for i, one in enumerate(self.chosen) if any((c.kind, c.key) == function for c in one.way.code)]
-
-    @property
-    def functions(self) -> list[_Function]:
-        """Every function in use, in a fixed order."""
-        return list(dict.fromkeys((code.kind, code.key) for one in self.chosen for code in one.way.code))
-
-    def _own(self, one: PricedWay) -> float:
-        return one.way.constant_bytes + self._figures.layer_code_bytes[one.way.kernel]
-
-    def _added(self, one: PricedWay) -> float:
-        grown = self._own(one)
-        for code in one.way.code:
-            self._users[code.kind, code.key] += 1
-            if self._users[code.kind, code.key] == 1:
-                grown += self._first(code)
-        return grown
-
-    def _first(self, code: Code) -> float:
-        if code.key:
-            return function_bytes(code, self._figures)
-        grown = 0.0
-        for group in self._groups(code.kind):
-            self._group_users[group] += 1
-            if self._group_users[group] == 1:
-                grown += self._figures.library[group][1]
-        return grown
-
-    def _removed(self, one: PricedWay) -> float:
-        shrunk = self._own(one)
-        for code in one.way.code:
-            self._users[code.kind, code.key] -= 1
-            if self._users[code.kind, code.key] == 0:
-                shrunk += self._last(code)
-        return -shrunk
-
-    def _last(self, code: Code) -> float:
-        if code.key:
-            return function_bytes(code, self._figures)
-        shrunk = 0.0
-        for group in self._groups(code.kind):
-            self._group_users[group] -= 1
-            if self._group_users[group] == 0:
-                shrunk += self._figures.library[group][1]
-        return shrunk
+_BISECTIONS = 10
+_ROUNDS = 6
+_LEAST_GAIN = 1e-6
 
 
-def _effort(chosen: Sequence[PricedWay]) -> float:
-    return sum([one.effort for one in chosen])
-
-
-def _take_turns(image: _Image, options: Sequence[Sequence[PricedWay]], price: float) -> bool:
+def _take_turns(image: Image, layers: Iterable[int] | None = None) -> bool:
     """Every layer picks its cheapest way once; whether any changed."""
     changed = False
-    for index, each in enumerate(options):
-        before = image.chosen[index]
-        costs = []
-        for one in each:
-            grown = image.swap(index, one)
-            costs.append(one.effort + price * grown)
-            image.swap(index, before)
-        best = each[min(range(len(each)), key=costs.__getitem__)]
-        if best is not before and best.effort + price * image.swap(index, best) < before.effort - 1e-6:
+    for index in range(len(image.chosen)) if layers is None else layers:
+        costs = image.costs(index)
+        best = int(costs.argmin())
+        if costs[best] < costs[image.chosen[index]] - _LEAST_GAIN:
+            image.swap(index, best)
             changed = True
-        elif best is not before:
-            image.swap(index, before)
     return changed
 
 
-def _drop_functions(image: _Image, options: Sequence[Sequence[PricedWay]], price: float) -> bool:
+def _drop_functions(image: Image) -> bool:
     """Tries to do without each function; whether that paid for any."""
     changed = False
-    for function in image.functions:
-        before = list(image.chosen)
-        total = _effort(before) + price * image.bytes
-        for index in image.users(function):
-            others = [one for one in options[index] if all((c.kind, c.key) != function for c in one.way.code)]
-            if not others:
+    for function in np.flatnonzero(image.users).tolist():
+        before, cost = list(image.chosen), image.cost
+        for index, layer in enumerate(image.problem.layers):
+            if function not in layer.uses[image.chosen[index]]:
+                continue
+            costs = image.costs(index)
+            costs[layer.matrix[:, layer.column[function]] > 0.5] = inf
+            best = int(costs.argmin())
+            if costs[best] == inf:
                 break
-            costs = []
-            for one in others:
-                now = image.chosen[index]
-                costs.append(one.effort + price * image.swap(index, one))
-                image.swap(index, now)
-            image.swap(index, others[min(range(len(others)), key=costs.__getitem__)])
+            image.swap(index, best)
         else:
-            if _effort(image.chosen) + price * image.bytes < total - 1e-6:
+            if image.cost < cost - _LEAST_GAIN:
                 changed = True
                 continue
-        for index, one in enumerate(before):
-            if image.chosen[index] is not one:
-                image.swap(index, one)
+        image.back_to(before)
     return changed
 
 
-def _worth_a_look(ways: Sequence[PricedWay]) -> list[PricedWay]:
-    """The ways but those that another one beats with nothing but functions of theirs."""
-    kept: list[tuple[PricedWay, set[_Function]]] = []
-    for one in ways:
-        functions: set[_Function] = {(code.kind, code.key) for code in one.way.code}
-        if not any(other.way.constant_bytes <= one.way.constant_bytes and used <= functions for other, used in kept):
-            kept.append((one, functions))
-    return [one for one, _ in kept]
+def _open_functions(image: Image) -> bool:
+    """Tries functions that several layers could use, and that together are missing, for all of these at once."""
+    changed = False
+    for functions, layers in image.problem.bundles:
+        if (image.users[functions] > 0.5).all():
+            continue
+        before, cost = list(image.chosen), image.cost
+        for index in layers:
+            image.swap(index, int(image.costs(index, functions).argmin()))
+        if image.chosen != before:
+            _take_turns(image, layers)
+            if image.cost < cost - _LEAST_GAIN:
+                changed = True
+                continue
+            image.back_to(before)
+    return changed
 
 
-def small_code(options: Sequence[Sequence[PricedWay]], figures: CoreModel, slowdown: float | None) -> list[PricedWay]:
-    """A way for every layer: the smallest image found that is at most `slowdown` (a share; None: any) slower.
+def _settle(image: Image) -> Image:
+    """The image once no move makes it cheaper."""
+    for _ in range(_ROUNDS):
+        moved = _take_turns(image)
+        moved |= _open_functions(image)
+        moved |= _drop_functions(image)
+        if not moved:
+            break
+    return image
 
-    `options` are the ways of each layer, the fastest first.
+
+def _shared(problem: Problem, prices: Prices) -> list[int]:
+    """Ways of least cost if all layers that could use a function paid the same share of it."""
+    shares = problem.sizes / np.maximum(problem.able, 1)
+    return [
+        int((layer.alone(prices) + prices.byte * (layer.matrix @ shares[layer.functions])).argmin())
+        for layer in problem.layers
+    ]
+
+
+class _Search:
+    """The best image seen: within the limit of effort, with code down to what is enough, then with fewest bytes.
+
+    None has more bytes in all than the fastest one.
     """
-    options = [_worth_a_look(each) for each in options]
-    fastest = [each[0] for each in options]
-    limit = float("inf") if slowdown is None else _effort(fastest) * (1 + slowdown)
-    plainest = [min(each, key=lambda one: sum(bool(code.key) for code in one.way.code)) for each in options]
-    best, best_bytes = fastest, _Image(fastest, figures).bytes
-    for start in (fastest,) if slowdown is not None else (fastest, plainest):
-        chosen = list(start)
-        for price in _PRICES if start is fastest else reversed(_PRICES):
-            image = _Image(chosen, figures)
-            for _ in range(_ROUNDS):
-                if not (_take_turns(image, options, price) | _drop_functions(image, options, price)):
-                    break
-            chosen = image.chosen
-            if _effort(chosen) <= limit and image.bytes < best_bytes:
-                best, best_bytes = list(chosen), image.bytes
-    return best
+
+    def __init__(self, problem: Problem, limit: float, enough: float) -> None:
+        self._problem, self._limit, self._enough = problem, limit, enough
+        self._fastest = [0] * len(problem.layers)
+        self.best = Image(problem, self._fastest, Prices(0.0, 1.0))
+        self._most = self.best.flash + _LEAST_GAIN
+
+    def _rank(self, image: Image) -> tuple[float, float, float]:
+        return max(image.code - self._enough, 0.0), image.flash, image.effort
+
+    def _at(self, prices: Prices, *starts: Sequence[int]) -> Image:
+        """The cheapest image found at the prices."""
+        shared = _shared(self._problem, prices)
+        found = [_settle(Image(self._problem, start, prices)) for start in (*starts, shared)]
+        for image in found:
+            allowed = image.effort <= self._limit and image.flash <= self._most
+            if allowed and self._rank(image) < self._rank(self.best):
+                self.best = image
+        return min(found, key=lambda image: image.cost)
+
+    def run(self, constants: float) -> None:
+        """Bisects the price of a byte of code, those of constants being a share of it."""
+        low, high = _LEAST_PRICE, _MOST_PRICE
+        fast = self._fastest
+        small = self._at(Prices(high, constants), fast)
+        if small.effort <= self._limit:
+            return
+        slow = small.chosen
+        for _ in range(_BISECTIONS):
+            image = self._at(Prices(sqrt(low * high), constants), slow, fast)
+            if image.effort <= self._limit:
+                low, fast = image.prices.byte, image.chosen
+            else:
+                high, slow = image.prices.byte, image.chosen
+
+
+def small_code(
+    options: Sequence[Sequence[PricedWay]], figures: CoreModel, limit: float, enough: float = inf
+) -> list[PricedWay]:
+    """A way for every layer: the smallest image found whose effort is at most `limit`, if the fastest one's is.
+
+    `options` are the ways of each layer, the fastest first. Constants are bought with code only while that takes no
+    more than `enough` bytes.
+    """
+    problem = Problem(options, figures)
+    search = _Search(problem, limit, enough)
+    for share in _SHARES:
+        search.run(share)
+        if search.best.code <= enough:
+            break
+    return [layer.ways[way] for layer, way in zip(problem.layers, search.best.chosen, strict=True)]

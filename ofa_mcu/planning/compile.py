@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.pipeline import Optimized, optimize
 from ofa_mcu.planning.core_model import core_model, core_of
 from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES, Cost, estimate
-from ofa_mcu.planning.facts import GraphFacts, analyse
+from ofa_mcu.planning.facts import GraphFacts, Proofs, analyse
 from ofa_mcu.planning.kernels.base import Flavour, LayerView
 from ofa_mcu.planning.kernels.dsp_matrix import POINTWISE_ADD
-from ofa_mcu.planning.plan import Optimize, Plan, make_plan
+from ofa_mcu.planning.plan import Optimize, Plan, how_small, make_plan
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.space.shapes import ConvAdd
 
@@ -53,17 +54,30 @@ def compile_graph(graph: Int8Graph, profile: BoardProfile, options: CompileOptio
     """
     options = options or CompileOptions()
     figures = core_model(core_of(profile))
-    # Vectors are faster at the two apart, and functions that add are not shared with layers that do not.
+    proofs = Proofs()
     measured = figures.flavour is Flavour.DSP and POINTWISE_ADD.name in figures.instructions
-    fuse = fusable_sums if measured and options.optimize is Optimize.SPEED else False
+    fuse = partial(fusable_sums, proofs=proofs) if measured else False  # vectors are faster at the two apart
     optimized = optimize(graph, dead_channels=options.dead_channels, fuse_adds=fuse)
-    facts = analyse(optimized.graph)
-    plan = make_plan(optimized.graph.structure, figures, facts, options.optimize, options.arena_limit)
-    return Compiled(graph, optimized, facts, plan, estimate(plan, profile, options.stack_bytes))
+
+    def planned(found: Optimized, what_for: Optimize, fastest: Plan | None = None) -> Compiled:
+        facts = analyse(found.graph, proofs)
+        plan = make_plan(found.graph.structure, figures, facts, what_for, options.arena_limit, fastest)
+        return Compiled(graph, found, facts, plan, estimate(plan, profile, options.stack_bytes))
+
+    best = planned(optimized, Optimize.SPEED)
+    if options.optimize is Optimize.SPEED:
+        return best
+    fastest = best.plan
+    candidates = [optimized]
+    if any(isinstance(op, ConvAdd) for op in optimized.graph.structure.operators):
+        # Functions that add are not shared with layers that do not.
+        candidates.append(optimize(graph, dead_channels=options.dead_channels))
+    each = [planned(found, options.optimize, fastest) for found in candidates]
+    return min(each, key=lambda one: how_small(one.plan.ways, figures, options.optimize, fastest.ways))
 
 
-def fusable_sums(graph: Int8Graph) -> tuple[str, ...]:
+def fusable_sums(graph: Int8Graph, proofs: Proofs | None = None) -> tuple[str, ...]:
     """The layers that add to a convolution for which there is a kernel, of those in the graph."""
-    facts = analyse(graph)
+    facts = analyse(graph, proofs)
     sums = [op for op in graph.structure.operators if isinstance(op, ConvAdd)]
     return tuple(op.name for op in sums if POINTWISE_ADD.ways(LayerView(graph.structure, op, facts.of(op))))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.core_model import CoreModel, core_model, core_of
 from ofa_mcu.planning.plan import Plan
-from ofa_mcu.planning.priced import code_bytes
+from ofa_mcu.planning.priced import plan_code
 from ofa_mcu.profiles.profile import BoardProfile
 
 __all__ = [
@@ -102,8 +102,7 @@ def estimate(plan: Plan, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK
         for operator, one in zip(structure.operators, plan.ways, strict=True)
     )
     firmware = figures.base_flash_bytes
-    code = sum([figures.layer_code_bytes[one.way.kernel] for one in plan.ways])
-    code += code_bytes((function for one in plan.ways for function in one.way.code), figures)
+    code = plan_code(plan.ways, figures)
     weights = sum([layer.weight_bytes for layer in layers])
     arena = -(-plan.arena_bytes // _SECTION_ALIGNMENT) * _SECTION_ALIGNMENT
     return Cost(

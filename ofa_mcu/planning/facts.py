@@ -25,7 +25,7 @@ from ofa_mcu.planning.requantize import (
 from ofa_mcu.planning.sum_tables import sum_tables
 from ofa_mcu.space.shapes import ConvAdd, Operator, Sub
 
-__all__ = ["SHAPES_ONLY", "GraphFacts", "analyse", "channel_scales"]
+__all__ = ["SHAPES_ONLY", "GraphFacts", "Proofs", "analyse", "channel_scales"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,32 @@ class GraphFacts:
 
 
 _ASSUMED = Facts()
+
+
+class Proofs:
+    """Scales of filters and what was proved of them, for graphs that have most filters in common."""
+
+    def __init__(self) -> None:
+        self._scales: dict[str, ChannelScales] = {}
+        self._proved: dict[tuple[str, int | None], FastScales] = {}
+
+    def known(self, name: str, scales: ChannelScales) -> ChannelScales:
+        """Equal scales that were given for the filter before, or these."""
+        before = self._scales.get(name)
+        if before is not None and before.same(scales):
+            return before
+        self._scales[name] = scales
+        for key in [key for key in self._proved if key[0] == name]:
+            del self._proved[key]
+        return scales
+
+    def prove(self, name: str, shift: int | None) -> FastScales:
+        """The filter's constants for a shift, None for one of each channel."""
+        if (name, shift) not in self._proved:
+            scales = self._scales[name]
+            self._proved[name, shift] = prove(scales, own_shifts(scales) if shift is None else shift)
+        return self._proved[name, shift]
+
 
 SHAPES_ONLY = GraphFacts()
 """What is assumed of a network without weights."""
@@ -62,12 +88,13 @@ def channel_scales(graph: Int8Graph, operator: Operator, constants: ChannelRequa
     )
 
 
-def analyse(graph: Int8Graph) -> GraphFacts:
-    """Facts of every operator.
+def analyse(graph: Int8Graph, proofs: Proofs | None = None) -> GraphFacts:
+    """Facts of every operator; `proofs` of other graphs are used and added to.
 
     Filters share one shift where that can be proved, so that they can share code; else a filter gets its own, else
     each of its channels.
     """
+    proofs = proofs or Proofs()
     facts: dict[str, Facts] = {}
     filters: dict[str, tuple[ChannelScales, Facts]] = {}
     for operator in graph.structure.operators:
@@ -76,7 +103,7 @@ def analyse(graph: Int8Graph) -> GraphFacts:
         if isinstance(operator, ConvAdd) and isinstance(constants, ConvAddConstants):
             operator, addition, constants = operator.convolution, constants.addition, constants.convolution
         if isinstance(constants, ChannelRequantization):
-            scales = channel_scales(graph, operator, constants)
+            scales = proofs.known(operator.name, channel_scales(graph, operator, constants))
             weights = graph.parameters[operator.name].weights
             clamped = constants if addition is None else addition
             filters[operator.name] = (
@@ -102,7 +129,7 @@ def analyse(graph: Int8Graph) -> GraphFacts:
     common = min((widest_shift(scales) for scales, _ in filters.values()), default=1)
     proved: dict[str, FastScales] = {}
     for name, (scales, assumed) in filters.items():
-        fast, rounding = _rounding(scales, common)
+        fast, rounding = _rounding(name, scales, common, proofs)
         if fast is not None:
             proved[name] = fast
         shift = fast.shift if fast is not None and isinstance(fast.shift, int) else 0
@@ -110,11 +137,11 @@ def analyse(graph: Int8Graph) -> GraphFacts:
     return GraphFacts(facts, proved)
 
 
-def _rounding(scales: ChannelScales, common: int) -> tuple[FastScales | None, Rounding]:
+def _rounding(name: str, scales: ChannelScales, common: int, proofs: Proofs) -> tuple[FastScales | None, Rounding]:
     """The cheapest rounding that is proved for every channel."""
     for shift in dict.fromkeys((common, widest_shift(scales))):
-        fast = prove(scales, shift)
+        fast = proofs.prove(name, shift)
         if fast.proved.all():
             return fast, Rounding.UNIFORM
-    fast = prove(scales, own_shifts(scales))
+    fast = proofs.prove(name, None)
     return (fast, Rounding.PER_CHANNEL) if fast.proved.all() else (None, Rounding.GENERAL)

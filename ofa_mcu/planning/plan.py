@@ -2,8 +2,7 @@
 
 Ways are chosen by predicted instructions. Among ways that need different amounts of memory, those that keep the arena
 small come first; a faster one is taken wherever the arena stays as small, or grows by at most an eighth and buys more
-speed than it costs memory. Where code shall be small, too, layers give up functions of their own for shared ones, those
-first that save most bytes per instruction.
+speed than it costs memory. Where code shall be small, too, layers give up functions of their own for shared ones.
 """
 
 from __future__ import annotations
@@ -21,19 +20,24 @@ from ofa_mcu.planning.facts import SHAPES_ONLY, GraphFacts
 from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Facts, LayerView, Way
 from ofa_mcu.planning.memory import ALIGNMENT, Lifetimes, MemoryPlan, lifetimes, place
-from ofa_mcu.planning.priced import PricedWay, priced
+from ofa_mcu.planning.priced import PricedWay, plan_code, priced, was_measured
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected, Operator, ShapeGraph
 
 __all__ = [
+    "BALANCED_CODE",
     "BALANCED_SLOWDOWN",
     "Optimize",
     "Plan",
+    "how_small",
     "make_plan",
     "priced_ways",
 ]
 
 BALANCED_SLOWDOWN = 0.10
 """Share of instructions that a balanced plan gives up for smaller code."""
+
+BALANCED_CODE = 0.5
+"""Share of the code of the fastest plan down to which a balanced one saves code rather than constants."""
 
 _MOST_PRICED = 1 << 16
 _UPGRADES = 6
@@ -101,7 +105,7 @@ def priced_ways(structure: ShapeGraph, operator: Operator, figures: CoreModel, f
         view = LayerView(structure, operator, facts)
         runs = figures.flavour.runs
         ways = [way for kernel in KERNELS if kernel.flavour in runs for way in kernel.ways(view)]
-        found = [one for one in (priced(way, figures) for way in ways) if one.instructions < inf]
+        found = [one for one in (priced(way, figures) for way in ways) if was_measured(one, figures)]
         if not found and ways:
             kernels = ", ".join(dict.fromkeys(way.kernel for way in ways))
             raise UsageError(
@@ -149,6 +153,7 @@ def make_plan(
     facts: GraphFacts = SHAPES_ONLY,
     optimize: Optimize = Optimize.SPEED,
     arena_limit: int = 0,
+    fastest: Plan | None = None,
 ) -> Plan:
     """The plan of a network for a core.
 
@@ -159,6 +164,7 @@ def make_plan(
         optimize: what ways are chosen for.
         arena_limit: bytes up to which faster ways may make the arena larger than it need be; 0: up to an eighth more,
             where the product of arena and instructions falls.
+        fastest: what a balanced plan is held against, where it is not the fastest one of the same operators.
 
     Raises OfaMcuError where a layer has no kernel.
     """
@@ -168,24 +174,58 @@ def make_plan(
     tight = [min(zip(sizes, each, strict=True), key=_first_need)[1] for sizes, each in zip(needs, options, strict=True)]
     memory = place(times, [one.way for one in tight])
     goal = max(memory.arena_bytes, arena_limit or _best_goal(options, needs))
-    allowed = [
-        [one for one, need in zip(each, sizes, strict=True) if need <= goal] or [least]
-        for each, sizes, least in zip(options, needs, tight, strict=True)
-    ]
-    chosen = [each[0] for each in allowed]
-    if optimize is not Optimize.SPEED:
-        chosen = small_code(allowed, figures, BALANCED_SLOWDOWN if optimize is Optimize.BALANCED else None)
-    slack = 0 if arena_limit else max((one.way.overread for one in chosen), default=0) + ALIGNMENT
-    if optimize is not Optimize.SPEED and not arena_limit:
-        slack += goal // 8  # rather than give up small code where buffers cannot be packed as tightly
-    for _ in range(_UPGRADES):
-        if chosen == tight:
+
+    def within(room: int) -> list[list[PricedWay]]:
+        """For every layer the ways that leave the arena that small, or the one that needs least."""
+        return [
+            [one for one, need in zip(each, sizes, strict=True) if need <= room] or [least]
+            for each, sizes, least in zip(options, needs, tight, strict=True)
+        ]
+
+    def placed(chosen: list[PricedWay], slack: int) -> Plan:
+        """The plan of these ways, or of those of least memory where buffers cannot be packed that tightly."""
+        slack += 0 if arena_limit else max((one.way.overread for one in chosen), default=0) + ALIGNMENT
+        for _ in range(_UPGRADES):
+            if chosen == tight:
+                break
+            faster = place(times, [one.way for one in chosen])
+            if faster.arena_bytes <= goal + slack:
+                return Plan(structure, tuple(chosen), faster, figures.core)
+            _step_back(times, faster, goal, chosen, tight)
+        return Plan(structure, tuple(tight), memory, figures.core)
+
+    fast = placed([each[0] for each in within(goal)], 0)
+    if optimize is Optimize.SPEED:
+        return fast
+    against = (fastest or fast).ways
+    budget = _budget(against, figures, optimize)
+    slack = 0 if arena_limit else goal // 8  # rather than give up small code for the room that loops work in
+    plans = [fast]
+    for room in dict.fromkeys((goal, goal + slack)):
+        plans.append(placed(small_code(within(room), figures, *budget), slack))
+        rank = how_small(plans[-1].ways, figures, optimize, against)
+        if optimize is Optimize.BALANCED and rank[:2] == (0.0, 0.0):
             break
-        faster = place(times, [one.way for one in chosen])
-        if faster.arena_bytes <= goal + slack:
-            return Plan(structure, tuple(chosen), faster, figures.core)
-        _step_back(times, faster, goal, chosen, tight)
-    return Plan(structure, tuple(tight), memory, figures.core)
+    return min(plans, key=lambda plan: how_small(plan.ways, figures, optimize, against))
+
+
+def _budget(fastest: Sequence[PricedWay], figures: CoreModel, optimize: Optimize) -> tuple[float, float]:
+    """The most effort, and the code for which no more effort is spent than constants are worth."""
+    if optimize is not Optimize.BALANCED:
+        return inf, inf
+    effort = sum([one.effort for one in fastest])
+    return effort * (1 + BALANCED_SLOWDOWN), BALANCED_CODE * plan_code(fastest, figures)
+
+
+def how_small(
+    ways: Sequence[PricedWay], figures: CoreModel, optimize: Optimize, fastest: Sequence[PricedWay]
+) -> tuple[float, float, float, float]:
+    """What is least where a plan is best for small code: effort and code too many, then bytes of flash, and effort."""
+    most, enough = _budget(fastest, figures, optimize)
+    code = plan_code(ways, figures)
+    effort = sum([one.effort for one in ways])
+    flash = code + sum([one.way.constant_bytes for one in ways])
+    return max(effort - most, 0.0), max(code - enough, 0.0), flash, effort
 
 
 def _first_need(pair: tuple[int, PricedWay]) -> tuple[int, float]:

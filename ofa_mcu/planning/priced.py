@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 
 from ofa_mcu.planning.core_model import CoreModel
 from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Code, Kernel, Way
 
-__all__ = ["PricedWay", "code_bytes", "function_bytes", "kernel_named", "price", "priced", "variant_name"]
+__all__ = [
+    "PricedWay",
+    "code_bytes",
+    "function_bytes",
+    "kernel_named",
+    "plan_code",
+    "price",
+    "priced",
+    "variant_name",
+    "was_measured",
+]
 
 _BY_NAME: Mapping[str, Kernel] = {kernel.name: kernel for kernel in KERNELS}
 _TERMS: Mapping[str, tuple[str, ...]] = {kind: terms for kernel in KERNELS for kind, terms in kernel.code_terms.items()}
@@ -55,8 +66,16 @@ def priced(way: Way, figures: CoreModel) -> PricedWay:
     instructions = price(way, figures)
     if not figures.cycles:
         return PricedWay(way, instructions)
-    usual = sum(figures.cycles.values()) / len(figures.cycles)
-    return PricedWay(way, instructions, instructions * figures.cycles.get(variant_name(way), usual))
+    rate = figures.cycles.get(variant_name(way))
+    return PricedWay(way, instructions, instructions * (_usual_rate(figures, way.kernel) if rate is None else rate))
+
+
+@cache
+def _usual_rate(figures: CoreModel, kernel: str) -> float:
+    """Cycles per instruction of a variant that was not measured: the mean of the kernel, or of all there are."""
+    known = figures.cycles
+    alike = [rate for name, rate in known.items() if name.partition(" ")[0] == kernel] or list(known.values())
+    return sum(alike) / len(alike)
 
 
 def function_bytes(code: Code, figures: CoreModel) -> float:
@@ -66,9 +85,21 @@ def function_bytes(code: Code, figures: CoreModel) -> float:
     return sum([weights.get(term, inf) * count for term, count in terms if count])
 
 
+def was_measured(one: PricedWay, figures: CoreModel) -> bool:
+    """Whether instructions and code of the way are known on that core."""
+    return one.instructions < inf and all(function_bytes(code, figures) < inf for code in one.way.code if code.key)
+
+
 def code_bytes(codes: Iterable[Code], figures: CoreModel) -> float:
     """Bytes of functions, equal ones counted once."""
     once = {(code.kind, code.key): code for code in codes}
     named = {kind for kind, key in once if not key}
     library = sum([size for functions, size in figures.library if not named.isdisjoint(functions)])
     return library + sum([function_bytes(code, figures) for code in once.values() if code.key])
+
+
+def plan_code(ways: Iterable[PricedWay], figures: CoreModel) -> float:
+    """Bytes of code of layers that run in these ways: their own and that of all functions."""
+    ways = tuple(ways)
+    own = sum([figures.layer_code_bytes[one.way.kernel] for one in ways])
+    return own + code_bytes((function for one in ways for function in one.way.code), figures)

@@ -13,7 +13,7 @@ bits of its multiplier.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import product
 
@@ -55,6 +55,11 @@ class ChannelScales:
     def steps(self) -> Int64:
         """(codes, O): the smallest accumulator whose code is at least `wanted`; one past the largest where none is."""
         return _steps(self, self.wanted)
+
+    def same(self, other: ChannelScales) -> bool:
+        """Whether all values are equal."""
+        mine, others = (vars(each) for each in (self, other))
+        return all(np.array_equal(mine[each.name], others[each.name]) for each in fields(self))
 
     @property
     def dead_zone(self) -> bool:

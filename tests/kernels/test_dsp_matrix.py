@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,12 +18,15 @@ from ofa_mcu.graph.constants import operator_constants
 from ofa_mcu.graph.ir import Int8Graph, Parameters, Quantization
 from ofa_mcu.graph.reference import run
 from ofa_mcu.planning.facts import analyse, channel_scales
-from ofa_mcu.planning.kernels.base import LayerView, Rounding, Way
+from ofa_mcu.planning.kernels.base import Flavour, LayerView, Rounding, Way
 from ofa_mcu.planning.kernels.dsp_matrix import CONV, POINTWISE
 from ofa_mcu.planning.kernels.dsp_matrix_layout import Geometry, direct_gap, geometry
 from ofa_mcu.planning.requantize import own_shifts, prove
-from ofa_mcu.space.shapes import Activation, Conv2D, Padding, ShapeGraph, same_padding, window_extent
-from tests.codegen.emulation import needs_emulator
+from ofa_mcu.space.shapes import Activation, Conv2D, Operator, Padding, ShapeGraph, same_padding, window_extent
+from tests.codegen.emulation import Emulator, needs_emulator
+from tests.codegen.models import plan_with
+from tests.graph.wide import WideBuilder, quantization
+from tests.kernels.generated import drawn_inputs
 from tests.kernels.toolchain import ARM_CORES, WARNINGS, build, kernel_include, kernel_sources
 
 TESTS = Path(__file__).parent.parent
@@ -360,3 +364,35 @@ def test_direct_gaps_are_exact() -> None:
         # Only where whole windows lie in the padding may it be larger.
         if max(shape.pad_top, shape.pad_left) == 0:
             assert gap == exact, shape
+
+
+def one_after_the_other(rng: np.random.Generator, layers: int) -> Int8Graph:
+    """Convolutions that differ in size, activation and whether their channels are odd in number."""
+    build = WideBuilder(rng)
+    source = build.tensor("input", (1, 7, 9, 6), quantization(6 / 255, -128))
+    for index in range(layers):
+        channels, kernel = int(rng.choice([3, 8, 13, 16])), [(1, 1), (3, 3), (1, 1), (2, 5)][index % 4]
+        activation = (Activation.NONE, Activation.RELU6)[index % 3 > 0]
+        source = build.conv(source, channels, kernel, (1, 1), True, activation)
+    return build.done("chain", (source,))
+
+
+@needs_emulator
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7", "cortex-m33"])
+@pytest.mark.parametrize("loop", ["looped", "shared", "shared+shifts"])
+def test_layers_in_a_loop(tmp_path: Path, core: str, loop: str) -> None:
+    rng = np.random.default_rng(7)
+    graph = one_after_the_other(rng, 9)
+
+    def choose(operator: Operator, ways: Sequence[Way]) -> Way:
+        some = [way for way in ways if way.variant.split()[:1] == [loop]]
+        return some[int(rng.integers(len(some)))] if some else ways[0]
+
+    plan = plan_with(graph, Flavour.DSP, choose)
+    keys = {(code.kind, code.key) for one in plan.ways for code in one.way.code if code.kind == "dsp_matrix_looped"}
+    assert len(keys) == 1 if loop == "shared+shifts" else keys
+    images = drawn_inputs(graph, rng, 2)
+    wanted = run(graph, {"input": images})
+    for image, seen in enumerate(Emulator(core, tmp_path).run(graph, images, plan)):
+        for operator, one in zip(graph.structure.operators, seen, strict=True):
+            assert np.array_equal(one.tensor, wanted[operator.output][image].ravel()), (operator, plan)

@@ -16,9 +16,9 @@ from ofa_mcu.codegen.kernels.dsp_matrix_block import (
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.graph.constants import AddConstants, ChannelRequantization, ConvAddConstants
 from ofa_mcu.planning.filters import filter_matrix, fold_bias
-from ofa_mcu.planning.kernels.dsp_matrix import DIRECT, Plan, has_single, plan_of
+from ofa_mcu.planning.kernels.dsp_matrix import CONV, DIRECT, Plan, has_single, plan_of
 from ofa_mcu.planning.kernels.dsp_matrix_counts import Block
-from ofa_mcu.planning.kernels.dsp_matrix_layout import PIXELS, is_pointwise
+from ofa_mcu.planning.kernels.dsp_matrix_layout import PIXELS
 from ofa_mcu.planning.products import product_form
 from ofa_mcu.planning.requantize import FastScales
 from ofa_mcu.space.shapes import Conv2D, ConvAdd
@@ -40,7 +40,7 @@ def pack_stream(
     biases[:outputs] = bias
     first = np.stack([biases[0::2], biases[0::2] + 256 * biases[1::2]], axis=1)
     columns = [scales.multiplier, scales.offset]
-    if block.dead_zone:
+    if block.signed:
         columns.append(scales.dead_zone)
     if block.shift is None:
         columns.append(np.broadcast_to(np.asarray(scales.shift, np.int64) - 1, (outputs,)))
@@ -67,7 +67,7 @@ def write(layer: PlacedLayer) -> LayerCode:
     functions = {block_name(plan.block): block_function(plan.block)}
     common = _layer_fields(plan, name, constants, addition or constants)
     wide = "0" if layer.way.scratch_bytes == 0 else f"(ofa_word *)({layer.scratch})"
-    if is_pointwise(operator):
+    if layer.way.kernel != CONV.name:
         kind = "ofa_matrix_points_layer"
         single = "0"
         if has_single(plan.shape) or (addition is not None and plan.shape.pixels % PIXELS):
@@ -118,7 +118,19 @@ def _layer_fields(
         "low": clamp.clamp_min,
         "high": clamp.clamp_max,
         "zero_point": constants.input_zero_point,
+        "flags": _flags(plan.block),
     }
+
+
+def _flags(block: Block) -> str:
+    marks = (
+        ("SIGNED", block.signed),
+        ("CLAMPED", block.low or block.high),
+        ("ODD", block.odd),
+        ("OWN", block.shift is None),
+        ("ADDS", bool(block.sums)),
+    )
+    return " | ".join(f"OFA_MATRIX_{mark}" for mark, present in marks if present) or "0"
 
 
 def _sum_fields(layer: PlacedLayer, addition: AddConstants, points: Fields) -> Fields:

@@ -11,15 +11,18 @@ __all__ = ["block_function", "block_name", "single_function", "single_name"]
 def block_name(block: Block) -> str:
     """A name that no other block has."""
     taps = block.taps
+    shift = "own" if block.shift is None else str(block.shift)
+    if block.merged:
+        return "_".join(["ofa_matrix_any", *["sum"] * bool(block.sums), shift])
     marks = [
         mark for mark, present in (("signed", block.dead_zone), ("low", block.low), ("high", block.high)) if present
     ]
-    marks += ["odd"] * block.odd + [f"sum{block.sums}"] * bool(block.sums)
+    marks += ["odd"] * block.odd
     if not block.unrolled:
-        return "_".join(["ofa_matrix_loop", *marks])
+        return "_".join(["ofa_matrix_loop", *marks, *["sum"] * bool(block.sums), shift])
+    marks += [f"sum{block.sums}"] * bool(block.sums)
     shape = [f"{taps.rows}x{taps.columns}x{taps.run}"] + [f"by{taps.column}"] * (taps.columns > 1)
     padded = ["filled"] * (taps.left == 0 and taps.run % 4 != 0)
-    shift = "own" if block.shift is None else str(block.shift)
     return "_".join(["ofa_matrix", *shape, *padded, *marks, shift])
 
 
@@ -32,12 +35,16 @@ def block_function(block: Block) -> tuple[str, ...]:
     ]
     if block.unrolled:
         return (*head, *(f"    {line}" for line in [*_gather(block.taps), *_channels(block)]), "}")
-    flags = ", ".join(str(int(flag)) for flag in (block.dead_zone, block.low, block.high, block.odd, block.sums))
+    literals = (block.dead_zone, block.low, block.high, block.odd)
+    given = (block.shift or 0, block.merged, *((False,) * 4 if block.merged else literals), bool(block.sums))
+    flags = ", ".join(str(int(flag)) for flag in given)
     return (*head, f"    ofa_matrix_looped(layer, quad, wide, {flags});", "}")
 
 
 def single_name(block: Block) -> str:
     """A name of the function for a single pixel, the same for layers that can share it."""
+    if not block.unrolled:
+        return "ofa_matrix_single_any"
     marks = (
         ("signed", block.dead_zone),
         ("low", block.low),
@@ -45,24 +52,24 @@ def single_name(block: Block) -> str:
         ("own", block.shift is None),
         ("sum", bool(block.sums)),
     )
-    kind = "ofa_matrix_single" if block.unrolled else "ofa_matrix_single_loop"
-    return "_".join([kind, *(mark for mark, present in marks if present)])
+    return "_".join(["ofa_matrix_single", *(mark for mark, present in marks if present)])
 
 
 def single_function(block: Block) -> tuple[str, ...]:
     """Lines of the function for a single pixel; what unrolled blocks have no scratch memory for is on the stack."""
     given = (block.shift is None, block.dead_zone, block.low, block.high, bool(block.sums))
-    flags = ", ".join(str(int(flag)) for flag in given)
-    wide = "wide"
     lines = [
         f"static __attribute__((noinline)) void {single_name(block)}(const ofa_matrix_layer *layer,",
         "    const ofa_matrix_quad *quad, ofa_word *wide)",
         "{",
     ]
-    if block.unrolled:
-        wide = "x"
-        lines += ["    (void)wide;", f"    ofa_word x[{MOST_PAIRS}] __attribute__((aligned(8)));"]
-    return (*lines, f"    ofa_matrix_single_of(layer, quad, {wide}, {flags});", "}")
+    if not block.unrolled:
+        modes = ", ".join(f"flags & OFA_MATRIX_{mode}" for mode in ("OWN", "SIGNED", "CLAMPED", "CLAMPED", "ADDS"))
+        call = f"    ofa_matrix_single_of(layer, quad, wide, {modes});"
+        return (*lines, "    const int flags = layer->flags;", call, "}")
+    lines += ["    (void)wide;", f"    ofa_word x[{MOST_PAIRS}] __attribute__((aligned(8)));"]
+    flags = ", ".join(str(int(flag)) for flag in given)
+    return (*lines, f"    ofa_matrix_single_of(layer, quad, x, {flags});", "}")
 
 
 def _gather(taps: Taps) -> list[str]:

@@ -1,8 +1,9 @@
 """Convolutions on cores with the DSP extension: two output channels of four pixels at a time.
 
-Ways differ in the loop over the taps (unrolled, in a function for every number of taps and every rounding; or looped,
-in one function for all) and in where windows are read: from the input itself with borders put together apart, or from
-a padded copy of some of its rows. A pointwise layer can add another tensor to its codes before it stores them.
+Ways differ in the loop over the taps (unrolled, in a function for every number of taps and every rounding; looped, in
+one for any number of taps; or shared, in one for all layers) and in where windows are read: from the input itself with
+borders put together apart, or from a padded copy of some of its rows. A pointwise layer can add another tensor to its
+codes before it stores them, or be run as windows of one pixel, so that it needs no driver of its own.
 """
 
 from __future__ import annotations
@@ -52,17 +53,22 @@ class Plan:
     band: int = DIRECT
 
 
-def _block(shape: Geometry, facts: Facts, dead_zone: bool, unrolled: bool, adds: bool) -> Block:
-    own = facts.rounding is Rounding.PER_CHANNEL or not unrolled
+_LOOPS = ("unrolled", "looped", "shared", "shared+shifts")
+"""What a block function is made for: one number of taps, any number, layers of any mode, and of any shift."""
+
+
+def _block(shape: Geometry, facts: Facts, dead_zone: bool, loop: str, adds: bool) -> Block:
+    own = facts.rounding is Rounding.PER_CHANNEL or loop == "shared+shifts"
     return Block(
-        taps_of(shape, not unrolled),
-        unrolled,
+        taps_of(shape, loop != "unrolled"),
+        loop == "unrolled",
         shape.outputs % 2 == 1,
         dead_zone,
         facts.clamp_low,
         facts.clamp_high,
         None if own else facts.shift,
         shape.outputs if adds else 0,
+        loop.startswith("shared"),
     )
 
 
@@ -82,7 +88,9 @@ def plan_of(view: LayerView, variant: str) -> Plan:
     assert isinstance(operator, Conv2D | ConvAdd)
     loop, _, place = variant.partition(" ")
     shape = geometry(operator, view.source, view.target)
-    block = _block(shape, view.facts, view.dead_zone, loop == "unrolled", isinstance(operator, ConvAdd))
+    block = _block(shape, view.facts, view.dead_zone, loop, isinstance(operator, ConvAdd))
+    if place == "direct" and is_pointwise(operator):
+        shape = shape.in_a_row
     return Plan(shape, block, int(place.removeprefix("band ")) if place.startswith("band ") else DIRECT)
 
 
@@ -98,13 +106,17 @@ def _supported(view: LayerView) -> Conv2D | ConvAdd | None:
     return operator
 
 
-def _blocks(shape: Geometry, facts: Facts, dead_zone: bool, adds: bool = False) -> Iterator[Block]:
-    unrolled = _block(shape, facts, dead_zone, True, adds)
-    if unrolled.taps.pairs <= MOST_PAIRS:
-        yield unrolled
-    looped = _block(shape, facts, dead_zone, False, adds)
-    if looped.taps.words <= _LIMIT and looped.taps.column <= _LIMIT:
-        yield looped
+def _blocks(shape: Geometry, facts: Facts, dead_zone: bool, adds: bool = False) -> Iterator[tuple[str, Block]]:
+    for loop in _LOOPS:
+        if loop == "shared" and facts.rounding is Rounding.PER_CHANNEL:
+            continue
+        block = _block(shape, facts, dead_zone, loop, adds)
+        if block.unrolled:
+            possible = block.taps.pairs <= MOST_PAIRS
+        else:
+            possible = block.taps.words <= _LIMIT and block.taps.column <= _LIMIT
+        if possible:
+            yield loop, block
 
 
 _CODE_TERMS = {
@@ -112,8 +124,8 @@ _CODE_TERMS = {
         *("functions", "words", "codes", "row_loops", "loops", "steps", "far_steps"),
         *("dead_zone", "clamps", "own_shifts", "odd"),
     ),
-    "dsp_matrix_single": ("functions", "dead_zone", "clamps"),
-    "dsp_matrix_looped": ("functions", "dead_zone", "clamps", "odd"),
+    "dsp_matrix_single": ("functions", "dead_zone", "clamps", "any_mode"),
+    "dsp_matrix_looped": ("functions", "dead_zone", "clamps", "odd", "own_shifts", "merged"),
     "ofa_matrix_points": ("functions",),
     "ofa_matrix_direct": ("functions",),
     "ofa_matrix_band": ("functions",),
@@ -130,7 +142,8 @@ def _code(block: Block, *library: str) -> tuple[Code, ...]:
     drivers = tuple(Code(name) for name in library)
     kind = "dsp_matrix_sum" if block.sums else "dsp_matrix"
     if not block.unrolled:
-        return (Code(f"{kind}_looped", block.key, (1, *flags)), *drivers)
+        literal = (0.0, 0.0, 0.0) if block.merged else flags
+        return (Code(f"{kind}_looped", block.key, (1, *literal, block.shift is None, block.merged)), *drivers)
     words = taps.rows * taps.words if taps.unrolled_rows else taps.words * taps.unrolled_words
     near = min(taps.pairs, FAR_PAIRS)
     gather = (words, taps.runs * taps.left, taps.unrolled_words, not (taps.unrolled_rows or taps.unrolled_words))
@@ -145,11 +158,11 @@ def _points_ways(shape: Geometry, facts: Facts, dead_zone: bool, adds: bool) -> 
     lead, tail = min(PIXELS, shape.pixels) if blocks else 1, 1 if alone else shape.pixels - PIXELS * (blocks - 1)
     grows = shape.outputs - shape.depth
     ways = []
-    for block in _blocks(shape, facts, dead_zone, adds):
+    for loop, block in _blocks(shape, facts, dead_zone, adds):
         code = _code(block, "ofa_matrix_points")
         if alone:
-            flags = (float(block.dead_zone), float(block.low + block.high))
-            kind = "dsp_matrix_sum_single" if adds else "dsp_matrix_single"
+            flags = (float(block.dead_zone), float(block.low + block.high), 0.0) if block.unrolled else (0.0, 0.0, 1.0)
+            kind = "dsp_matrix_sum_single" if adds and block.unrolled else "dsp_matrix_single"
             single = Code(kind, ("ofa_dsp_matrix_single", block.single_key), (1, *flags))
             code = (*(code if blocks else code[1:]), single)
         pairs = alone * -(-shape.outputs // 2)
@@ -157,7 +170,7 @@ def _points_ways(shape: Geometry, facts: Facts, dead_zone: bool, adds: bool) -> 
         ways.append(
             Way(
                 kernel=POINTWISE_ADD.name if adds else POINTWISE.name,
-                variant="unrolled" if block.unrolled else "looped",
+                variant=loop,
                 counts=(1, *counts, alone * block.taps.pairs, pairs, pairs * block.taps.pairs),
                 constant_bytes=(_SUM_BYTES if adds else _POINTS_BYTES) + 4 * block.stream_words(shape.outputs),
                 code=code,
@@ -181,10 +194,12 @@ def _bands(shape: Geometry) -> tuple[int, ...]:
 
 
 @lru_cache(4096)
-def _window_ways(shape: Geometry, facts: Facts, dead_zone: bool) -> tuple[Way, ...]:
+def _window_ways(shape: Geometry, facts: Facts, dead_zone: bool, in_a_row: bool) -> tuple[Way, ...]:
     ways = []
-    for block in _blocks(shape, facts, dead_zone):
-        for band in (DIRECT, *_bands(shape)):
+    for loop, block in _blocks(shape, facts, dead_zone):
+        if block.unrolled and in_a_row:
+            continue  # of use only for small code
+        for band in (DIRECT, *(() if in_a_row else _bands(shape))):
             if band == DIRECT:
                 counts, blocks = direct_counts(shape)
                 scratch = (shape.patch_bytes + 3) & ~3 if counts[1] else 0
@@ -196,7 +211,7 @@ def _window_ways(shape: Geometry, facts: Facts, dead_zone: bool) -> tuple[Way, .
             ways.append(
                 Way(
                     kernel="ofa_dsp_conv",
-                    variant=f"{'unrolled' if block.unrolled else 'looped'} {place}",
+                    variant=f"{loop} {place}",
                     counts=(1, *counts, *block_counts(block, shape.outputs, blocks)),
                     constant_bytes=_WINDOW_BYTES + 4 * block.stream_words(shape.outputs),
                     code=_code(block, driver, "ofa_matrix_padding"),
@@ -227,9 +242,14 @@ def _pointwise_add(view: LayerView) -> tuple[Way, ...]:
 
 def _windows(view: LayerView) -> tuple[Way, ...]:
     operator = _supported(view)
-    if not isinstance(operator, Conv2D) or is_pointwise(operator):
+    if not isinstance(operator, Conv2D):
         return ()
-    return _window_ways(geometry(operator, view.source, view.target), view.facts, view.dead_zone)
+    shape = geometry(operator, view.source, view.target)
+    if is_pointwise(operator):
+        if shape.pixels > _LIMIT:
+            return ()
+        shape = shape.in_a_row
+    return _window_ways(shape, view.facts, view.dead_zone, is_pointwise(operator))
 
 
 POINTWISE = Kernel(
@@ -247,6 +267,7 @@ POINTWISE_ADD = Kernel(
     _pointwise_add,
     {
         **{f"dsp_matrix_sum_{kind}": _CODE_TERMS[f"dsp_matrix_{kind}"] for kind in ("unrolled", "single", "looped")},
+        "dsp_matrix_single": _CODE_TERMS["dsp_matrix_single"],
         "ofa_matrix_points": _CODE_TERMS["ofa_matrix_points"],
     },
 )

@@ -21,6 +21,7 @@ class Block:
 
     `shift` is the shift of all channels, None where the stream holds one for each. Where `sums` is not
     0, codes become sums with those of another tensor, which are clamped, and it is the number of output channels.
+    With `merged`, only where not `unrolled`, one function runs layers of all modes: odd, signed, clamped.
     """
 
     taps: Taps
@@ -31,17 +32,32 @@ class Block:
     high: bool
     shift: int | None
     sums: int = 0
+    merged: bool = False
 
     @property
     def key(self) -> tuple[bool | int | Taps | None, ...]:
         """What tells functions apart; the one of a loop takes any number of taps."""
-        flags = (self.unrolled, self.odd, self.dead_zone, self.low, self.high, self.shift, self.sums)
-        return (self.taps, *flags) if self.unrolled else flags
+        if self.merged:
+            return (self.shift, self.sums > 0)
+        flags = (self.odd, self.dead_zone, self.low, self.high, self.shift)
+        return (self.taps, *flags, self.sums) if self.unrolled else (*flags, self.sums > 0)
 
     @property
     def single_key(self) -> tuple[bool, ...]:
-        """What tells functions for a single pixel apart."""
-        return (self.unrolled, self.shift is None, self.dead_zone, self.low, self.high, self.sums > 0)
+        """What tells functions for a single pixel apart; beside loops there is one for all modes."""
+        if not self.unrolled:
+            return (False,)
+        return (True, self.shift is None, self.dead_zone, self.low, self.high, self.sums > 0)
+
+    @property
+    def in_mode(self) -> bool:
+        """Whether a merged function leaves its fastest path."""
+        return self.merged and (self.dead_zone or self.low or self.high or self.odd or self.sums > 0)
+
+    @property
+    def signed(self) -> bool:
+        """Whether the stream holds dead zones."""
+        return self.in_mode if self.merged else self.dead_zone
 
     @property
     def clamps(self) -> int:
@@ -55,18 +71,18 @@ class Block:
 
     def stream_words(self, outputs: int) -> int:
         """Words of weights, biases and scales."""
-        return -(-outputs // 2) * (2 + self.taps.pairs) + outputs * (2 + self.dead_zone + (self.shift is None))
+        return -(-outputs // 2) * (2 + self.taps.pairs) + outputs * (2 + self.signed + (self.shift is None))
 
 
 BLOCK_FEATURES = (
     *("blocks", "words", "runs", "loop_words", "loop_runs", "left_codes", "odd_blocks", "odd_pairs", "clamps"),
     *("pairs", "dead_zones", "own_shifts", "steps", "far_steps"),
-    *("loop_blocks", "loop_pairs", "loop_dead_zones", "rounds", "loop_steps"),
+    *("loop_blocks", "loop_pairs", "loop_dead_zones", "loop_own_shifts", "merged", "in_mode", "rounds", "loop_steps"),
 )
 """Numbers of all blocks of four pixels: words and runs gathered without a loop over words and with one, codes left
 over; blocks with a last channel alone and their pairs of output channels, pairs clamped; pairs, channels with a dead
 zone, with shifts of their own, pairs of taps of pairs of channels near and far from the stack pointer. Of blocks in a
-loop the same, and its turns."""
+loop the same, pairs of merged functions, those of them that are in some mode, and turns."""
 
 
 def block_counts(block: Block, outputs: int, blocks: int) -> tuple[float, ...]:
@@ -76,15 +92,16 @@ def block_counts(block: Block, outputs: int, blocks: int) -> tuple[float, ...]:
     straight = block.unrolled and (taps.unrolled_rows or taps.unrolled_words)
     words, runs = blocks * taps.runs * taps.words, blocks * taps.runs
     gathered = (blocks, words, runs, 0, 0) if straight else (blocks, 0, 0, words, runs)
-    clamped = pairs * (block.low + block.high)
-    signed = channels * block.dead_zone
-    odd = (blocks * block.odd, pairs * block.odd)
+    clamped = pairs * (2 * (block.low or block.high) if block.merged else block.low + block.high)
+    signed, own = channels * block.signed, channels * (block.shift is None)
+    odd = (blocks * block.odd, pairs * (block.odd and not block.merged))
     if block.unrolled:
         near = min(taps.pairs, FAR_PAIRS)
-        left, own = blocks * taps.runs * taps.left, channels * (block.shift is None)
+        left = blocks * taps.runs * taps.left
         products = (pairs * near, pairs * (taps.pairs - near))
-        return (*gathered, left, *odd, clamped, pairs, signed, own, *products, 0, 0, 0, 0, 0)
-    looped = (blocks, pairs, signed, pairs * -(-taps.pairs // 8), pairs * taps.pairs)
+        return (*gathered, left, *odd, clamped, pairs, signed, own, *products, *(0,) * 8)
+    modes = (pairs * block.merged, pairs * block.in_mode)
+    looped = (blocks, pairs, signed, own, *modes, pairs * -(-(taps.pairs - 1) // 8), pairs * taps.pairs)
     return (*gathered, 0, *odd, clamped, 0, 0, 0, 0, 0, *looped)
 
 

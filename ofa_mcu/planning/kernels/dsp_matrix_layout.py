@@ -7,7 +7,7 @@ or the run is filled up with taps of weight zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -108,6 +108,11 @@ class Geometry:
     def pixels(self) -> int:
         """Pixels of the output."""
         return self.output_height * self.output_width
+
+    @property
+    def in_a_row(self) -> Geometry:
+        """The same pixels side by side, for windows of one pixel."""
+        return replace(self, height=1, width=self.pixels, output_height=1, output_width=self.pixels)
 
     @property
     def patch_bytes(self) -> int:

@@ -35,6 +35,19 @@ typedef struct {
 typedef struct ofa_matrix_layer ofa_matrix_layer;
 typedef void ofa_matrix_block(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, ofa_word *wide);
 
+/* What a layer is, for functions that were not made for that: its codes have dead zones; are clamped; its channels are
+ * odd in number, have shifts of their own; its codes are added to others. All but the last two are modes of blocks that
+ * take layers of any mode.
+ */
+enum {
+    OFA_MATRIX_SIGNED = 1,
+    OFA_MATRIX_CLAMPED = 2,
+    OFA_MATRIX_ODD = 4,
+    OFA_MATRIX_OWN = 8,
+    OFA_MATRIX_ADDS = 16,
+    OFA_MATRIX_MODES = 7
+};
+
 /* A window consists of `rows` times `columns` runs of 4 * `words` codes, columns `column` bytes apart: what blocks in a
  * loop need. Codes are clamped to `low` .. `high` where the block was made for it.
  */
@@ -47,6 +60,7 @@ struct ofa_matrix_layer {
     uint8_t rows, columns;
     int8_t low, high;
     int8_t zero_point; /* of the input, for windows that reach out of it */
+    uint8_t flags;
 };
 
 /* Pointwise: `depth` codes of every pixel, `left` of them behind the last whole word. `single` computes the

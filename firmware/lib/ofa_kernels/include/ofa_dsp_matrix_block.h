@@ -306,23 +306,33 @@ static inline __attribute__((always_inline)) ofa_word *
 ofa_matrix_gather(ofa_word *to, const ofa_matrix_quad *quad, int32_t rows, int32_t columns, int32_t column,
                   int32_t words)
 {
-    const int8_t *start = quad->input;
-    const int32_t next = quad->input_next, third = quad->input_third;
-    for (; rows > 0; --rows) {
-        for (int32_t j = 0; j < columns; ++j) {
-            const int8_t *a = start + j * column;
-            const int8_t *b = a + next, *c = a + third;
-            const int8_t *d = c + next;
-            const int8_t *const end = a + 4 * words;
-            if (words & 1) {
-                OFA_MATRIX_WORD(to, a, b, c, d);
-            }
-            while (a != end) {
-                OFA_MATRIX_WORD(to, a, b, c, d);
-                OFA_MATRIX_WORD(to, a, b, c, d);
-            }
+    const int8_t *a = quad->input;
+    const int8_t *b = a + quad->input_next, *c = a + quad->input_third;
+    const int8_t *d = c + quad->input_next;
+    const int32_t to_column = column - 4 * words;
+    const int32_t to_row = quad->row - (columns - 1) * column - 4 * words;
+    int32_t left = columns;
+    for (int32_t runs = rows * columns;;) {
+        const int8_t *const end = a + 4 * words;
+        if (words & 1) {
+            OFA_MATRIX_WORD(to, a, b, c, d);
         }
-        start += quad->row;
+        while (a != end) {
+            OFA_MATRIX_WORD(to, a, b, c, d);
+            OFA_MATRIX_WORD(to, a, b, c, d);
+        }
+        if (--runs == 0) {
+            break;
+        }
+        int32_t step = to_column;
+        if (--left == 0) {
+            step = to_row;
+            left = columns;
+        }
+        a += step;
+        b += step;
+        c += step;
+        d += step;
     }
     return to;
 }

@@ -1,16 +1,33 @@
-/* Bodies of functions for any number of taps: blocks of four pixels in a loop, and single pixels. */
+/* The body of functions for any number of taps: blocks of four pixels in a loop. */
 #ifndef OFA_DSP_MATRIX_LOOP_H
 #define OFA_DSP_MATRIX_LOOP_H
 
 #include <stdint.h>
 
 #include "ofa_dsp_matrix_block.h"
+#include "ofa_dsp_matrix_single.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Two taps of one pair of output channels; `w` and `x` move on. */
+/* Two taps of one pair of output channels; `w` and `x` move on. The first ones start from the biases. */
+#define OFA_MATRIX_FIRST_STEP() \
+    do { \
+        uint32_t raw, even, x0, x1; \
+        OFA_LDR_NEXT(raw, w); \
+        OFA_SXTB16(even, raw); \
+        OFA_LDRD_NEXT(x0, x1, x); \
+        OFA_SMLAD_TO(o0, raw, x0, bias_o); \
+        OFA_SMLAD_TO(o1, raw, x1, bias_o); \
+        OFA_SMLAD_TO(e0, even, x0, bias_e); \
+        OFA_SMLAD_TO(e1, even, x1, bias_e); \
+        OFA_LDRD_NEXT(x0, x1, x); \
+        OFA_SMLAD_TO(o2, raw, x0, bias_o); \
+        OFA_SMLAD_TO(o3, raw, x1, bias_o); \
+        OFA_SMLAD_TO(e2, even, x0, bias_e); \
+        OFA_SMLAD_TO(e3, even, x1, bias_e); \
+    } while (0)
 #define OFA_MATRIX_STEP() \
     do { \
         uint32_t raw, even, x0, x1; \
@@ -28,46 +45,144 @@ extern "C" {
         OFA_SMLAD(e3, even, x1); \
     } while (0)
 
-/* A channel's sum, scaled by 256, to its code. */
-#define OFA_MATRIX_FINISH(value) \
+/* A channel's sum, scaled by 256, to its code: `shift` is that of all channels or, with `own`, one less in `asr`. */
+#define OFA_MATRIX_FINISH(value, has_dead_zone) \
     do { \
-        if (dead_zone) { \
+        if (has_dead_zone) { \
             OFA_MATRIX_SCALE_SIGNED(value, m, c, d); \
         } else { \
             OFA_MATRIX_SCALE(value, m, c); \
         } \
-        value = (uint32_t)((int32_t)(value) >> shift); \
-        OFA_SSAT8(value, value, 1); \
+        if (own) { \
+            value = (uint32_t)((int32_t)(value) >> asr); \
+            OFA_SSAT8(value, value, 1); \
+        } else { \
+            OFA_SSAT8(value, value, shift); \
+        } \
+    } while (0)
+#define OFA_MATRIX_FINISH_ALL(v0, v1, v2, v3, has_dead_zone) \
+    do { \
+        OFA_MATRIX_SCALES(has_dead_zone); \
+        OFA_MATRIX_FINISH(v0, has_dead_zone); \
+        OFA_MATRIX_FINISH(v1, has_dead_zone); \
+        OFA_MATRIX_FINISH(v2, has_dead_zone); \
+        OFA_MATRIX_FINISH(v3, has_dead_zone); \
     } while (0)
 
-#define OFA_MATRIX_SCALES() \
+#define OFA_MATRIX_SCALES(has_dead_zone) \
     do { \
         OFA_LDRD_NEXT(m, c, w); \
-        if (dead_zone && own) { \
-            OFA_LDRD_NEXT(d, shift, w); \
-        } else if (dead_zone) { \
+        if ((has_dead_zone) && own) { \
+            OFA_LDRD_NEXT(d, asr, w); \
+        } else if (has_dead_zone) { \
             OFA_LDR_NEXT(d, w); \
         } else if (own) { \
-            OFA_LDR_NEXT(shift, w); \
+            OFA_LDR_NEXT(asr, w); \
         } \
     } while (0)
 
-/* The body of blocks in a loop: any number of words of taps, shifts in the stream. The flags are literals, and so is
- * `sums`: the number of output channels of blocks that add, else 0.
+/* What is added to the codes of a block in a loop: see ofa_matrix_sum_layer. */
+typedef struct {
+    uint32_t factor, offset;
+    uint32_t other_factor;
+    int32_t other;
+} ofa_matrix_addition;
+
+#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP
+
+/* Codes of two channels of four pixels side by side, `apart` bytes apart, to sums, not clamped. */
+#define OFA_MATRIX_ADD_APART(addition, at, apart, e0, e1, e2, e3, o0, o1, o2, o3) \
+    do { \
+        { \
+            uint32_t factor, offset; \
+            OFA_LDRD(factor, offset, &(addition).factor); \
+            OFA_MATRIX_MLA(e0, e0, factor, offset); \
+            OFA_MATRIX_MLA(e1, e1, factor, offset); \
+            OFA_MATRIX_MLA(e2, e2, factor, offset); \
+            OFA_MATRIX_MLA(e3, e3, factor, offset); \
+            OFA_MATRIX_MLA(o0, o0, factor, offset); \
+            OFA_MATRIX_MLA(o1, o1, factor, offset); \
+            OFA_MATRIX_MLA(o2, o2, factor, offset); \
+            OFA_MATRIX_MLA(o3, o3, factor, offset); \
+        } \
+        uint32_t other_factor, other, code0, code1; \
+        OFA_LDRD(other_factor, other, &(addition).other_factor); \
+        const int8_t *from = (at) + (int32_t)other; \
+        OFA_MATRIX_LDRSB(code0, from); \
+        OFA_MATRIX_LDRSB(code1, from + 1); \
+        from += (apart); \
+        OFA_MATRIX_SUM(e0, code0); \
+        OFA_MATRIX_SUM(o0, code1); \
+        OFA_MATRIX_LDRSB(code0, from); \
+        OFA_MATRIX_LDRSB(code1, from + 1); \
+        from += (apart); \
+        OFA_MATRIX_SUM(e1, code0); \
+        OFA_MATRIX_SUM(o1, code1); \
+        OFA_MATRIX_LDRSB(code0, from); \
+        OFA_MATRIX_LDRSB(code1, from + 1); \
+        from += (apart); \
+        OFA_MATRIX_SUM(e2, code0); \
+        OFA_MATRIX_SUM(o2, code1); \
+        OFA_MATRIX_LDRSB(code0, from); \
+        OFA_MATRIX_LDRSB(code1, from + 1); \
+        OFA_MATRIX_SUM(e3, code0); \
+        OFA_MATRIX_SUM(o3, code1); \
+    } while (0)
+
+#else
+
+#define OFA_MATRIX_ADD_APART(addition, at, apart, e0, e1, e2, e3, o0, o1, o2, o3) \
+    do { \
+        OFA_MATRIX_ADD_LAST_APART(addition, at, apart, e0, e1, e2, e3); \
+        OFA_MATRIX_ADD_LAST_APART(addition, (at) + 1, apart, o0, o1, o2, o3); \
+    } while (0)
+
+#endif
+
+/* One channel of four pixels. */
+#define OFA_MATRIX_ADD_LAST_APART(addition, at, apart, c0, c1, c2, c3) \
+    do { \
+        const uint32_t factor = (addition).factor, offset = (addition).offset; \
+        const uint32_t other_factor = (addition).other_factor; \
+        const int8_t *const from = (at) + (addition).other; \
+        c0 = ofa_matrix_sum(c0, from[0], factor, other_factor, offset); \
+        c1 = ofa_matrix_sum(c1, from[apart], factor, other_factor, offset); \
+        c2 = ofa_matrix_sum(c2, from[2 * (apart)], factor, other_factor, offset); \
+        c3 = ofa_matrix_sum(c3, from[3 * (apart)], factor, other_factor, offset); \
+    } while (0)
+
+/* Four words of codes are clamped. */
+#define OFA_MATRIX_CLAMP(instruction, limit_of, v0, v1, v2, v3) \
+    do { \
+        const uint32_t limit = limit_of(layer); \
+        instruction(v0, limit); \
+        instruction(v1, limit); \
+        instruction(v2, limit); \
+        instruction(v3, limit); \
+    } while (0)
+
+/* The body of blocks in a loop: any number of words of taps. All but the pointers are literals: `shift` is that of all
+ * channels, 0 where the stream holds one for each; `merged` makes one function of all modes, which then are the flags
+ * of the layer and not the literals, and which reads dead zones where there is any flag or a sum; `adds` makes sums.
  */
 static inline __attribute__((always_inline)) void
-ofa_matrix_looped(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, ofa_word *wide, int dead_zone, int low,
-                  int high, int odd, int sums)
+ofa_matrix_looped(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, ofa_word *wide, int shift, int merged,
+                  int dead_zone, int low, int high, int odd, int adds)
 {
-    enum { own = 1 };
-    /* Volatile, so that it is read at the end of a turn and takes no register from the sums. */
+    const int own = shift == 0;
+    /* Volatile, so that they are read where they are needed and take no register from the sums. */
     const ofa_word *volatile wide_end =
         ofa_matrix_gather(wide, quad, layer->rows, layer->columns, layer->column, layer->words);
-    const uint32_t first = (uint32_t)(wide_end - wide) / 8 % 4;
+    const volatile uint32_t entry = (uint32_t)(wide_end - wide) / 8 % 4;
+    const volatile uint32_t flags = layer->flags & OFA_MATRIX_MODES;
     ofa_matrix_cursor cursor = ofa_matrix_cursor_of(quad, layer->outputs);
-    ofa_matrix_adder adder;
-    if (sums) {
-        adder = ofa_matrix_adder_of(layer, quad, sums);
+    ofa_matrix_addition addition;
+    if (adds) {
+        const ofa_matrix_sum_layer *const sum = (const ofa_matrix_sum_layer *)(const void *)layer;
+        addition.factor = (uint32_t)sum->factor;
+        addition.offset = (uint32_t)sum->offset;
+        addition.other_factor = (uint32_t)sum->other_factor;
+        addition.other = sum->other;
     }
     const ofa_word *w = layer->weights;
     OFA_BARRIER();
@@ -75,12 +190,14 @@ again:;
     uint32_t e0, e1, e2, e3, o0, o1, o2, o3;
     {
         const ofa_word *x = wide;
-        OFA_LDRD_NEXT(e0, o0, w);
-        e1 = e2 = e3 = e0;
-        o1 = o2 = o3 = o0;
-        /* Sixteen taps a turn; the first turn takes what is left over. */
-        switch (first) {
+        uint32_t bias_e, bias_o;
+        OFA_LDRD_NEXT(bias_e, bias_o, w);
+        OFA_MATRIX_FIRST_STEP();
+        /* Sixteen taps a turn; the first turn takes what is left over of an odd number of steps. */
+        switch (entry) {
             do {
+                OFA_MATRIX_STEP();
+                /* fall through */
             case 0:
                 OFA_MATRIX_STEP();
                 OFA_MATRIX_STEP();
@@ -93,10 +210,12 @@ again:;
                 OFA_MATRIX_STEP();
                 OFA_MATRIX_STEP();
                 /* fall through */
-            default:
-                OFA_MATRIX_STEP();
+            case 1:
                 OFA_MATRIX_STEP();
             } while (x != wide_end);
+            break;
+        default:
+            __builtin_unreachable();
         }
     }
     o0 -= e0;
@@ -107,164 +226,47 @@ again:;
     e1 <<= 8;
     e2 <<= 8;
     e3 <<= 8;
-    uint32_t m, c, d = 0, shift;
-    OFA_MATRIX_SCALES();
-    OFA_MATRIX_FINISH(e0);
-    OFA_MATRIX_FINISH(e1);
-    OFA_MATRIX_FINISH(e2);
-    OFA_MATRIX_FINISH(e3);
-    const int last = odd && (sums ? adder.at + 1 == adder.end : cursor.at + 1 == cursor.end);
-    if (last && sums) {
-        OFA_MATRIX_ADD_LAST(adder, sums, e0, e1, e2, e3);
+    uint32_t m, c, d = 0, asr = 0;
+    (void)d;
+    (void)asr;
+    if (merged && !adds && !flags) {
+        OFA_MATRIX_FINISH_ALL(e0, e1, e2, e3, 0);
+        OFA_MATRIX_FINISH_ALL(o0, o1, o2, o3, 0);
+        OFA_MATRIX_BYTES(e0, o0);
+        OFA_MATRIX_BYTES(e1, o1);
+        OFA_MATRIX_BYTES(e2, o2);
+        OFA_MATRIX_BYTES(e3, o3);
+        OFA_MATRIX_STORE(cursor, e0, e1, e2, e3, again);
+        return;
     }
-    if (!last) {
-        OFA_MATRIX_SCALES();
-        OFA_MATRIX_FINISH(o0);
-        OFA_MATRIX_FINISH(o1);
-        OFA_MATRIX_FINISH(o2);
-        OFA_MATRIX_FINISH(o3);
-        if (sums) {
-            OFA_MATRIX_ADD(adder, sums, e0, e1, e2, e3, o0, o1, o2, o3);
+    OFA_MATRIX_FINISH_ALL(e0, e1, e2, e3, merged || dead_zone);
+    const int last = (merged ? flags & OFA_MATRIX_ODD : (uint32_t)odd) && cursor.at + 1 == cursor.end;
+    if (last) {
+        if (adds) {
+            OFA_MATRIX_ADD_LAST_APART(addition, cursor.at, cursor.next + 2, e0, e1, e2, e3);
+        }
+    } else {
+        OFA_MATRIX_FINISH_ALL(o0, o1, o2, o3, merged || dead_zone);
+        if (adds) {
+            OFA_MATRIX_ADD_APART(addition, cursor.at, cursor.next + 2, e0, e1, e2, e3, o0, o1, o2, o3);
         }
         OFA_MATRIX_BYTES(e0, o0);
         OFA_MATRIX_BYTES(e1, o1);
         OFA_MATRIX_BYTES(e2, o2);
         OFA_MATRIX_BYTES(e3, o3);
     }
-    if (low) {
-        const uint32_t limit = OFA_MATRIX_LOW(layer);
-        OFA_MATRIX_MAX8(e0, limit);
-        OFA_MATRIX_MAX8(e1, limit);
-        OFA_MATRIX_MAX8(e2, limit);
-        OFA_MATRIX_MAX8(e3, limit);
+    const int clamped = merged && (flags & OFA_MATRIX_CLAMPED);
+    if (clamped || (!merged && low)) {
+        OFA_MATRIX_CLAMP(OFA_MATRIX_MAX8, OFA_MATRIX_LOW, e0, e1, e2, e3);
     }
-    if (high) {
-        const uint32_t limit = OFA_MATRIX_HIGH(layer);
-        OFA_MATRIX_MIN8(e0, limit);
-        OFA_MATRIX_MIN8(e1, limit);
-        OFA_MATRIX_MIN8(e2, limit);
-        OFA_MATRIX_MIN8(e3, limit);
-    }
-    if (last && sums) {
-        OFA_MATRIX_STORE_LAST(adder, sums, e0, e1, e2, e3);
-        return;
+    if (clamped || (!merged && high)) {
+        OFA_MATRIX_CLAMP(OFA_MATRIX_MIN8, OFA_MATRIX_HIGH, e0, e1, e2, e3);
     }
     if (last) {
         ofa_matrix_store_last(&cursor, e0, e1, e2, e3);
         return;
     }
-    if (sums) {
-        OFA_MATRIX_STORE_SUMS(adder, sums, e0, e1, e2, e3, again);
-        return;
-    }
     OFA_MATRIX_STORE(cursor, e0, e1, e2, e3, again);
-}
-
-/* Two words of weights, which are four taps of a pair of output channels, for a single pixel. */
-#define OFA_MATRIX_SINGLE_WORD() \
-    do { \
-        uint32_t w0, w1, x0, x1, even; \
-        OFA_LDRD_NEXT(w0, w1, w); \
-        OFA_LDRD_NEXT(x0, x1, x); \
-        OFA_SXTB16(even, w0); \
-        OFA_SMLAD(o0, w0, x0); \
-        OFA_SMLAD(e0, even, x0); \
-        OFA_SXTB16(even, w1); \
-        OFA_SMLAD(o0, w1, x1); \
-        OFA_SMLAD(e0, even, x1); \
-    } while (0)
-
-/* Adds, clamps and stores one code. */
-#define OFA_MATRIX_SINGLE_STORE(value) \
-    do { \
-        if (adds) { \
-            value = ofa_matrix_sum(value, output[sum->other], (uint32_t)sum->factor, (uint32_t)sum->other_factor, \
-                                   (uint32_t)sum->offset); \
-        } \
-        if (low) { \
-            const uint32_t limit = OFA_MATRIX_LOW(layer); \
-            OFA_MATRIX_MAX8(value, limit); \
-        } \
-        if (high) { \
-            const uint32_t limit = OFA_MATRIX_HIGH(layer); \
-            OFA_MATRIX_MIN8(value, limit); \
-        } \
-        *output++ = (int8_t)(uint8_t)(value); \
-    } while (0)
-
-/* The body of functions for a single pixel of a pointwise layer; `own`: every channel has its shift in the stream. */
-static inline __attribute__((always_inline)) void
-ofa_matrix_single_of(const ofa_matrix_layer *layer, const ofa_matrix_quad *quad, ofa_word *wide, int own, int dead_zone,
-                  int low, int high, int adds)
-{
-    const ofa_matrix_sum_layer *const sum = (const ofa_matrix_sum_layer *)(const void *)layer;
-    const ofa_matrix_points_layer *const points = (const ofa_matrix_points_layer *)(const void *)layer;
-    const int8_t *from = quad->input;
-    ofa_word *to = wide;
-    for (int32_t words = layer->words; words > 0; --words) {
-        uint32_t word, even;
-        OFA_MATRIX_LOOSE_NEXT(word, from);
-        OFA_SXTB16(even, word);
-        OFA_SXTB16_ROR8(word, word);
-        OFA_STRD_NEXT(even, word, to);
-    }
-    const ofa_word *const wide_end = to;
-    if (points->left) {
-        uint32_t pair = (uint32_t)(int32_t)from[0];
-        if (points->left > 1) {
-            OFA_PKHBT(pair, pair, (uint32_t)(int32_t)from[1]);
-        }
-        *to = pair;
-    }
-    OFA_BARRIER();
-    const uint32_t first = layer->words % 4;
-    const ofa_word *w = layer->weights;
-    int8_t *output = quad->output;
-    const int8_t *const end = output + layer->outputs;
-    for (;;) {
-        const ofa_word *x = wide;
-        uint32_t e0, o0, m, c, d = 0, shift = points->shift;
-        OFA_LDRD_NEXT(e0, o0, w);
-        if (x != wide_end) {
-            switch (first) {
-                do {
-                case 0:
-                    OFA_MATRIX_SINGLE_WORD();
-                    /* fall through */
-                case 3:
-                    OFA_MATRIX_SINGLE_WORD();
-                    /* fall through */
-                case 2:
-                    OFA_MATRIX_SINGLE_WORD();
-                    /* fall through */
-                default:
-                    OFA_MATRIX_SINGLE_WORD();
-                } while (x != wide_end);
-            }
-        }
-        if (points->left) {
-            uint32_t w0, x0, even;
-            OFA_LDR_NEXT(w0, w);
-            OFA_LDR_NEXT(x0, x);
-            OFA_SXTB16(even, w0);
-            OFA_SMLAD(o0, w0, x0);
-            OFA_SMLAD(e0, even, x0);
-        }
-        o0 -= e0;
-        e0 <<= 8;
-        OFA_MATRIX_SCALES();
-        OFA_MATRIX_FINISH(e0);
-        OFA_MATRIX_SINGLE_STORE(e0);
-        if (output == end) {
-            return;
-        }
-        OFA_MATRIX_SCALES();
-        OFA_MATRIX_FINISH(o0);
-        OFA_MATRIX_SINGLE_STORE(o0);
-        if (output == end) {
-            return;
-        }
-    }
 }
 
 #ifdef __cplusplus
