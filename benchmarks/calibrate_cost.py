@@ -433,8 +433,8 @@ def compiler() -> str:
 
 
 def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) -> None:
-    """Measures kernels anew on layers of some kinds, and the functions generated for them: those with enough layers for a
-    fit of their own. Of functions that several kinds of layers share, all these kinds must be given.
+    """Measures kernels anew on layers of some kinds, and the functions generated for them: those with enough layers for
+    a fit of their own. Of functions that several kinds of layers share, all these kinds must be given.
 
     Sizes of library functions are measured anew for all kernels.
     """
