@@ -59,7 +59,7 @@ def random_options(rng: np.random.Generator) -> list[list[PricedWay]]:
     names = [(f"function {i}", int(rng.integers(100, 2000))) for i in range(6)]
     options = []
     for _ in range(5):
-        ways = []
+        ways: list[PricedWay] = []
         for _ in range(4):
             picked = rng.choice(len(names), int(rng.integers(0, 3)), replace=False)
             ways.append(way(float(rng.integers(100, 200)), *(names[i] for i in picked), constants=4 * len(ways)))
