@@ -19,7 +19,7 @@ import os
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,7 @@ from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Code, Flavour, Kernel, Way
 from ofa_mcu.planning.memory import lifetimes, place
 from ofa_mcu.planning.plan import Plan, make_plan
-from ofa_mcu.planning.priced import PricedWay, variant_name
+from ofa_mcu.planning.priced import PricedWay, kernel_named, variant_name
 from ofa_mcu.profiles import BoardProfile, all_profiles
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
@@ -56,11 +56,14 @@ FLAGS = ("-O2", "-std=gnu11", "-ffunction-sections", "-fdata-sections")
 GRAPHS_PER_KIND = 10
 ENOUGH = 24
 """Layers that a kernel needs for its weights to be told from each other."""
-GRAPHS_OF_OTHERS, OTHERS_PER_GRAPH = 45, 8
+GRAPHS = {"others": 45, "vectors": 60}
+"""Where they are not `GRAPHS_PER_KIND`."""
+OTHERS_PER_GRAPH = 8
 WAYS_PER_GRAPH = 4
 TIMED = ("cortex-m4",)
 """Cores whose published timing is known to `m4_timing`."""
 TIMED_GRAPHS = 3
+_NEEDS = {"sum": Flavour.DSP, "vectors": Flavour.MVE}
 SHORTEST = 400
 """Instructions; in shorter layers the address of a buffer, an instruction longer or shorter, shows."""
 
@@ -98,9 +101,11 @@ def measure(core: str, folder: Path, kinds: Sequence[str] = PROBE_KINDS) -> Samp
     samples = Samples()
     named = {kind.__name__: kind for kind in OTHERS}
     for kind in kinds:
-        if kind == "sum" and Flavour.DSP not in FLAVOURS[core].runs:
+        if _NEEDS.get(kind, Flavour.PORTABLE) not in FLAVOURS[core].runs:
             continue
-        for index in range(GRAPHS_OF_OTHERS if kind == "others" else GRAPHS_PER_KIND):
+        # What runs kernels of every flavour needs more layers for each of them.
+        graphs = GRAPHS.get(kind, GRAPHS_PER_KIND) * (1 + (FLAVOURS[core] is Flavour.MVE and kind != "vectors"))
+        for index in range(graphs):
             others = [OTHERS[(index * OTHERS_PER_GRAPH + i) % len(OTHERS)] for i in range(OTHERS_PER_GRAPH)]
             if kind in named:
                 others = [named[kind]] * OTHERS_PER_GRAPH
@@ -147,11 +152,18 @@ def collect(samples: Samples, emulator: Emulator, graph: Int8Graph, plan: Plan, 
         sizes[name.split(".")[0]] += count
     for layer, one, observation in zip(make_layers(graph, plan, analyse(graph)), plan.ways, seen, strict=True):
         if observation.instructions >= SHORTEST:
-            samples.layers[one.way.kernel].append((one.way.counts, observation.instructions))
+            samples.layers[one.way.kernel].append((all_counts(one.way), observation.instructions))
         samples.own[one.way.kernel].append(sizes.get(layer.symbol, 0))
         codes = tuple(code for code in one.way.code if code.key)
         if codes and layer.code.functions:
             samples.generated.append((codes, sum(sizes[name] for name in layer.code.functions)))
+
+
+def all_counts(way: Way) -> tuple[float, ...]:
+    """A number for every feature of the way's kernel."""
+    names = kernel_named(way.kernel).features
+    known = dict(zip(way.features or names, way.counts, strict=True))
+    return tuple(known.get(name, 0) for name in names)
 
 
 def measure_cycles(core: str, folder: Path) -> dict[str, float]:
@@ -210,11 +222,14 @@ def fit_code(samples: Samples, terms: Mapping[str, tuple[str, ...]]) -> dict[str
     return result
 
 
-def library_code(emulator: Emulator, kinds: Iterable[str], known: frozenset[str]) -> list[dict[str, object]]:
+def library_code(core: str, folder: Path, known: frozenset[str]) -> list[dict[str, object]]:
     """Functions that library functions bring along, by which of these bring them; those in `known` are there anyway."""
+    emulator = Emulator(core, folder / "probes")
     brought: dict[str, set[str]] = defaultdict(set)
     sizes: dict[str, int] = {}
-    for kind in kinds:
+    for kind in sorted({kind for kernel in kernels_of(core).values() for kind in kernel.code_terms}):
+        if not kind.startswith("ofa_"):
+            continue
         program = emulator.link_alone(kind)
         for name, size in symbols(program).items():
             if name not in known and name not in AROUND:
@@ -329,7 +344,6 @@ def calibrate(core: str, folder: Path) -> None:
     table(core, lines)
     profile = roomy_board(core)
     elf, empty = link_nothing(folder, profile)
-    library = sorted(kind for kind in terms if kind.startswith("ofa_"))
     figures: dict[str, object] = {
         "core": core,
         "flavour": FLAVOURS[core].value,
@@ -338,7 +352,7 @@ def calibrate(core: str, folder: Path) -> None:
         "static_bytes": empty.sram_bytes - empty.sram[".stack"] - empty.sram[".ofa_arena"],
         "base_flash_bytes": empty.flash_bytes,
         "code": fit_code(samples, terms),
-        "library": library_code(Emulator(core, folder / "probes"), library, frozenset(symbols(elf))),
+        "library": library_code(core, folder, frozenset(symbols(elf))),
         "layer_code_bytes": {name: round(float(np.mean(samples.own[name] or [30])), 1) for name in weights},
         "instructions": weights,
         "cycles": measure_cycles(core, folder / "probes") if core in TIMED else {},
@@ -376,7 +390,7 @@ def compiler() -> str:
 
 
 def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) -> None:
-    """Measures the kernels of some kinds anew: those with enough layers for a fit of their own."""
+    """Measures the kernels of some kinds anew, where there are layers enough for a fit; and the whole library."""
     (folder / "probes").mkdir(parents=True)
     figures = json.loads((DATA / f"{core}.json").read_text())
     samples = measure(core, folder / "probes", kinds)
@@ -387,6 +401,8 @@ def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) ->
         figures["instructions"][name], figures["errors"][name], line = fitted(kernel, rows)
         figures["layer_code_bytes"].setdefault(name, round(float(np.mean(samples.own[name])), 1))
         print(core, *line, flush=True)
+    elf, _ = link_nothing(folder, roomy_board(core))
+    figures["library"] = library_code(core, folder, frozenset(symbols(elf)))
     write_json(DATA / f"{core}.json", figures)
 
 

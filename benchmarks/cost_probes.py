@@ -54,22 +54,34 @@ OTHERS: tuple[type[Operator], ...] = (
     *(Add, Mul, Mean, AveragePool2D, MaxPool2D, Mean, AveragePool2D, MaxPool2D),
     *4 * (Pad, Concatenation, StridedSlice, Transpose, ResizeNearestNeighbor),
 )
-PROBE_KINDS = (*FILTERS, "sum", "others", "borders")
-"""What a probe graph can consist of; for sums, pointwise convolutions that add, only DSP kernels are there."""
+PROBE_KINDS = (*FILTERS, "sum", "others", "borders", "vectors")
+"""What a probe graph can consist of; for sums, pointwise convolutions that add, only DSP kernels are there. Vectors are
+filters of any kind and size one after another, for kernels with a function of their own for every few vectors.
+"""
 
 
 class ProbeBuilder(WideBuilder):
     """Layers side by side, all of them readers of tensors that nobody computes with."""
 
+    hard = 0.15
+    """Share of filters whose rounding is not proved to be fast."""
+
     def relu_like(self) -> bool:
         return bool(self.rng.random() < 0.6)
+
+    def channels(self) -> int:
+        return random_channels(self.rng)
+
+    def clamped(self) -> Quantization:
+        """Of the codes behind an activation."""
+        return quantization(6 / 255, -128)
 
     def filter(self, kind: str, source: str) -> str | None:
         """A filter of the kind behind the source; None where it would be too large."""
         rng, shape = self.rng, self.shapes[source]
         _, height, width, depth = shape
         options: dict[str, Any] = {"activation": Activation.RELU6 if self.relu_like() else Activation.NONE}
-        channels = random_channels(rng)
+        channels = self.channels()
         if kind == "dense":
             weights: Shape = (channels, prod(shape))
             out: Shape = (1, channels)
@@ -92,11 +104,11 @@ class ProbeBuilder(WideBuilder):
             return None
         name = f"{operator.__name__.lower()}{len(self.operators)}"
         linear = options["activation"] is Activation.NONE
-        target = quantization(0.05, int(rng.integers(-40, 40))) if linear else quantization(6 / 255, -128)
+        target = quantization(0.05, int(rng.integers(-40, 40))) if linear else self.clamped()
         self.quantization[f"{name}/out"] = target
         taps = prod(weights) // channels
         self._weights(name, source, f"{name}/out", weights, channels, taps)
-        if rng.random() < 0.15 and self.parameters[name].weight_scales.size > 1:
+        if rng.random() < self.hard and self.parameters[name].weight_scales.size > 1:
             self._beyond_fast_rounding(name, source, target)
         return self.append(operator, (source,), target, **options)
 
@@ -119,6 +131,28 @@ class ProbeBuilder(WideBuilder):
         return kernel, int(rng.choice([1, 1, 2]))
 
 
+class VectorBuilder(ProbeBuilder):
+    """Filters in every mode, with every number of vectors and of outputs beside whole groups."""
+
+    hard = 0.25
+
+    def channels(self) -> int:
+        kind = self.rng.random()
+        if kind < 0.5:
+            return int(self.rng.integers(1, 4 if kind < 0.2 else 17))
+        return super().channels()
+
+    def clamped(self) -> Quantization:
+        return quantization(0.04, -128) if self.rng.random() < 0.4 else super().clamped()
+
+    def source(self) -> str:
+        """Any map so far, one of few channels more likely."""
+        tensors = [name for name, shape in self.shapes.items() if len(shape) == 4]
+        few = [name for name in tensors if self.shapes[name][-1] <= 12]
+        some = few if few and self.rng.random() < 0.5 else tensors
+        return some[int(self.rng.integers(len(some)))]
+
+
 def random_channels(rng: np.random.Generator) -> int:
     """1..200, half of them evenly on a logarithmic scale; mostly multiples of four."""
     channels = int(np.exp(rng.uniform(0, np.log(144.99)))) if rng.random() < 0.5 else int(rng.integers(16, 201))
@@ -130,7 +164,7 @@ def probe_graph(
 ) -> Int8Graph:
     """Layers of the kind, one of `PROBE_KINDS`, that all read the input; `others` says which where kind is "others"."""
     while True:
-        build = ProbeBuilder(rng)
+        build = VectorBuilder(rng) if kind == "vectors" else ProbeBuilder(rng)
         most = 8 if rng.random() < 0.4 else 41
         height = int(rng.integers(1, most))
         width = height if rng.random() < 0.7 else int(rng.integers(1, most))
@@ -142,6 +176,8 @@ def probe_graph(
             continue
         source = build.tensor("input", shape, _input(rng))
         tries = 0
+        if isinstance(build, VectorBuilder):
+            layers *= 2
         while len(build.operators) < layers and tries < 40:
             tries += 1
             if kind == "sum":
@@ -150,6 +186,8 @@ def probe_graph(
                 wanted = others or OTHERS
                 _other(build, source, wanted[len(build.operators) % len(wanted)])
                 layers = len(wanted)
+            elif isinstance(build, VectorBuilder):
+                build.filter(FILTERS[int(rng.integers(len(FILTERS)))], build.source())
             else:
                 build.filter("conv" if kind == "first" else kind, source)
         if build.operators:
