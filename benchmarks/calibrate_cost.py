@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from benchmarks.cost_probes import OTHERS, PROBE_KINDS, probe_graph
+from benchmarks.cost_probes import FILTERS, OTHERS, PROBE_KINDS, probe_graph
 from benchmarks.m4_timing import cycles_of, plugin, profile_command
 from ofa_mcu.codegen.layers import make_layers
 from ofa_mcu.devices.build import build_project
@@ -56,14 +56,14 @@ FLAGS = ("-O2", "-std=gnu11", "-ffunction-sections", "-fdata-sections")
 GRAPHS_PER_KIND = 10
 ENOUGH = 24
 """Layers that a kernel needs for its weights to be told from each other."""
-GRAPHS = {"others": 45, "vectors": 60}
+GRAPHS = {"others": 45, "vectors": 60, "dots": 40}
 """Where they are not `GRAPHS_PER_KIND`."""
 OTHERS_PER_GRAPH = 8
 WAYS_PER_GRAPH = 4
 TIMED = ("cortex-m4",)
 """Cores whose published timing is known to `m4_timing`."""
 TIMED_GRAPHS = 3
-_NEEDS = {"sum": Flavour.DSP, "vectors": Flavour.MVE}
+_NEEDS = {"sum": Flavour.DSP, "vectors": Flavour.MVE, "dots": Flavour.MVE}
 SHORTEST = 400
 """Instructions; in shorter layers the address of a buffer, an instruction longer or shorter, shows."""
 
@@ -104,7 +104,7 @@ def measure(core: str, folder: Path, kinds: Sequence[str] = PROBE_KINDS) -> Samp
         if _NEEDS.get(kind, Flavour.PORTABLE) not in FLAVOURS[core].runs:
             continue
         # What runs kernels of every flavour needs more layers for each of them.
-        graphs = GRAPHS.get(kind, GRAPHS_PER_KIND) * (1 + (FLAVOURS[core] is Flavour.MVE and kind != "vectors"))
+        graphs = GRAPHS.get(kind, GRAPHS_PER_KIND) * (1 + (FLAVOURS[core] is Flavour.MVE and kind in FILTERS))
         for index in range(graphs):
             others = [OTHERS[(index * OTHERS_PER_GRAPH + i) % len(OTHERS)] for i in range(OTHERS_PER_GRAPH)]
             if kind in named:
@@ -192,7 +192,11 @@ def measure_cycles(core: str, folder: Path) -> dict[str, float]:
 
 
 def fit(rows: Sequence[tuple[tuple[float, ...], int]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The weights, NaN where no row tells, and the relative errors on the third that was held out."""
+    """The weights, NaN where no row tells, and the relative errors on the third that was held out.
+
+    Rows that come more than once are taken once, so that none of those held out is fitted.
+    """
+    rows = list(dict.fromkeys(rows))
     counts = np.array([row[0] for row in rows], float)
     relative = counts / np.array([[row[1]] for row in rows], float)
     held = np.arange(len(rows)) % 3 == 2
@@ -392,8 +396,11 @@ def compiler() -> str:
 def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) -> None:
     """Measures the kernels of some kinds anew, where there are layers enough for a fit; and the whole library."""
     (folder / "probes").mkdir(parents=True)
-    figures = json.loads((DATA / f"{core}.json").read_text())
     samples = measure(core, folder / "probes", kinds)
+    elf, _ = link_nothing(folder, roomy_board(core))
+    library = library_code(core, folder, frozenset(symbols(elf)))
+    figures = json.loads((DATA / f"{core}.json").read_text())
+    figures["library"] = library
     for name, kernel in kernels_of(core).items():
         rows = pooled(samples, kernels_of(core), name)
         if len(rows) < ENOUGH or (only and name not in only):
@@ -401,8 +408,6 @@ def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) ->
         figures["instructions"][name], figures["errors"][name], line = fitted(kernel, rows)
         figures["layer_code_bytes"].setdefault(name, round(float(np.mean(samples.own[name])), 1))
         print(core, *line, flush=True)
-    elf, _ = link_nothing(folder, roomy_board(core))
-    figures["library"] = library_code(core, folder, frozenset(symbols(elf)))
     write_json(DATA / f"{core}.json", figures)
 
 

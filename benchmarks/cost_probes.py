@@ -54,9 +54,10 @@ OTHERS: tuple[type[Operator], ...] = (
     *(Add, Mul, Mean, AveragePool2D, MaxPool2D, Mean, AveragePool2D, MaxPool2D),
     *4 * (Pad, Concatenation, StridedSlice, Transpose, ResizeNearestNeighbor),
 )
-PROBE_KINDS = (*FILTERS, "sum", "others", "borders", "vectors")
+PROBE_KINDS = (*FILTERS, "sum", "others", "borders", "vectors", "dots")
 """What a probe graph can consist of; for sums, pointwise convolutions that add, only DSP kernels are there. Vectors are
-filters of any kind and size one after another, for kernels with a function of their own for every few vectors.
+filters of any kind and size one after another, dots pointwise ones of many sizes and in every mode, for kernels with a
+function of their own for every number of vectors and every mode.
 """
 
 
@@ -153,6 +154,31 @@ class VectorBuilder(ProbeBuilder):
         return some[int(self.rng.integers(len(some)))]
 
 
+class DotBuilder(ProbeBuilder):
+    """Pointwise filters of one depth."""
+
+    wanted, mode = 1, ""
+
+    @property
+    def hard(self) -> float:  # type: ignore[override]
+        return float(self.mode == "general")
+
+    def relu_like(self) -> bool:
+        return self.mode in ("plain", "clamped")
+
+    def channels(self) -> int:
+        return self.wanted
+
+    def clamped(self) -> Quantization:
+        return quantization(0.04, -128) if self.mode == "clamped" else super().clamped()
+
+    def grid(self, source: str, outputs: Sequence[int]) -> None:
+        """So many outputs in every mode."""
+        for self.mode in ("plain", "signed", "clamped", "general"):
+            for self.wanted in outputs:
+                self.filter("pointwise", source)
+
+
 def random_channels(rng: np.random.Generator) -> int:
     """1..200, half of them evenly on a logarithmic scale; mostly multiples of four."""
     channels = int(np.exp(rng.uniform(0, np.log(144.99)))) if rng.random() < 0.5 else int(rng.integers(16, 201))
@@ -164,6 +190,8 @@ def probe_graph(
 ) -> Int8Graph:
     """Layers of the kind, one of `PROBE_KINDS`, that all read the input; `others` says which where kind is "others"."""
     while True:
+        if kind == "dots":
+            return _dots(rng)
         build = VectorBuilder(rng) if kind == "vectors" else ProbeBuilder(rng)
         most = 8 if rng.random() < 0.4 else 41
         height = int(rng.integers(1, most))
@@ -193,6 +221,19 @@ def probe_graph(
         if build.operators:
             graph = build.done("probe", (build.operators[-1].output,))
             return fuse_adds(graph, fusable_sums(fuse_adds(graph))) if kind == "sum" else graph
+
+
+def _dots(rng: np.random.Generator) -> Int8Graph:
+    """Pointwise filters of several pixels and of one, with less than four outputs, with whole fours and with others."""
+    build = DotBuilder(rng)
+    depth = int(rng.integers(1, 129))
+    shape = (1, int(rng.integers(1, 6)), int(rng.integers(2, 9)), depth)
+    source = build.tensor("input", shape, _input(rng))
+    single = build.append(MaxPool2D, (source,), build.quantization[source], kernel=shape[1:3])
+    few, some, more = int(rng.integers(1, 4)), int(rng.integers(5, 40)), int(rng.integers(50, 120))
+    build.grid(source, (few, 4 * int(rng.integers(1, 8)), some | 1))
+    build.grid(single, (few, 4 * int(rng.integers(20, 40)), more | 1))
+    return build.done("dots", (build.operators[-1].output,))
 
 
 def _sum(build: ProbeBuilder, source: str) -> None:

@@ -98,9 +98,9 @@ class Dots:
             return number, number * quads, pixels * quads
         if function == "products":
             products = pixels * quads
-            return number, number * quads, products, products * (self.vectors - 1), few * pixels * self.outputs
+            return number, number * quads, products, products * (self.vectors - 1), few * pixels
         if function.startswith("pixels"):
-            return number, pixels, pixels * ends, few * pixels, few * pixels * self.outputs, pixels * quads
+            return number, pixels, pixels * ends, few * pixels, pixels * quads
         runs = sum([count * ((size > 1) + size % 2) for count, size in calls])
         pairs = sum([count * -(-size // 2) for count, size in calls])
         return number, runs, pairs, pairs * ends, pairs * quads
@@ -108,13 +108,13 @@ class Dots:
 
 _TERMS = {
     "outputs": ("calls", "quads", "products"),
-    "products": ("calls", "quads", "products", "products of further vectors", "few codes"),
-    "pixels": ("calls", "pixels", "pixels with ends", "pixels with few codes", "few codes", "products"),
+    "products": ("calls", "quads", "products", "further vectors", "pixels with few codes"),
+    "pixels": ("calls", "pixels", "pixels with ends", "pixels with few codes", "products"),
     "pairs": ("calls", "runs", "pairs", "pairs with ends", "products"),
 }
 """What the instructions of a function grow with: calls; groups of four outputs; pixels or pairs of them, those whose
 last group starts early, those with less than four outputs; groups of all pixels, vectors of these beyond the first;
-codes that are no group; loops over pairs.
+loops over pairs.
 """
 
 
