@@ -56,17 +56,17 @@ def pool_gap(rows: _Axis, columns: _Axis, channels: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _window_counts(rows: _Axis, columns: _Axis) -> tuple[int, int, int, int, int, int]:
-    """Rows of windows, taps, pairs of taps in a row, single taps, pixels whose average takes divisions, flushes."""
+def _window_counts(rows: _Axis, columns: _Axis) -> tuple[int, ...]:
+    """Rows of windows, taps; rows with pairs of taps, pairs, single taps; pixels averaged by division; flushes."""
     ys = [end - first for first, end in pool_spans(rows)]
     xs = [end - first for first, end in pool_spans(columns)]
-    pairs, singles = sum(x // 2 for x in xs), sum(x % 2 for x in xs)
+    paired, pairs, singles = sum(x > 1 for x in xs), sum(x // 2 for x in xs), sum(x % 2 for x in xs)
     divided = flushes = 0
     if max(ys) * max(xs) > _LARGEST_RECIPROCAL:
         divided = sum(y * x > _LARGEST_RECIPROCAL for y in ys for x in xs)
         flushes = sum((y - 1) // (_LARGEST_ROW // x) for y in ys for x in xs if x <= _LARGEST_ROW)
     total = sum(ys)
-    return total * len(xs), total * sum(xs), total * pairs, total * singles, divided, flushes
+    return total * len(xs), total * sum(xs), total * paired, total * pairs, total * singles, divided, flushes
 
 
 def pool_axes(view: LayerView, operator: Pool2D) -> tuple[_Axis, _Axis]:
@@ -81,11 +81,11 @@ def pool_axes(view: LayerView, operator: Pool2D) -> tuple[_Axis, _Axis]:
 def _pool_way(view: LayerView, operator: Pool2D, kernel: str, group: int) -> tuple[Way, ...]:
     rows, columns = pool_axes(view, operator)
     channels = view.target[3]
-    window_rows, taps, pairs, singles, divided, flushes = _window_counts(rows, columns)
+    window_rows, taps, paired, pairs, singles, divided, flushes = _window_counts(rows, columns)
     pixels, groups = view.target[1] * view.target[2], channels // group
     counts: tuple[int, ...] = (1, view.target[1], pixels, pixels * groups, window_rows * groups)
     if kernel == "ofa_dsp_average_pool":
-        counts += (pairs * groups, singles * groups, divided * channels, flushes * groups)
+        counts += (paired * groups, pairs * groups, singles * groups, divided * channels, flushes * groups)
     elif kernel == "ofa_average_pool":
         counts += (taps * groups, divided * channels)
     else:
@@ -196,7 +196,7 @@ POOL_KERNELS: tuple[Kernel, ...] = (
     Kernel(
         "ofa_dsp_average_pool",
         Flavour.DSP,
-        (*_POOL, "pairs", "singles", "divided_codes", "flushes"),
+        (*_POOL, "paired_rows", "pairs", "singles", "divided_codes", "flushes"),
         _dsp_average,
         {"ofa_dsp_average_pool": _FUNCTION},
     ),
