@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from benchmarks.cost_probes import OTHERS, PROBE_KINDS, probe_graph
+from benchmarks.cost_probes import FILTERS, OTHERS, PROBE_KINDS, probe_graph
 from benchmarks.m4_timing import cycles_of, plugin, profile_command
 from ofa_mcu.codegen.layers import make_layers
 from ofa_mcu.devices.build import build_project
@@ -43,7 +43,7 @@ from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Code, Flavour, Kernel, Way
 from ofa_mcu.planning.memory import lifetimes, place
 from ofa_mcu.planning.plan import Plan, make_plan
-from ofa_mcu.planning.priced import PricedWay, variant_name
+from ofa_mcu.planning.priced import PricedWay, kernel_named, variant_name
 from ofa_mcu.profiles import BoardProfile, all_profiles
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
@@ -59,11 +59,14 @@ ENOUGH = 24
 """Layers that a kernel needs for its weights to be told from each other."""
 COVERED, COVER_GRAPHS = 6, 150
 """Layers in which every number of a kernel that can be other than zero is to be; graphs of a kind tried for that."""
-GRAPHS_OF_OTHERS, OTHERS_PER_GRAPH = 45, 8
+GRAPHS = {"others": 45, "vectors": 60, "dots": 40}
+"""Where they are not `GRAPHS_PER_KIND`."""
+OTHERS_PER_GRAPH = 8
 WAYS_PER_GRAPH = 5
 TIMED = ("cortex-m4",)
 """Cores whose published timing is known to `m4_timing`."""
 TIMED_GRAPHS = 3
+_NEEDS = {"sum": Flavour.DSP, "vectors": Flavour.MVE, "dots": Flavour.MVE}
 SHORTEST = 400
 """Instructions; in shorter layers the address of a buffer, an instruction longer or shorter, shows."""
 
@@ -101,9 +104,11 @@ def measure(core: str, folder: Path, kinds: Sequence[str] = PROBE_KINDS) -> Samp
     samples = Samples()
     named = {kind.__name__: kind for kind in OTHERS}
     for kind in kinds:
-        if kind == "sum" and Flavour.DSP not in FLAVOURS[core].runs:
+        if not meant_for(core, kind):
             continue
-        for index in range(GRAPHS_OF_OTHERS if kind == "others" else GRAPHS_PER_KIND):
+        # What runs kernels of every flavour needs more layers for each of them.
+        graphs = GRAPHS.get(kind, GRAPHS_PER_KIND) * (1 + (FLAVOURS[core] is Flavour.MVE and kind in FILTERS))
+        for index in range(graphs):
             others = [OTHERS[(index * OTHERS_PER_GRAPH + i) % len(OTHERS)] for i in range(OTHERS_PER_GRAPH)]
             if kind in named:
                 others = [named[kind]] * OTHERS_PER_GRAPH
@@ -127,7 +132,7 @@ def cover(samples: Samples, core: str, emulator: Emulator, kinds: Sequence[str])
     features = {name: kernel.features for name, kernel in kernels_of(core).items()}
 
     def rare(way: Way) -> list[tuple[str, str]]:
-        pairs = zip(features[way.kernel], way.counts, strict=True)
+        pairs = zip(features[way.kernel], all_counts(way), strict=True)
         found = [(way.kernel, feature) for feature, count in pairs if count]
         return [one for one in found if seen[one] < COVERED]
 
@@ -139,7 +144,7 @@ def cover(samples: Samples, core: str, emulator: Emulator, kinds: Sequence[str])
         for counts, _ in rows:
             count(kernel, counts)
     for kind in dict.fromkeys(kinds):
-        if kind == "sum" and Flavour.DSP not in FLAVOURS[core].runs:
+        if not meant_for(core, kind):
             continue
         for _ in range(COVER_GRAPHS):
             graph = probes_of(kind, rng)
@@ -151,6 +156,11 @@ def cover(samples: Samples, core: str, emulator: Emulator, kinds: Sequence[str])
                 for kernel, rows in samples.layers.items():
                     for counts, _ in rows[before.get(kernel, 0) :]:
                         count(kernel, counts)
+
+
+def meant_for(core: str, kind: str) -> bool:
+    """Whether the core runs what probes of the kind are there for."""
+    return _NEEDS.get(kind, Flavour.PORTABLE) in FLAVOURS[core].runs
 
 
 def probes_of(kind: str, rng: np.random.Generator) -> Int8Graph:
@@ -200,11 +210,18 @@ def collect(samples: Samples, emulator: Emulator, graph: Int8Graph, plan: Plan, 
         sizes[name.split(".")[0]] += count
     for layer, one, observation in zip(make_layers(graph, plan, analyse(graph)), plan.ways, seen, strict=True):
         if observation.instructions >= SHORTEST:
-            samples.layers[one.way.kernel].append((one.way.counts, observation.instructions))
+            samples.layers[one.way.kernel].append((all_counts(one.way), observation.instructions))
         samples.own[one.way.kernel].append(sizes.get(layer.symbol, 0))
         codes = tuple(code for code in one.way.code if code.key)
         if codes and layer.code.functions:
             samples.generated.append((codes, sum(sizes[name] for name in layer.code.functions)))
+
+
+def all_counts(way: Way) -> tuple[float, ...]:
+    """A number for every feature of the way's kernel."""
+    names = kernel_named(way.kernel).features
+    known = dict(zip(way.features or names, way.counts, strict=True))
+    return tuple(known.get(name, 0) for name in names)
 
 
 def measure_cycles(core: str, folder: Path, kinds: Sequence[str] = PROBE_KINDS) -> dict[str, float]:
@@ -233,7 +250,11 @@ def measure_cycles(core: str, folder: Path, kinds: Sequence[str] = PROBE_KINDS) 
 
 
 def fit(rows: Sequence[tuple[tuple[float, ...], int]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The weights, NaN where no row tells, and the relative errors on the third that was held out."""
+    """The weights, NaN where no row tells, and the relative errors on the third that was held out.
+
+    Rows that come more than once are taken once, so that none of those held out is fitted.
+    """
+    rows = list(dict.fromkeys(rows))
     counts = np.array([row[0] for row in rows], float)
     relative = counts / np.array([[row[1]] for row in rows], float)
     held = np.arange(len(rows)) % 3 == 2

@@ -54,22 +54,35 @@ OTHERS: tuple[type[Operator], ...] = (
     *(Add, Mul, Mean, AveragePool2D, MaxPool2D, Mean, AveragePool2D, MaxPool2D),
     *4 * (Pad, Concatenation, StridedSlice, Transpose, ResizeNearestNeighbor),
 )
-PROBE_KINDS = (*FILTERS, "sum", "others", "borders")
-"""What a probe graph can consist of; for sums, pointwise convolutions that add, only DSP kernels are there."""
+PROBE_KINDS = (*FILTERS, "sum", "others", "borders", "vectors", "dots")
+"""What a probe graph can consist of; for sums, pointwise convolutions that add, only DSP kernels are there. Vectors are
+filters of any kind and size one after another, dots pointwise ones of many sizes and in every mode, for kernels with a
+function of their own for every number of vectors and every mode.
+"""
 
 
 class ProbeBuilder(WideBuilder):
     """Layers side by side, all of them readers of tensors that nobody computes with."""
 
+    hard = 0.15
+    """Share of filters whose rounding is not proved to be fast."""
+
     def relu_like(self) -> bool:
         return bool(self.rng.random() < 0.6)
+
+    def channels(self) -> int:
+        return random_channels(self.rng)
+
+    def clamped(self) -> Quantization:
+        """Of the codes behind an activation."""
+        return quantization(6 / 255, -128)
 
     def filter(self, kind: str, source: str) -> str | None:
         """A filter of the kind behind the source; None where it would be too large."""
         rng, shape = self.rng, self.shapes[source]
         _, height, width, depth = shape
         options: dict[str, Any] = {"activation": Activation.RELU6 if self.relu_like() else Activation.NONE}
-        channels = random_channels(rng)
+        channels = self.channels()
         if kind == "dense":
             weights: Shape = (channels, prod(shape))
             out: Shape = (1, channels)
@@ -92,7 +105,7 @@ class ProbeBuilder(WideBuilder):
             return None
         name = f"{operator.__name__.lower()}{len(self.operators)}"
         linear = options["activation"] is Activation.NONE
-        target = quantization(0.05, int(rng.integers(-40, 40))) if linear else quantization(6 / 255, -128)
+        target = quantization(0.05, int(rng.integers(-40, 40))) if linear else self.clamped()
         if rng.random() < 0.15:
             # An activation within the range of the codes: they are clamped by themselves.
             options["activation"] = Activation.RELU if linear else Activation.RELU6
@@ -100,7 +113,7 @@ class ProbeBuilder(WideBuilder):
         self.quantization[f"{name}/out"] = target
         taps = prod(weights) // channels
         self._weights(name, source, f"{name}/out", weights, channels, taps)
-        if rng.random() < 0.1 and self.parameters[name].weight_scales.size > 1:
+        if rng.random() < self.hard and self.parameters[name].weight_scales.size > 1:
             self._beyond_fast_rounding(name, source, target)
         return self.append(operator, (source,), target, **options)
 
@@ -123,6 +136,53 @@ class ProbeBuilder(WideBuilder):
         return kernel, int(rng.choice([1, 1, 2]))
 
 
+class VectorBuilder(ProbeBuilder):
+    """Filters in every mode, with every number of vectors and of outputs beside whole groups."""
+
+    hard = 0.25
+
+    def channels(self) -> int:
+        kind = self.rng.random()
+        if kind < 0.5:
+            return int(self.rng.integers(1, 4 if kind < 0.2 else 17))
+        return super().channels()
+
+    def clamped(self) -> Quantization:
+        return quantization(0.04, -128) if self.rng.random() < 0.4 else super().clamped()
+
+    def source(self) -> str:
+        """Any map so far, one of few channels more likely."""
+        tensors = [name for name, shape in self.shapes.items() if len(shape) == 4]
+        few = [name for name in tensors if self.shapes[name][-1] <= 12]
+        some = few if few and self.rng.random() < 0.5 else tensors
+        return some[int(self.rng.integers(len(some)))]
+
+
+class DotBuilder(ProbeBuilder):
+    """Pointwise filters of one depth."""
+
+    wanted, mode = 1, ""
+
+    @property
+    def hard(self) -> float:  # type: ignore[override]
+        return float(self.mode == "general")
+
+    def relu_like(self) -> bool:
+        return self.mode in ("plain", "clamped")
+
+    def channels(self) -> int:
+        return self.wanted
+
+    def clamped(self) -> Quantization:
+        return quantization(0.04, -128) if self.mode == "clamped" else super().clamped()
+
+    def grid(self, source: str, outputs: Sequence[int]) -> None:
+        """So many outputs in every mode."""
+        for self.mode in ("plain", "signed", "clamped", "general"):
+            for self.wanted in outputs:
+                self.filter("pointwise", source)
+
+
 def random_channels(rng: np.random.Generator) -> int:
     """1..200, half of them evenly on a logarithmic scale; mostly multiples of four. Some are about the most channels
     that convolutions are unrolled for.
@@ -138,7 +198,9 @@ def probe_graph(
 ) -> Int8Graph:
     """Layers of the kind, one of `PROBE_KINDS`, that all read the input; `others` says which where kind is "others"."""
     while True:
-        build = ProbeBuilder(rng)
+        if kind == "dots":
+            return _dots(rng)
+        build = VectorBuilder(rng) if kind == "vectors" else ProbeBuilder(rng)
         most = 8 if rng.random() < 0.4 else 41
         height = int(rng.integers(1, most))
         width = height if rng.random() < 0.7 else int(rng.integers(1, most))
@@ -150,6 +212,8 @@ def probe_graph(
             continue
         source = build.tensor("input", shape, _input(rng))
         tries = 0
+        if isinstance(build, VectorBuilder):
+            layers *= 2
         while len(build.operators) < layers and tries < 40:
             tries += 1
             if kind == "sum":
@@ -158,11 +222,26 @@ def probe_graph(
                 wanted = others or OTHERS
                 _other(build, source, wanted[len(build.operators) % len(wanted)])
                 layers = len(wanted)
+            elif isinstance(build, VectorBuilder):
+                build.filter(FILTERS[int(rng.integers(len(FILTERS)))], build.source())
             else:
                 build.filter("conv" if kind == "first" else kind, source)
         if build.operators:
             graph = build.done("probe", (build.operators[-1].output,))
             return fuse_adds(graph, fusable_sums(fuse_adds(graph))) if kind == "sum" else graph
+
+
+def _dots(rng: np.random.Generator) -> Int8Graph:
+    """Pointwise filters of several pixels and of one, with less than four outputs, with whole fours and with others."""
+    build = DotBuilder(rng)
+    depth = int(rng.integers(1, 129))
+    shape = (1, int(rng.integers(1, 6)), int(rng.integers(2, 9)), depth)
+    source = build.tensor("input", shape, _input(rng))
+    single = build.append(MaxPool2D, (source,), build.quantization[source], kernel=shape[1:3])
+    few, some, more = int(rng.integers(1, 4)), int(rng.integers(5, 40)), int(rng.integers(50, 120))
+    build.grid(source, (few, 4 * int(rng.integers(1, 8)), some | 1))
+    build.grid(single, (few, 4 * int(rng.integers(20, 40)), more | 1))
+    return build.done("dots", (build.operators[-1].output,))
 
 
 def _sum(build: ProbeBuilder, source: str) -> None:

@@ -114,6 +114,7 @@ def analyse(graph: Int8Graph, proofs: Proofs | None = None) -> GraphFacts:
                     clamp_high=clamped.clamp_max < INT8_MAX,
                     wide_weights=bool(weights.min() == INT8_MIN),
                     affine=addition is None or product_form(addition) is not None,
+                    scaled_down=int(constants.shift.max()) <= (-1 if scales.dead_zone else 0),
                 ),
             )
         elif isinstance(constants, AddConstants):

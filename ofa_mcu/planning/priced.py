@@ -57,7 +57,7 @@ def variant_name(way: Way) -> str:
 def price(way: Way, figures: CoreModel) -> float:
     """Instructions of one run of the way; infinite where it does something that was not measured on that core."""
     weights = figures.instructions.get(way.kernel, {})
-    names = _BY_NAME[way.kernel].features
+    names = way.features or _BY_NAME[way.kernel].features
     return sum([weights.get(name, inf) * count for name, count in zip(names, way.counts, strict=True) if count])
 
 

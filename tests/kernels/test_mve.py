@@ -131,7 +131,8 @@ def _ways(graph: Int8Graph) -> list[Way]:
     ways = [way for kernel in MVE_KERNELS for way in kernel.ways(view)]
     for way in ways:
         kernel = next(kernel for kernel in MVE_KERNELS if kernel.name == way.kernel)
-        assert len(way.counts) == len(kernel.features)
+        assert len(way.counts) == len(way.features or kernel.features)
+        assert set(way.features) <= set(kernel.features)
         assert min(way.counts) >= 0
         assert all(len(code.counts) == len(kernel.code_terms[code.kind]) for code in way.code)
     return ways
@@ -233,6 +234,10 @@ BLOCKS = {
     "four": _filter((5, 5, 4), 4, (3, 3), depthwise=True),
     "larger window": _filter((7, 6, 13), 13, (5, 5), depthwise=True),
     "larger window, strided": _filter((9, 8, 5), 5, (5, 5), (2, 2), depthwise=True),
+    "larger window, sparse": _filter((8, 9, 20), 20, (5, 5), (3, 2), depthwise=True, valid=True),
+    "largest window": _filter((7, 6, 18), 18, (7, 7), depthwise=True, activation=NONE),
+    "largest window, strided": _filter((9, 8, 5), 5, (7, 7), (2, 2), depthwise=True),
+    "largest window, tiny": _filter((2, 3, 33), 33, (7, 7), depthwise=True),
 }
 
 
@@ -254,6 +259,22 @@ def test_depthwise_in_place(name: str, emulator: Emulator) -> None:
             top = end + (way.scratch_bytes + 3 & ~3)
             memory = MemoryPlan({"x": 16, "y": 16}, {"layer": end}, frozenset(), top, 0, (), ())
             _check(emulator, graph, way, memory, rng)
+
+
+@pytest.mark.parametrize("size", [3, 5, 7])
+@pytest.mark.parametrize("activation", [NONE, Activation.RELU6])
+def test_sixteen_channels_with_the_lowest_weights(size: int, activation: Activation, emulator: Emulator) -> None:
+    """Sums of two products that 16 bits do not hold."""
+    rng = np.random.default_rng(size)
+    structure = _filter((5, 7, 19), 19, (size, size), activation=activation, depthwise=True)
+    for kind in ("even", "wild", "left", "tight"):
+        graph = _graph(structure, rng, kind, narrow=True)
+        weights = graph.parameters["layer"].weights
+        weights[..., ::2] = -128
+        weights[..., 1::2].flat[::5] = -128
+        (way,) = (way for way in _ways(graph) if way.kernel == "ofa_mve_depthwise_blocks")
+        assert way.variant == f"{size} wide"
+        _check(emulator, graph, way, place(lifetimes(structure), [way]), rng)
 
 
 @pytest.mark.parametrize("kind", ["wild", "left", "tight"])

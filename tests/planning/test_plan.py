@@ -53,7 +53,8 @@ def test_ways_are_well_formed(seed: int) -> None:
         for kernel in KERNELS:
             for way in kernel.ways(view):
                 assert way.kernel == kernel.name
-                assert len(way.counts) == len(kernel.features) and min(way.counts, default=0) >= 0
+                assert len(way.counts) == len(way.features or kernel.features) and min(way.counts, default=0) >= 0
+                assert set(way.features) <= set(kernel.features)
                 assert way.constant_bytes >= 0 and way.constant_bytes % 4 == 0
                 for code in way.code:
                     assert len(code.counts) == len(kernel.code_terms[code.kind])

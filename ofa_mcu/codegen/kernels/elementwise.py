@@ -172,7 +172,7 @@ def _table(layer: PlacedLayer) -> LayerCode:
     assert isinstance(layer.constants, TableConstants)
     name = f"{layer.prefix}_table"
     count = str(_size(layer, layer.operator.output))
-    body = (_call("ofa_table", name, count, layer.inputs[0], layer.output),)
+    body = (_call(layer.way.kernel, name, count, layer.inputs[0], layer.output),)
     return LayerCode({name: table_order(layer.constants.table)}, body, headers=("ofa_operators.h",))
 
 

@@ -14,8 +14,9 @@ from ofa_mcu.planning.filters import filter_matrix, fold_bias
 from ofa_mcu.planning.kernels.base import Rounding
 from ofa_mcu.planning.kernels.mve_depthwise import depthwise_kind
 from ofa_mcu.planning.kernels.mve_depthwise_blocks import block_mode
-from ofa_mcu.planning.kernels.mve_dots import PAIR_MODES, QUAD, VECTOR, Dots, mode_of
-from ofa_mcu.planning.kernels.mve_matrix import BORDER_WINDOWS, pixels_of
+from ofa_mcu.planning.kernels.mve_dots import QUAD, VECTOR, Dots, mode_of
+from ofa_mcu.planning.kernels.mve_matrix import pixels_of
+from ofa_mcu.planning.kernels.mve_windows import BORDER_WINDOWS
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D
 
 __all__ = [
@@ -94,7 +95,7 @@ def write_depthwise(layer: PlacedLayer) -> LayerCode:
         f"{layer.prefix}_multiplier": np.where(vanishing, 0, constants.multiplier).astype(np.int32),
         f"{layer.prefix}_shift": np.where(vanishing, -1, constants.shift).astype(np.int8),
     }
-    function = f"ofa_mve_depthwise_{kind}_{_mode(layer, constants)}"
+    function = f"ofa_mve_depthwise_{kind}_{mode_of(layer.view)}"
     names = ("weights", "bias", "multiplier", "shift")
     return _depthwise(layer, arrays, {name: f"{layer.prefix}_{name}" for name in names}, function, vectors)
 
@@ -106,12 +107,14 @@ def write_depthwise_blocks(layer: PlacedLayer) -> LayerCode:
     constants = _constants(layer)
     parameters = layer.graph.parameters[operator.name]
     bias = fold_bias(operator, parameters, constants.input_zero_point)
+    size, mode = operator.kernel[0], block_mode(layer.view)
+    if mode == "wide":
+        bias = bias + np.int32(size * size // 2)
     arrays: dict[str, Array] = {
         f"{layer.prefix}_weights": pack_blocks(parameters.weights, bias, constants.multiplier, constants.shift)
     }
     fields: Fields = {"weights": f"{layer.prefix}_weights", "bias": 0, "multiplier": 0, "shift": 0}
-    function = f"ofa_mve_depthwise_blocks_{block_mode(_mode(layer, constants))}"
-    return _depthwise(layer, arrays, fields, function, 1)
+    return _depthwise(layer, arrays, fields, f"ofa_mve_depthwise_blocks_{size}_{mode}", 1)
 
 
 def _depthwise(
@@ -146,7 +149,7 @@ def _depthwise(
 def pack_blocks(
     weights: NDArray[np.int8], bias: NDArray[np.int32], multiplier: NDArray[np.int32], shift: NDArray[np.int8]
 ) -> NDArray[np.int8]:
-    """(1, 3, 3, channels) and (channels,) to (blocks, bytes of a block), see include/ofa_mve.h."""
+    """(1, height, width, channels) and (channels,) to (blocks, bytes of a block), see include/ofa_mve.h."""
     channels = weights.shape[3]
     blocks = -(-channels // VECTOR)
 
@@ -163,7 +166,7 @@ def pack_blocks(
         return np.ascontiguousarray(lanes).view(np.int8)
 
     scaling = np.concatenate([by_four(multiplier), by_four(shift)], axis=2)
-    parts = [by_four(bias), filled(weights.reshape(9, channels)), scaling]
+    parts = [by_four(bias), filled(weights.reshape(-1, channels)), scaling]
     return np.concatenate([part.reshape(blocks, -1) for part in parts], axis=1)
 
 
@@ -205,13 +208,6 @@ def _constants(layer: PlacedLayer) -> ChannelRequantization:
     return layer.constants
 
 
-def _mode(layer: PlacedLayer, constants: ChannelRequantization) -> str:
-    """The mode of the facts; the general one where shifts need it."""
-    mode = mode_of(layer.view)
-    highest = int(constants.shift.max())
-    return "general" if highest > 0 or (mode == "signed" and highest == 0) else mode
-
-
 def _clamp(constants: ChannelRequantization) -> Fields:
     return {
         "zero_point": constants.output_zero_point,
@@ -240,10 +236,7 @@ def _dense(layer: PlacedLayer, function: str, matrix: NDArray[np.int8]) -> tuple
         "outputs": dots.outputs,
         **_clamp(constants),
     }
-    mode = _mode(layer, constants)
-    if mode not in PAIR_MODES:
-        function = function.replace("pairs", "pixels")
-    return {f"{layer.prefix}_stream": stream}, fields, f"ofa_mve_{function}_{mode}"
+    return {f"{layer.prefix}_stream": stream}, fields, f"ofa_mve_{function}_{mode_of(layer.view)}"
 
 
 def _call(kernel: str, fields: Fields, arguments: str, function: str = "") -> tuple[str, ...]:

@@ -50,6 +50,7 @@ class Facts:
     where the layer has no activation. `clamp_low`, `clamp_high`: codes are clamped more tightly than int8 does.
     `shift`: the shift of the UNIFORM rounding, else 0; layers with equal shifts can share code. `affine`: a sum of two
     tensors has a proved affine form; `tables`: it has proved tables. `wide_weights`: some weight is -128.
+    `scaled_down`: TFLite shifts the sums of every channel to the right, or not at all where there is no dead zone.
     """
 
     rounding: Rounding = Rounding.UNIFORM
@@ -60,6 +61,7 @@ class Facts:
     wide_weights: bool = False
     affine: bool = True
     tables: bool = True
+    scaled_down: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class Code:
 class Way:
     """One way to run one layer.
 
-    counts: numbers whose weighted sum is the instructions, as `Kernel.features` names them.
+    counts: numbers whose weighted sum is the instructions, as `features` names them.
     constant_bytes: constant data of the layer, descriptor included.
     code: functions it calls; the code of the layer's own function is counted per kernel elsewhere.
     scratch_bytes: arena memory it works in, beside its inputs and its output.
@@ -120,6 +122,7 @@ class Way:
     the input's end. Gaps are not negative; kernels that have both are told at run time which one holds.
     in_place: the output may start where the first input starts, whatever the gaps say.
     in_place_second: likewise for the second input of an element-wise operator.
+    features: those of `Kernel.features` that `counts` has numbers for, the others being 0; empty: all of them.
     """
 
     kernel: str
@@ -133,13 +136,14 @@ class Way:
     backward_gap: int | None = None
     in_place: bool = False
     in_place_second: bool = False
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Kernel:
     """A family of C functions of one design.
 
-    `features` names the numbers of `Way.counts`; `code_terms` the numbers of each kind of `Code` it uses. `ways` gives
+    `features` names what `Way.counts` counts; `code_terms` the numbers of each kind of `Code` it uses. `ways` gives
     the ways it can run a layer in, none where it cannot.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from ofa_mcu.planning.kernels.base import Code, Flavour, Kernel, LayerView, Way
 from ofa_mcu.planning.kernels.mve_dots import MODES, VECTOR, aligned, mode_of
@@ -50,9 +50,7 @@ def _depthwise(
     padded_width = padding.left + source[2] + padding.right
     written = padded_height + (padded_width - 1) * pitch
     read = (height - 1) * stride[0] + (max(width, wide) - 1) * step + vectors * VECTOR
-    fed = max(min(source[1], padded_height - padding.top), 0)
-    padded = padded_height - fed
-    feeds = passes + int(padding.top > 0) + int(padded_height - padding.top > fed)
+    feeds = _feeds(kernel[0], stride[0], padding.top, source[1], height, tall)
     row_groups = (source[2] - 1) // 8
     groups = -(-width // wide)
     rests = int(width % wide > 0 and width > wide)
@@ -60,29 +58,42 @@ def _depthwise(
     gap = rows_gap(kernel, stride, padding, source, target)
     way = Way(
         kernel="ofa_mve_depthwise",
-        variant=f"channels {mode}",
+        variant=f"channels {kind} {mode}",
         counts=(
+            *(channels * count for count in feeds),
+            channels * feeds[1] * row_groups,
+            channels * feeds[3] * row_groups,
             1,
             channels,
-            channels * feeds,
-            channels * fed,
-            channels * padded,
-            channels * fed * row_groups,
-            channels * padded * row_groups,
             channels * passes,
             channels * passes * rests,
-            *(quads if kind == other else 0 for other in "412n"),
-            quads * max(vectors - 2, 0),
-            *(quads if mode == other else 0 for other in MODES[1:]),
+            quads,
+            *((quads * (vectors - 2),) if kind == "n" else ()),
         ),
         constant_bytes=VECTOR + channels * (vectors * VECTOR + 8) + aligned(channels) + _DESCRIPTOR_BYTES,
-        code=(Code("ofa_mve_depthwise_rows"), Code(f"ofa_mve_depthwise_{kind}_{mode}")),
+        code=(Code(f"ofa_mve_depthwise_{kind}_{mode}"),),
         scratch_bytes=-(-max(written, read) // 8) * 8,
         # Channels keep apart only where the tensors' distance is a number of pixels.
         forward_gap=gap if _ALIGNMENT % channels == 0 else None,
         in_place=gap == 0,
+        features=_features(kind, mode),
     )
     return (way,)
+
+
+def _feeds(kernel: int, stride: int, top: int, source: int, target: int, tall: int) -> tuple[int, int, int, int]:
+    """Calls that feed rows of the input to the ring, these rows, calls that feed padding, its rows; of one channel."""
+    calls = fed = 0
+    padding_calls, padded = int(top > 0), top
+    wanted, left = kernel + tall - 1 - top, target
+    while left > 0:
+        real = max(min(wanted, source - fed), 0)
+        missing = max(wanted - real, 0)
+        calls, fed = calls + (real > 0), fed + real
+        padding_calls, padded = padding_calls + (missing > 0), padded + missing
+        left -= tall
+        wanted = min(left, tall) * stride
+    return calls, fed, padding_calls, padded
 
 
 def rows_gap(
@@ -99,29 +110,29 @@ def rows_gap(
     return gap * target[3]
 
 
+_KINDS = "412n"
+_FEEDS = ("feeds", "fed rows", "feeds of padding", "rows of padding", "fed groups", "groups of padding")
+"""Calls that bring rows to the ring, their rows, groups of eight pixels of these beside the last one."""
+
+_TERMS = ("layers", "channels", "passes", "ends", "products", "further vectors")
+"""Of each function. Passes: rows of outputs of a channel, or pairs of them; those with outputs beside whole products,
+which are four windows; vectors of these beyond the second.
+"""
+
+
+@cache
+def _features(kind: str, mode: str) -> tuple[str, ...]:
+    terms = _TERMS if kind == "n" else _TERMS[:-1]
+    return (*_FEEDS, *(f"{kind} {mode}: {term}" for term in terms))
+
+
 _ONE = ("function",)
+_ALL = tuple((kind, mode) for kind in _KINDS for mode in MODES)
 
 MVE_DEPTHWISE = Kernel(
     name="ofa_mve_depthwise",
     flavour=Flavour.MVE,
-    features=(
-        "layer",
-        "channels",
-        "feeds",
-        "fed_rows",
-        "padded_rows",
-        "fed_groups",
-        "padded_groups",
-        "passes",
-        "ends",
-        "squares",
-        "pairs",
-        "quads",
-        "deep_quads",
-        "vectors",
-        *MODES[1:],
-    ),
+    features=tuple(dict.fromkeys(feature for kind, mode in _ALL for feature in _features(kind, mode))),
     ways=_ways,
-    code_terms=dict.fromkeys((f"ofa_mve_depthwise_{kind}_{mode}" for kind in "412n" for mode in MODES), _ONE)
-    | {"ofa_mve_depthwise_rows": _ONE},
+    code_terms=dict.fromkeys((f"ofa_mve_depthwise_{kind}_{mode}" for kind, mode in _ALL), _ONE),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from ofa_mcu.planning.kernels.base import LayerView, Rounding
 
@@ -17,6 +18,7 @@ __all__ = [
     "VECTOR",
     "Dots",
     "aligned",
+    "dots_features",
     "mode_of",
 ]
 
@@ -37,8 +39,6 @@ QUAD = 4
 MOST_HELD = 6
 """Vectors of a pixel that fit the registers."""
 
-_IN_REGISTERS = 3
-"""Vectors of two pixels that do."""
 _MOST_PAIRED = 0xFFF0
 
 
@@ -51,7 +51,7 @@ def mode_of(view: LayerView) -> str:
     """The mode that a layer's facts ask for."""
     facts = view.facts
     clamped = facts.clamp_low or facts.clamp_high
-    if facts.rounding is Rounding.GENERAL or (clamped and view.dead_zone):
+    if facts.rounding is Rounding.GENERAL or not facts.scaled_down or (clamped and view.dead_zone):
         return "general"
     if clamped:
         return "clamped"
@@ -87,79 +87,52 @@ class Dots:
         """Bytes of weights, biases, multipliers and shifts."""
         return self.quads * (self.vectors * QUAD * VECTOR + 9 * QUAD)
 
-    def counts(self, function: str, calls: Sequence[tuple[int, int]], mode: str) -> tuple[float, ...]:
-        """Numbers named by `DOTS_FEATURES`, for (number, pixels) of the function's calls."""
+    def counts(self, function: str, calls: Sequence[tuple[int, int]]) -> tuple[float, ...]:
+        """Numbers named by `dots_features`, for (number, pixels) of the function's calls."""
         number = sum([count for count, _ in calls])
         pixels = sum([count * size for count, size in calls])
-        products = self.quads * pixels
-        held, out, deep = function.startswith("pixels"), function == "outputs", function == "products"
-        pairs = runs = 0
-        if function.startswith("pairs"):
-            pairs = sum([count * -(-size // 2) for count, size in calls])
-            runs = sum([count * ((size > 1) + size % 2) for count, size in calls])
-        quads = pairs * self.quads
         ends = self.outputs > QUAD and self.outputs % QUAD > 0
-        return (
-            number,
-            held * pixels,
-            held * pixels * self.vectors,
-            held * pixels * ends,
-            held * products,
-            held * products * self.vectors,
-            out * self.quads * number,
-            out * products,
-            deep * self.quads * number,
-            deep * products,
-            deep * products * (self.vectors - 1),
-            (not out) * pixels * (self.outputs < QUAD),
-            runs,
-            pairs,
-            pairs * self.vectors,
-            pairs * self.vectors * (self.vectors > _IN_REGISTERS),
-            pairs * ends,
-            quads,
-            quads * (self.vectors == _IN_REGISTERS),
-            quads * self.vectors,
-            quads * self.vectors * (self.vectors > _IN_REGISTERS),
-            *((2 * quads if pairs else products) if mode == other else 0 for other in MODES[1:]),
-        )
+        few = self.outputs < QUAD
+        quads = self.quads
+        if function == "outputs":
+            return number, number * quads, pixels * quads
+        if function == "products":
+            products = pixels * quads
+            return number, number * quads, products, products * (self.vectors - 1), few * pixels
+        if function.startswith("pixels"):
+            return number, pixels, pixels * ends, few * pixels, pixels * quads
+        runs = sum([count * ((size > 1) + size % 2) for count, size in calls])
+        pairs = sum([count * -(-size // 2) for count, size in calls])
+        return number, runs, pairs, pairs * ends, pairs * quads
 
 
-DOTS_FEATURES = (
-    "calls",
-    "pixels",
-    "pixel_vectors",
-    "pixel_ends",
-    "pixel_quads",
-    "pixel_products",
-    "output_quads",
-    "output_pixels",
-    "deep_quads",
-    "deep_pixels",
-    "deep_products",
-    "few_outputs",
-    "pair_runs",
-    "pairs",
-    "pair_vectors",
-    "pair_copies",
-    "pair_ends",
-    "pair_quads",
-    "pair_quads_apart",
-    "pair_products",
-    "pair_copied_products",
-    *MODES[1:],
-)
-"""Calls; of functions that hold a pixel: pixels, their vectors, outputs beside quads, quads, vectors of these; of the
-one that holds weights, and of the one for deep pixels: quads, their pixels, vectors of these beyond the first; pixels
-with less than four outputs; of functions for two pixels: loops, pairs, their vectors, those copied, outputs beside
-quads, quads, those whose pixels are finished apart, vectors of these, those copied; quads of all pixels, by mode but
-plain.
+_TERMS = {
+    "outputs": ("calls", "quads", "products"),
+    "products": ("calls", "quads", "products", "further vectors", "pixels with few codes"),
+    "pixels": ("calls", "pixels", "pixels with ends", "pixels with few codes", "products"),
+    "pairs": ("calls", "runs", "pairs", "pairs with ends", "products"),
+}
+"""What the instructions of a function grow with: calls; groups of four outputs; pixels or pairs of them, those whose
+last group starts early, those with less than four outputs; groups of all pixels, vectors of these beyond the first;
+loops over pairs.
 """
+
+
+@cache
+def dots_features(function: str, mode: str) -> tuple[str, ...]:
+    """Names of the numbers that the instructions of a function in a mode grow with."""
+    return tuple(f"{function} {mode}: {term}" for term in _TERMS[function.split("_")[0]])
+
 
 DOTS_FUNCTIONS = (*(f"pixels_{vectors}" for vectors in range(1, MOST_HELD + 1)), "outputs", "products")
 
-DOTS_CODE = (
-    *(f"ofa_mve_{function}_{mode}" for function in DOTS_FUNCTIONS for mode in MODES),
-    *(f"ofa_mve_pairs_{vectors}_{mode}" for vectors in range(1, MOST_HELD + 1) for mode in PAIR_MODES),
+_ALL = (
+    *((function, mode) for function in DOTS_FUNCTIONS for mode in MODES),
+    *((f"pairs_{vectors}", mode) for vectors in range(1, MOST_HELD + 1) for mode in PAIR_MODES),
 )
+
+DOTS_CODE = tuple(f"ofa_mve_{function}_{mode}" for function, mode in _ALL)
 """Library functions of dot products."""
+
+DOTS_FEATURES = tuple(feature for function, mode in _ALL for feature in dots_features(function, mode))
+"""Names of the numbers of all of them: each is compiled for itself."""

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import prod
 
 from ofa_mcu.planning.kernels.base import Code, Flavour, Kernel, LayerView, Way
-from ofa_mcu.planning.kernels.mve_dots import DOTS_CODE, DOTS_FEATURES, MOST_HELD, QUAD, VECTOR, Dots, mode_of
+from ofa_mcu.planning.kernels.mve_dots import (
+    DOTS_CODE,
+    DOTS_FEATURES,
+    MOST_HELD,
+    QUAD,
+    VECTOR,
+    Dots,
+    dots_features,
+    mode_of,
+)
+from ofa_mcu.planning.kernels.mve_windows import BLOCK_FEATURES, BORDER_WINDOWS, ROW_FEATURES, Windows
 from ofa_mcu.space.shapes import Conv2D, FullyConnected, Padding, Shape
 
-__all__ = ["BORDER_WINDOWS", "MVE_CONV2D", "MVE_POINTWISE", "forward_gap", "is_pointwise", "pixels_of"]
+__all__ = ["MVE_CONV2D", "MVE_POINTWISE", "forward_gap", "is_pointwise", "pixels_of"]
 
-_POINTWISE_FEATURES = ("pointwise_layer", "blocks", "copied_vectors")
-_CONV2D_FEATURES = (
-    "conv2d_layer",
-    "rows",
-    "windows",
-    "window_rows",
-    "long_rows",
-    "row_vectors",
-    "border_windows",
-    "border_rows",
-    "border_vectors",
-    "row_windows",
-    "row_window_rows",
-)
+_POINTWISE_FEATURES = ("pointwise layer", "blocks", "copied vectors")
 _POINTWISE_BYTES = 24
 _CONV2D_BYTES = 36
 _BLOCKS = (32, 8)
 _WINDOWS = (16, 4)
-BORDER_WINDOWS = 4
-"""Windows gathered at a time where others are read where they lie."""
 _MOST = 0xFFFF
 
 
@@ -74,17 +69,14 @@ def _pointwise(pixels: int, depth: int, outputs: int, mode: str) -> tuple[Way, .
         return Way(
             kernel="ofa_mve_pointwise",
             variant=f"{function} {mode}" + (f", {block} at a time" if block else ""),
-            counts=(
-                *(1, blocks, copied),
-                *(0 for _ in _CONV2D_FEATURES),
-                *dots.counts(function, _calls(pixels, block or pixels), mode),
-            ),
+            counts=(1, blocks, copied, *dots.counts(function, _calls(pixels, block or pixels))),
             constant_bytes=dots.stream_bytes + _POINTWISE_BYTES,
             code=(Code("ofa_mve_pointwise"), Code(f"ofa_mve_{function}_{mode}")),
             scratch_bytes=-(-(block * depth + VECTOR) // 8) * 8 if block else 0,
             overread=overread if not block else -(pixels * depth) % VECTOR,
             forward_gap=gaps[0],
             backward_gap=gaps[1],
+            features=_features(_POINTWISE_FEATURES, function, mode),
         )
 
     function = dots.function(mode, pixels)
@@ -96,6 +88,11 @@ def _pointwise(pixels: int, depth: int, outputs: int, mode: str) -> tuple[Way, .
         last = (pixels - 1) // block * block
         ways.append(way("products", block, (max(0, last * growth), max(0, (pixels - block) * growth))))
     return tuple(ways)
+
+
+@cache
+def _features(before: tuple[str, ...], function: str, mode: str) -> tuple[str, ...]:
+    return before + dots_features(function, mode)
 
 
 def _calls(pixels: int, block: int) -> tuple[tuple[int, int], ...]:
@@ -122,11 +119,6 @@ def _conv2d_ways(view: LayerView) -> tuple[Way, ...]:
     return _conv2d(operator.kernel, operator.stride, operator.padding, view.source, view.target, mode_of(view))
 
 
-def _inside(outputs: int, stride: int, before: int, kernel: int, extent: int) -> int:
-    """Windows along an axis that lie inside the input."""
-    return sum(0 <= place * stride - before <= extent - kernel for place in range(outputs))
-
-
 @lru_cache(maxsize=4096)
 def _conv2d(
     kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, source: Shape, target: Shape, mode: str
@@ -138,65 +130,36 @@ def _conv2d(
     dots = Dots(depth, target[3])
     pixels = target[1] * target[2]
     function = "outputs" if dots.vectors == 1 and target[3] >= QUAD else dots.function(mode, pixels)
-    row_vectors = -(-kernel[1] * source[3] // VECTOR)
-    rows_inside = _inside(target[1], stride[0], padding.top, kernel[0], source[1])
-    columns_inside = _inside(target[2], stride[1], padding.left, kernel[1], source[2])
-    whole = rows_inside * columns_inside
-    border = pixels - whole
+    windows = Windows(kernel, stride, (padding.top, padding.left), source[1:], target[1:3])
     gap = forward_gap(operator, source, target)
 
-    def way(block: int, dots: Dots, function: str, calls: tuple[tuple[int, int], ...]) -> Way:
+    def way(block: int, dots: Dots, function: str) -> Way:
         """`block` windows at a time; 0: those inside the input where they lie."""
-        gathered = whole if block else 0
-        long_rows = gathered * kernel[0] if row_vectors > 1 else 0
-        at_border = border if block else 0
+        before, names = (
+            (windows.by_blocks(block, dots.vectors), BLOCK_FEATURES) if block else (windows.by_rows(), ROW_FEATURES)
+        )
+        calls = _calls(pixels, block) if block else windows.calls_by_rows()
         return Way(
             kernel="ofa_mve_conv2d",
             variant=f"{function} {mode}" + (f", {block} at a time" if block else ""),
-            counts=(
-                *(0 for _ in _POINTWISE_FEATURES),
-                1,
-                target[1],
-                gathered,
-                gathered * kernel[0] - long_rows,
-                long_rows,
-                long_rows * row_vectors,
-                at_border,
-                at_border * kernel[0],
-                at_border * (kernel[0] * row_vectors + dots.vectors),
-                border - at_border,
-                (border - at_border) * kernel[0],
-                *dots.counts(function, calls, mode),
-            ),
+            counts=(*before, *dots.counts(function, calls)),
             constant_bytes=dots.stream_bytes + _CONV2D_BYTES,
             code=(Code("ofa_mve_conv2d"), Code(f"ofa_mve_{function}_{mode}")),
             scratch_bytes=(block or BORDER_WINDOWS) * VECTOR * dots.vectors + 2 * VECTOR,
-            overread=row_vectors * VECTOR - kernel[1] * source[3],
+            overread=windows.row_vectors * VECTOR - kernel[1] * source[3],
             forward_gap=gap,
+            features=_features(names, function, mode),
         )
 
-    ways = [
-        way(block, dots, function, _calls(pixels, block))
-        for block in dict.fromkeys(min(size, pixels) for size in _WINDOWS)
-    ]
-    if row_vectors == 1 and kernel[0] <= MOST_HELD:
+    ways = [way(block, dots, function) for block in dict.fromkeys(min(size, pixels) for size in _WINDOWS)]
+    if windows.row_vectors == 1 and kernel[0] <= MOST_HELD:
         rows = Dots(kernel[0] * VECTOR, target[3])
-        calls: tuple[tuple[int, int], ...] = ()
-        if rows_inside < target[1] or not columns_inside:
-            outside = target[1] - rows_inside if columns_inside else target[1]
-            calls = tuple((outside * count, size) for count, size in _calls(target[2], BORDER_WINDOWS))
-        if whole:
-            left = min(-(-padding.left // stride[1]), target[2])
-            parts = [(1, columns_inside)]
-            for part in (left, target[2] - left - columns_inside):
-                parts += _calls(part, BORDER_WINDOWS) if part else ()
-            calls += tuple((rows_inside * count, size) for count, size in parts)
-        ways.insert(0, way(0, rows, rows.function(mode, pixels), calls))
+        ways.insert(0, way(0, rows, rows.function(mode, pixels)))
     return tuple(ways)
 
 
 _ONE = ("function",)
-_FEATURES = (*_POINTWISE_FEATURES, *_CONV2D_FEATURES, *DOTS_FEATURES)
+_FEATURES = (*_POINTWISE_FEATURES, *dict.fromkeys((*BLOCK_FEATURES, *ROW_FEATURES)), *DOTS_FEATURES)
 
 MVE_POINTWISE = Kernel(
     name="ofa_mve_pointwise",

@@ -11,9 +11,19 @@ from ofa_mcu.planning.kernels.elementwise import library
 from ofa_mcu.planning.kernels.elementwise_loops import strides
 from ofa_mcu.space.shapes import AveragePool2D, MaxPool2D, Mean, Pool2D, Shape
 
-__all__ = ["POOL_KERNELS", "MeanLoops", "mean_loops", "pool_gap"]
+__all__ = [
+    "MEAN_BYTES",
+    "POOL_BYTES",
+    "POOL_KERNELS",
+    "MeanLoops",
+    "channels_last",
+    "mean_loops",
+    "pool_axes",
+    "pool_gap",
+    "pool_spans",
+]
 
-_POOL_BYTES, _MEAN_BYTES, _MEAN_AXES_BYTES = 24, 16, 44
+POOL_BYTES, MEAN_BYTES, _MEAN_AXES_BYTES = 24, 16, 44
 _LARGEST_RECIPROCAL = 255  # as in the C: windows above it are divided
 _LARGEST_ROW = 255  # codes a halfword can sum up
 _GROUP = 4
@@ -21,7 +31,7 @@ _GROUP = 4
 _Axis = tuple[int, int, int, int, int]  # size of the input, of the output, kernel, stride, padding before
 
 
-def _spans(axis: _Axis) -> list[tuple[int, int]]:
+def pool_spans(axis: _Axis) -> list[tuple[int, int]]:
     """(first, end) input index of the window at every output position."""
     size, out, kernel, stride, before = axis
     starts = range(-before, out * stride - before, stride)
@@ -34,8 +44,8 @@ def pool_gap(rows: _Axis, columns: _Axis, channels: int) -> int:
 
     Output pixels follow each other; a pixel's channels do, too, each read from the whole window before it is written.
     """
-    top = np.array([first for first, _ in _spans(rows)], np.int64)
-    left = np.array([first for first, _ in _spans(columns)], np.int64)
+    top = np.array([first for first, _ in pool_spans(rows)], np.int64)
+    left = np.array([first for first, _ in pool_spans(columns)], np.int64)
     lowest = ((top[:, None] * columns[0] + left[None, :]) * channels).ravel()
     writes = np.arange(lowest.size, dtype=np.int64) * channels
     gap = int((writes - lowest).max())
@@ -46,20 +56,21 @@ def pool_gap(rows: _Axis, columns: _Axis, channels: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _window_counts(rows: _Axis, columns: _Axis) -> tuple[int, int, int, int, int, int]:
-    """Rows of windows, taps, pairs of taps in a row, single taps, pixels whose average takes divisions, flushes."""
-    ys = [end - first for first, end in _spans(rows)]
-    xs = [end - first for first, end in _spans(columns)]
-    pairs, singles = sum(x // 2 for x in xs), sum(x % 2 for x in xs)
+def _window_counts(rows: _Axis, columns: _Axis) -> tuple[int, ...]:
+    """Rows of windows, taps; rows with pairs of taps, pairs, single taps; pixels averaged by division; flushes."""
+    ys = [end - first for first, end in pool_spans(rows)]
+    xs = [end - first for first, end in pool_spans(columns)]
+    paired, pairs, singles = sum(x > 1 for x in xs), sum(x // 2 for x in xs), sum(x % 2 for x in xs)
     divided = flushes = 0
     if max(ys) * max(xs) > _LARGEST_RECIPROCAL:
         divided = sum(y * x > _LARGEST_RECIPROCAL for y in ys for x in xs)
         flushes = sum((y - 1) // (_LARGEST_ROW // x) for y in ys for x in xs if x <= _LARGEST_ROW)
     total = sum(ys)
-    return total * len(xs), total * sum(xs), total * pairs, total * singles, divided, flushes
+    return total * len(xs), total * sum(xs), total * paired, total * pairs, total * singles, divided, flushes
 
 
-def _axes(view: LayerView, operator: Pool2D) -> tuple[_Axis, _Axis]:
+def pool_axes(view: LayerView, operator: Pool2D) -> tuple[_Axis, _Axis]:
+    """Rows and columns of a pool."""
     source, target = view.source, view.target
     return (
         (source[1], target[1], operator.kernel[0], operator.stride[0], operator.padding.top),
@@ -68,19 +79,19 @@ def _axes(view: LayerView, operator: Pool2D) -> tuple[_Axis, _Axis]:
 
 
 def _pool_way(view: LayerView, operator: Pool2D, kernel: str, group: int) -> tuple[Way, ...]:
-    rows, columns = _axes(view, operator)
+    rows, columns = pool_axes(view, operator)
     channels = view.target[3]
-    window_rows, taps, pairs, singles, divided, flushes = _window_counts(rows, columns)
+    window_rows, taps, paired, pairs, singles, divided, flushes = _window_counts(rows, columns)
     pixels, groups = view.target[1] * view.target[2], channels // group
     counts: tuple[int, ...] = (1, view.target[1], pixels, pixels * groups, window_rows * groups)
     if kernel == "ofa_dsp_average_pool":
-        counts += (pairs * groups, singles * groups, divided * channels, flushes * groups)
+        counts += (paired * groups, pairs * groups, singles * groups, divided * channels, flushes * groups)
     elif kernel == "ofa_average_pool":
         counts += (taps * groups, divided * channels)
     else:
         counts += (taps * groups,)
     gap = pool_gap(rows, columns, channels)
-    return (Way(kernel, "", counts, _POOL_BYTES, library(kernel), forward_gap=gap),)
+    return (Way(kernel, "", counts, POOL_BYTES, library(kernel), forward_gap=gap),)
 
 
 def _average(view: LayerView) -> tuple[Way, ...]:
@@ -134,7 +145,7 @@ def mean_loops(shape: Shape, axes: tuple[int, ...]) -> MeanLoops | None:
     return (outer, inner), (outer_sum, inner_sum)
 
 
-def _channels_last(loops: MeanLoops) -> bool:
+def channels_last(loops: MeanLoops) -> bool:
     """Whether what is summed comes first and what is kept comes last."""
     (outer, inner), (outer_sum, inner_sum) = loops
     return outer[0] == 1 and outer_sum[0] == 1 and inner[1] <= 1 and inner_sum[1] in (0, inner[0])
@@ -143,18 +154,18 @@ def _channels_last(loops: MeanLoops) -> bool:
 def _mean(view: LayerView) -> tuple[Way, ...]:
     operator = view.operator
     loops = mean_loops(view.source, operator.axes) if isinstance(operator, Mean) else None
-    if loops is None or not _channels_last(loops):
+    if loops is None or not channels_last(loops):
         return ()
     channels, pixels = loops[0][1][0], loops[1][1][0]
     # The mean of one pixel may be scaled up, which takes the other branch of the scaling.
     counts = (1, *((channels, 0) if pixels > 1 else (0, channels)), pixels * channels)
-    return (Way("ofa_mean", "", counts, _MEAN_BYTES, library("ofa_mean"), forward_gap=0),)
+    return (Way("ofa_mean", "", counts, MEAN_BYTES, library("ofa_mean"), forward_gap=0),)
 
 
 def _dsp_mean(view: LayerView) -> tuple[Way, ...]:
     operator = view.operator
     loops = mean_loops(view.source, operator.axes) if isinstance(operator, Mean) else None
-    if loops is None or not _channels_last(loops):
+    if loops is None or not channels_last(loops):
         return ()
     channels, pixels = loops[0][1][0], loops[1][1][0]
     if channels % _GROUP or pixels == 1:
@@ -164,13 +175,13 @@ def _dsp_mean(view: LayerView) -> tuple[Way, ...]:
     pairs = parts * (_LARGEST_ROW // 2) + last // 2
     singles = parts * (_LARGEST_ROW % 2) + last % 2
     counts = (1, groups, groups * (parts + (last > 0)), groups * pairs, groups * singles)
-    return (Way("ofa_dsp_mean", "", counts, _MEAN_BYTES, library("ofa_dsp_mean"), forward_gap=0),)
+    return (Way("ofa_dsp_mean", "", counts, MEAN_BYTES, library("ofa_dsp_mean"), forward_gap=0),)
 
 
 def _mean_axes(view: LayerView) -> tuple[Way, ...]:
     operator = view.operator
     loops = mean_loops(view.source, operator.axes) if isinstance(operator, Mean) else None
-    if loops is None or _channels_last(loops):
+    if loops is None or channels_last(loops):
         return ()
     ((outer, _), (inner, _)), ((rows, _), (taps, _)) = loops
     codes = outer * inner
@@ -185,7 +196,7 @@ POOL_KERNELS: tuple[Kernel, ...] = (
     Kernel(
         "ofa_dsp_average_pool",
         Flavour.DSP,
-        (*_POOL, "pairs", "singles", "divided_codes", "flushes"),
+        (*_POOL, "paired_rows", "pairs", "singles", "divided_codes", "flushes"),
         _dsp_average,
         {"ofa_dsp_average_pool": _FUNCTION},
     ),

@@ -147,13 +147,21 @@ OFA_MVE_DECLARE_DEPTHWISE(1);
 OFA_MVE_DECLARE_DEPTHWISE(2);
 OFA_MVE_DECLARE_DEPTHWISE(n);
 
-/* Depthwise convolution with windows of 3 x 3 and a multiplier of 1, sixteen channels at a time, for weights above -128.
- * Three padded rows of them lie in `scratch`, 16 bytes for every column. `weights` has for every sixteen channels their
- * biases, int32_t [4][4], their weights [9][16], and four times multipliers, int32_t [4], and shifts [4]; those of four
- * are channels 4k, then 4k + 2, 4k + 1 and 4k + 3, channels that are missing are zeros. `bias`, `multiplier` and `shift`
- * are not used. The output may start where the input starts if no row of outputs ends behind the rows they need.
+/* Depthwise convolution with windows of 3 x 3, 5 x 5 or 7 x 7 and a multiplier of 1, sixteen channels at a time. As many
+ * padded rows of them as a window has lie in `scratch`, 16 bytes for every column. `weights` has for every sixteen channels
+ * their biases, int32_t [4][4], their weights [height * width][16], and four times multipliers, int32_t [4], and shifts
+ * [4]; those of four are channels 4k, then 4k + 2, 4k + 1 and 4k + 3, channels that are missing are zeros. `bias`,
+ * `multiplier` and `shift` are not used. The output may start where the input starts if no row of outputs ends behind the
+ * rows they need. Weights are above -128 but for the wide mode, which is general otherwise and needs half the window's
+ * taps, rounded down, added to biases.
  */
-ofa_mve_depthwise ofa_mve_depthwise_blocks_plain, ofa_mve_depthwise_blocks_signed, ofa_mve_depthwise_blocks_general;
+#define OFA_MVE_DECLARE_BLOCKS(size) \
+    ofa_mve_depthwise ofa_mve_depthwise_blocks_##size##_plain, ofa_mve_depthwise_blocks_##size##_signed, \
+        ofa_mve_depthwise_blocks_##size##_general, ofa_mve_depthwise_blocks_##size##_wide
+
+OFA_MVE_DECLARE_BLOCKS(3);
+OFA_MVE_DECLARE_BLOCKS(5);
+OFA_MVE_DECLARE_BLOCKS(7);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,8 @@
-/* Depthwise convolution with windows of 3 x 3, sixteen channels at a time.
+/* Depthwise convolution with windows of 3 x 3, 5 x 5 and 7 x 7, sixteen channels at a time.
  *
- * Three padded rows of sixteen channels lie in a ring. Products of two taps are summed up in 16 bits, which hold them
- * unless a weight is -128, and then in 32: channels 4k, 4k + 2, 4k + 1 and 4k + 3 in q0 .. q3.
+ * As many padded rows of sixteen channels as a window has lie in a ring. Products of two taps are summed up in 16 bits and
+ * then in 32: channels 4k, 4k + 2, 4k + 1 and 4k + 3 in q0 .. q3. The sum of two products is from -2^15 + 256 to 2^15, the
+ * latter only with weights of -128; where there are such, 1 is taken off before it is widened.
  */
 #include "ofa_mve.h"
 
@@ -19,20 +20,49 @@
     "vmovlt.s16 q4, q4\n\t" \
     "vadd.i32 q2, q2, q5\n\t" \
     "vadd.i32 q3, q3, q4\n\t"
-#define TAP(place) \
+#define FIRST(place) \
     "vldrb.8 q4, [" place "]\n\t" \
     "vldrb.8 q5, [r1], #16\n\t" \
     "vmullb.s8 q6, q4, q5\n\t" \
     "vmullt.s8 q4, q4, q5\n\t"
-#define TAPS(first, second) \
-    TAP(first) \
-    "vldrb.8 q5, [" second "]\n\t" \
+#define SECOND(place, less) \
+    "vldrb.8 q5, [" place "]\n\t" \
     "vldrb.8 q7, [r1]\n\t" \
     "vmullb.s8 q7, q5, q7\n\t" \
     "vadd.i16 q6, q6, q7\n\t" \
     "vldrb.8 q7, [r1], #16\n\t" \
     "vmullt.s8 q7, q5, q7\n\t" \
-    "vadd.i16 q4, q4, q7\n\t" WIDEN
+    "vadd.i16 q4, q4, q7\n\t" less WIDEN
+#define LESS_NONE
+#define LESS_ONE \
+    "vadd.i16 q6, q6, r7\n\t" \
+    "vadd.i16 q4, q4, r7\n\t"
+
+/* All taps of a window; of 3 x 3, whose rows are at r2, r3 and r4; of larger ones, r4 bytes behind the rows that r2 points
+ * to the places of.
+ */
+#define WINDOW_3(less) \
+    FIRST("r2") SECOND("r2, #16", less) FIRST("r2, #32") SECOND("r3", less) FIRST("r3, #16") SECOND("r3, #32", less) \
+    FIRST("r4") SECOND("r4, #16", less) FIRST("r4, #32") WIDEN \
+    "add r2, r0\n\t" \
+    "add r3, r0\n\t" \
+    "add r4, r0\n\t"
+#define NEXT_ROW(place) \
+    "ldr r3, [r2, #" place "]\n\t" \
+    "add r3, r4\n\t"
+#define EVEN_5(place, less) \
+    NEXT_ROW(place) FIRST("r3") SECOND("r3, #16", less) FIRST("r3, #32") SECOND("r3, #48", less) FIRST("r3, #64")
+#define ODD_5(place, less) \
+    NEXT_ROW(place) SECOND("r3", less) FIRST("r3, #16") SECOND("r3, #32", less) FIRST("r3, #48") SECOND("r3, #64", less)
+#define WINDOW_5(less) \
+    EVEN_5("0", less) ODD_5("4", less) EVEN_5("8", less) ODD_5("12", less) EVEN_5("16", less) WIDEN \
+    "add r4, r0\n\t"
+#define EVEN_7(place, less) EVEN_5(place, less) SECOND("r3, #80", less) FIRST("r3, #96")
+#define ODD_7(place, less) ODD_5(place, less) FIRST("r3, #80") SECOND("r3, #96", less)
+#define WINDOW_7(less) \
+    EVEN_7("0", less) ODD_7("4", less) EVEN_7("8", less) ODD_7("12", less) EVEN_7("16", less) ODD_7("20", less) \
+    EVEN_7("24", less) WIDEN \
+    "add r4, r0\n\t"
 
 #define SCALE_PLAIN(sums) \
     "vldrw.32 q4, [r1], #16\n\t" \
@@ -65,22 +95,16 @@
     "vmax.s8 q0, q0, q4\n\t" \
     "vmin.s8 q0, q0, q5\n\t"
 
-#define ROW(scale, clamp) \
+#define ROW(window, scale, clamp) \
     "vmsr p0, r9\n\t" \
+    "mvn r7, #0\n\t" \
     "1:\n\t" \
     "mov r1, r6\n\t" \
     "vldrw.32 q0, [r1], #16\n\t" \
     "vldrw.32 q1, [r1], #16\n\t" \
     "vldrw.32 q2, [r1], #16\n\t" \
     "vldrw.32 q3, [r1], #16\n\t" \
-    TAPS("r2", "r2, #16") \
-    TAPS("r2, #32", "r3") \
-    TAPS("r3, #16", "r3, #32") \
-    TAPS("r4", "r4, #16") \
-    TAP("r4, #32") WIDEN \
-    "add r2, r0\n\t" \
-    "add r3, r0\n\t" \
-    "add r4, r0\n\t" \
+    window \
     scale("q0") scale("q1") scale("q2") scale("q3") \
     "vqmovnb.s32 q0, q0\n\t" \
     "vqmovnt.s32 q0, q1\n\t" \
@@ -97,12 +121,12 @@
     "subs r11, #1\n\t" \
     "bne 1b\n\t"
 
-/* A row of outputs: r2 r3 r4 rows of the ring; r5 output; r6 constants; r0 bytes from window to window; r9 which
- * channels there are; r8 and r10 the clamp; r11 outputs; r12 zero point; lr channels.
+/* A row of outputs: r2 r3 r4 as the windows need them; r5 output; r6 constants; r0 bytes from window to window; r7 -1; r9
+ * which channels there are; r8 and r10 the clamp; r11 outputs; r12 zero point; lr channels.
  */
 typedef struct {
     int32_t step;
-    const int8_t *rows[3];
+    const void *places[3];
     int8_t *output;
     const int8_t *constants;
     int32_t low;
@@ -113,20 +137,17 @@ typedef struct {
     int32_t channels;
 } row_state;
 
-#define DEFINE_ROW(name, scale, clamp) \
-    static __attribute__((noinline)) void row_##name(const row_state *s) \
+#define DEFINE_ROW(size, name, less, scale, clamp) \
+    static __attribute__((noinline)) void row_##size##_##name(const row_state *s) \
     { \
         register const row_state *from __asm__("r0") = s; \
-        __asm__ volatile("ldmia r0, {r0, r2, r3, r4, r5, r6, r8, r9, r10, r11, r12, lr}\n\t" ROW(scale, clamp) \
+        __asm__ volatile("ldmia r0, {r0, r2, r3, r4, r5, r6, r8, r9, r10, r11, r12, lr}\n\t" \
+                         ROW(WINDOW_##size(less), scale, clamp) \
                          : "+r"(from) \
                          : \
-                         : "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "q0", "q1", \
+                         : "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr", "q0", "q1", \
                            "q2", "q3", "q4", "q5", "q6", "q7", "cc", "memory"); \
     }
-
-DEFINE_ROW(plain, SCALE_PLAIN, CLAMP_NONE)
-DEFINE_ROW(signed, SCALE_SIGNED, CLAMP_NONE)
-DEFINE_ROW(general, SCALE_GENERAL, CLAMP_BOTH)
 
 typedef void row(const row_state *s);
 
@@ -150,34 +171,40 @@ OFA_MVE_INLINE void feed_code(int8_t *to, int8_t code, int32_t count)
 }
 
 OFA_MVE_INLINE void blocks(const ofa_mve_depthwise_layer *layer, const int8_t *input, int8_t *output, int8_t *ring,
-                           row *run)
+                           row *run, const int size)
 {
     const int32_t channels = layer->channels, width = layer->input_width, height = layer->input_height;
     const int32_t ring_row = 16 * (layer->pad_left + width + layer->pad_right);
     const int8_t *constants = layer->weights;
-    feed_code(ring, layer->input_zero_point, 3 * ring_row >> 4);
+    int8_t *rows[7];
+    rows[0] = ring;
+#pragma GCC unroll 7
+    for (int i = 1; i < size; ++i) {
+        rows[i] = rows[i - 1] + ring_row;
+    }
+    feed_code(ring, layer->input_zero_point, size * ring_row >> 4);
     for (int32_t first = 0; first < channels; first += 16) {
-        row_state s = {
-            .step = 16 * layer->stride_width,
-            .output = output + first,
-            .constants = constants,
-            .low = layer->clamp_min,
-            .live = vctp8q((uint32_t)(channels - first)),
-            .high = layer->clamp_max,
-            .zero_point = layer->zero_point,
-            .channels = channels,
-        };
-        int8_t *top = ring, *middle = ring + ring_row, *bottom = middle + ring_row;
+        row_state s;
+        s.step = 16 * layer->stride_width;
+        s.output = output + first;
+        s.constants = constants;
+        s.low = layer->clamp_min;
+        s.live = vctp8q((uint32_t)(channels - first));
+        s.high = layer->clamp_max;
+        s.zero_point = layer->zero_point;
+        s.channels = channels;
         const int8_t *from = input + first;
         int32_t y = -layer->pad_top;
-        int32_t wanted = 3;
+        int32_t wanted = size;
         int32_t left = layer->output_height;
         do {
             do {
-                int8_t *const next = top;
-                top = middle;
-                middle = bottom;
-                bottom = next;
+                int8_t *const next = rows[0];
+#pragma GCC unroll 7
+                for (int i = 1; i < size; ++i) {
+                    rows[i - 1] = rows[i];
+                }
+                rows[size - 1] = next;
                 if (y >= 0 && y < height) {
                     feed_pixels(next + 16 * layer->pad_left, from, width, channels);
                     from += width * channels;
@@ -186,28 +213,34 @@ OFA_MVE_INLINE void blocks(const ofa_mve_depthwise_layer *layer, const int8_t *i
                 }
                 ++y;
             } while (--wanted);
-            s.rows[0] = top;
-            s.rows[1] = middle;
-            s.rows[2] = bottom;
+            s.places[0] = size == 3 ? (const void *)rows[0] : (const void *)rows;
+            s.places[1] = size == 3 ? rows[1] : 0;
+            s.places[2] = size == 3 ? rows[2] : 0;
             s.count = layer->output_width;
             run(&s);
             s.output += layer->output_width * channels;
             wanted = layer->stride_height;
         } while (--left);
-        constants += 16 * 9 + 64 + 4 * 20;
+        constants += 16 * size * size + 64 + 4 * 20;
     }
 }
 
-#define DEFINE(name) \
-    void ofa_mve_depthwise_blocks_##name(const ofa_mve_depthwise_layer *layer, const int8_t *input, int8_t *output, \
-                                         int8_t *scratch) \
+#define DEFINE(size, name, less, scale, clamp) \
+    DEFINE_ROW(size, name, less, scale, clamp) \
+    void ofa_mve_depthwise_blocks_##size##_##name(const ofa_mve_depthwise_layer *layer, const int8_t *input, \
+                                                  int8_t *output, int8_t *scratch) \
     { \
-        blocks(layer, input, output, scratch, row_##name); \
+        blocks(layer, input, output, scratch, row_##size##_##name, size); \
     }
+#define DEFINE_SIZE(size) \
+    DEFINE(size, plain, LESS_NONE, SCALE_PLAIN, CLAMP_NONE) \
+    DEFINE(size, signed, LESS_NONE, SCALE_SIGNED, CLAMP_NONE) \
+    DEFINE(size, general, LESS_NONE, SCALE_GENERAL, CLAMP_BOTH) \
+    DEFINE(size, wide, LESS_ONE, SCALE_GENERAL, CLAMP_BOTH)
 
-DEFINE(plain)
-DEFINE(signed)
-DEFINE(general)
+DEFINE_SIZE(3)
+DEFINE_SIZE(5)
+DEFINE_SIZE(7)
 
 #else
 

@@ -5,17 +5,9 @@
 
 #if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
 
-/* The last four outputs start early, so that they end where all outputs do. Where there are fewer than four, their codes
- * pass through `spare`, since codes are stored by fours.
+/* The last four outputs start early, so that they end where all outputs do. Where there are fewer than four, only so many
+ * codes are stored.
  */
-
-OFA_MVE_INLINE int8_t *store_few(int8_t *output, const int8_t *spare, int32_t outputs)
-{
-    for (int32_t o = 0; o < outputs; ++o) {
-        output[o] = spare[o];
-    }
-    return output;
-}
 
 /* The pixel stays in registers, constants pass by. */
 OFA_MVE_INLINE void pixels_of(const ofa_mve_dense *dense, const int8_t *input, int32_t stride, int32_t pixels,
@@ -79,7 +71,7 @@ OFA_MVE_INLINE void pixels_of(const ofa_mve_dense *dense, const int8_t *input, i
             last = 0;
         }
         if (outputs < 4) {
-            store_few(output, spare, outputs);
+            vstrbq_p_s32(output, vldrbq_s32(spare), vctp32q((uint32_t)outputs));
         }
         input += stride;
         output += next;
@@ -127,14 +119,13 @@ OFA_MVE_INLINE void products_of(const ofa_mve_dense *dense, const int8_t *input,
     const int32_t rest = dense->vectors - 1;
     const int32_t zero_point = dense->zero_point;
     const int32_t low = dense->clamp_min, high = dense->clamp_max;
-    int8_t spare[4];
     for (int32_t o = 0; o < outputs; o += 4) {
         const int8_t *const constants = stream + 64 * dense->vectors;
         const int32x4_t bias = vldrwq_s32((const int32_t *)(const void *)constants);
         const int32x4_t multiplier = vldrwq_s32((const int32_t *)(const void *)(constants + 16));
         const int32x4_t shift = vldrbq_s32(constants + 32);
         const int8_t *first = input;
-        int8_t *to = output + (o + 4 <= outputs ? o : outputs - 4);
+        int8_t *to = output + (o + 4 <= outputs || outputs < 4 ? o : outputs - 4);
         int32_t left = pixels;
         do {
             const int8_t *from = first;
@@ -159,12 +150,11 @@ OFA_MVE_INLINE void products_of(const ofa_mve_dense *dense, const int8_t *input,
             const int32x4_t scaled = ofa_mve_scaled(sums, multiplier, shift, mode);
             const int32x4_t codes = ofa_mve_codes(scaled, shift, zero_point, low, high, mode);
             if (outputs < 4) {
-                vstrbq_s32(spare, codes);
-                to = store_few(output + (pixels - left) * outputs, spare, outputs);
+                vstrbq_p_s32(to, codes, vctp32q((uint32_t)outputs));
             } else {
                 vstrbq_s32(to, codes);
-                to += outputs;
             }
+            to += outputs;
             first += stride;
         } while (--left);
         stream = constants + 36;
