@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.zoo import NETWORKS
 from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.graph.pipeline import optimize
 from ofa_mcu.planning import core_model as core_models
 from ofa_mcu.planning.core_model import core_model, core_of, known_cores
 from ofa_mcu.planning.cost import Cost, estimate, millijoules, milliseconds
+from ofa_mcu.planning.facts import analyse
 from ofa_mcu.planning.kernels import KERNELS
+from ofa_mcu.planning.kernels.base import LayerView
 from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.planning.priced import code_bytes, price
 from ofa_mcu.profiles import BoardProfile, all_profiles, load_profile
@@ -32,6 +37,7 @@ from ofa_mcu.space.shapes import (
     same_padding,
 )
 from tests.codegen.emulation import needs_emulator
+from tests.graph.wide import wide_graph
 from tests.planning.networks import link, quantized, roomy_board, run_once
 
 CORES = ("cortex-m0plus", "cortex-m3", "cortex-m33", "cortex-m4", "cortex-m55", "cortex-m7")
@@ -201,3 +207,21 @@ def test_promise_and_firmware(core: str, tmp_path: Path) -> None:
         assert abs(promise.flash_bytes - flash) <= max(0.02 * flash, 512)
         seen = run_once(linked, rng)
         assert abs(promise.instructions - seen) <= 0.05 * seen, (promise.instructions, seen)
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_every_way_has_a_price(core: str) -> None:
+    """What was not measured has none, and the planner would not know that it is there."""
+    figures = core_model(core)
+    kernels = [kernel for kernel in KERNELS if kernel.flavour in figures.flavour.runs]
+    graphs = [optimize(build()).graph for name, build in NETWORKS.items() if name != "mobilenet_v2_224"]
+    graphs += [optimize(wide_graph(np.random.default_rng([seed, 3]), max_ops=8)).graph for seed in range(60)]
+    missing = set()
+    for graph in graphs:
+        facts = analyse(graph)
+        for operator in graph.structure.operators:
+            view = LayerView(graph.structure, operator, facts.of(operator))
+            for way in (way for kernel in kernels for way in kernel.ways(view)):
+                if price(way, figures) == inf:
+                    missing.add((way.kernel, way.variant))
+    assert missing == set()
