@@ -382,13 +382,17 @@ def compiler() -> str:
 def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) -> None:
     """Measures kernels anew on layers of some kinds: those with enough layers for a fit of their own.
 
-    Sizes of library functions are measured anew for all kernels; those of generated functions stay.
+    Sizes of library functions are measured anew for all kernels; those of generated functions stay. Features that
+    kernels no longer have go.
     """
     (folder / "probes").mkdir(parents=True)
     figures = json.loads((DATA / f"{core}.json").read_text())
     samples, kernels = measure(core, folder / "probes", kinds), kernels_of(core)
     amended = []
     for name, kernel in kernels.items():
+        if name in figures["instructions"]:
+            known = figures["instructions"][name]
+            figures["instructions"][name] = {feature: known[feature] for feature in kernel.features if feature in known}
         rows = pooled(samples, kernels, name)
         if len(rows) < ENOUGH or (only and name not in only):
             continue
