@@ -323,7 +323,7 @@ def calibrate(core: str, folder: Path) -> None:
     terms = code_terms(kernels)
     weights: dict[str, dict[str, float]] = {}
     errors: dict[str, dict[str, float]] = {}
-    lines = [("kernel", "layers", "held out", "largest error", "mean error")]
+    lines: list[tuple[str, ...]] = [("kernel", "layers", "held out", "largest error", "mean error")]
     for name, kernel in kernels.items():
         rows = pooled(samples, kernels, name)
         if len(rows) < 3:
