@@ -397,7 +397,7 @@ def calibrate(core: str, folder: Path) -> None:
     terms = code_terms(kernels)
     weights: dict[str, dict[str, float]] = {}
     errors: dict[str, dict[str, float]] = {}
-    lines = [("kernel", "layers", "held out", "largest error", "mean error")]
+    lines: list[tuple[str, ...]] = [("kernel", "layers", "held out", "largest error", "mean error")]
     for name, kernel in kernels.items():
         rows = pooled(samples, kernels, name)
         if len(rows) < 3:
@@ -457,7 +457,7 @@ def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) ->
     """Measures kernels anew on layers of some kinds, and the functions generated for them: those with enough layers for
     a fit of their own. Of functions that several kinds of layers share, all these kinds must be given.
 
-    Sizes of library functions are measured anew for all kernels.
+    Sizes of library functions are measured anew for all kernels. Features that kernels no longer have go.
     """
     (folder / "probes").mkdir(parents=True)
     figures = json.loads((DATA / f"{core}.json").read_text())
@@ -465,6 +465,9 @@ def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) ->
     code = fit_code(samples, code_terms(kernels))
     amended = []
     for name, kernel in kernels.items():
+        if name in figures["instructions"]:
+            known = figures["instructions"][name]
+            figures["instructions"][name] = {feature: known[feature] for feature in kernel.features if feature in known}
         rows = pooled(samples, kernels, name)
         if len(rows) < ENOUGH or (only and name not in only):
             continue

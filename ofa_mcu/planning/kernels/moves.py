@@ -216,11 +216,11 @@ def _resize(view: LayerView) -> tuple[Way, ...]:
     _, height, width, channels = view.target
     fresh = _fresh_rows(operator, view.source[1], height)
     aligned = channels % _WORD == 0
-    counts = (
-        *(1, fresh, height - fresh, fresh * width),
-        *_copies(channels, fresh * width, aligned),
-        *_copies(width * channels, height - fresh, aligned),
-    )
+    turns = dict(zip(_COPY_FEATURES, _copies(channels, fresh * width, aligned), strict=True))
+    for name, count in zip(_COPY_FEATURES, _copies(width * channels, height - fresh, aligned), strict=True):
+        if not name.endswith(_FIRST_TURNS):  # which do not show in whole rows
+            turns[name] += count
+    counts = (1, fresh, height - fresh, fresh * width, *turns.values())
     tables = padded(2 * height) + padded(2 * width)
     return (Way("ofa_resize", "", counts, _RESIZE_BYTES + tables, library("ofa_resize")),)
 
@@ -239,10 +239,7 @@ MOVE_KERNELS: tuple[Kernel, ...] = (
     Kernel(
         "ofa_resize",
         Flavour.PORTABLE,
-        (
-            *("calls", "fresh_rows", "repeated_rows", "pixels", *_COPY_FEATURES),
-            *(f"repeated_{name}" for name in _COPY_FEATURES),
-        ),
+        ("calls", "fresh_rows", "repeated_rows", "pixels", *_COPY_FEATURES),
         _resize,
         {"ofa_resize": _FUNCTION},
     ),

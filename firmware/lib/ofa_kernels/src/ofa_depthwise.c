@@ -25,7 +25,7 @@ static OFA_NOINLINE void spread_row(uint8_t *to, int32_t pitch, const int8_t *fr
     }
 }
 
-static OFA_NOINLINE void fill(uint8_t *to, int32_t count, uint8_t padding)
+static OFA_NOINLINE void fill_codes(uint8_t *to, int32_t count, uint8_t padding)
 {
     for (; count > 3; count -= 4) {
         to[0] = padding;
@@ -86,7 +86,7 @@ void ofa_depthwise(const ofa_depthwise_layer *layer, const int8_t *input, int8_t
     const int8_t *weights = layer->weights;
     const int32_t *record = rounding->records;
     input = moved_input(layer, input, output);
-    fill(base, ring_bytes, layer->padding);
+    fill_codes(base, ring_bytes, layer->padding);
     for (int32_t rest = depth; rest > 0; rest -= layer->block) {
         const int32_t block = rest < layer->block ? rest : layer->block, outputs = block * layer->multiplier;
         /* The ring's slot of the window's first row, and the next row to be read with its slot. */
@@ -99,7 +99,7 @@ void ofa_depthwise(const ofa_depthwise_layer *layer, const int8_t *input, int8_t
                     const int8_t *from = input + next * window->input_width * depth;
                     spread_row(to + window->pad_left, pitch, from, depth, width, block);
                 } else {
-                    fill(to, block * pitch, layer->padding);
+                    fill_codes(to, block * pitch, layer->padding);
                 }
                 next_slot += slot_bytes;
                 next_slot = next_slot < ring_bytes ? next_slot : 0;
@@ -156,7 +156,7 @@ void ofa_depthwise_planes(const ofa_depthwise_layer *layer, const int8_t *input,
     const int8_t *weights = layer->weights;
     const int32_t *record = rounding->records;
     input = moved_input(layer, input, output);
-    fill(base, path * row_bytes, layer->padding);
+    fill_codes(base, path * row_bytes, layer->padding);
     for (int32_t row = 0, at = 0; row < height; ++row) {
         rows[row] = at;
         at += window->dilation_height * row_bytes;
