@@ -159,10 +159,6 @@ class DotBuilder(ProbeBuilder):
 
     wanted, mode = 1, ""
 
-    @property
-    def hard(self) -> float:  # type: ignore[override]
-        return float(self.mode == "general")
-
     def relu_like(self) -> bool:
         return self.mode in ("plain", "clamped")
 
@@ -175,6 +171,7 @@ class DotBuilder(ProbeBuilder):
     def grid(self, source: str, outputs: Sequence[int]) -> None:
         """So many outputs in every mode."""
         for self.mode in ("plain", "signed", "clamped", "general"):
+            self.hard = float(self.mode == "general")
             for self.wanted in outputs:
                 self.filter("pointwise", source)
 
@@ -267,6 +264,9 @@ def _other(build: ProbeBuilder, source: str, kind: type[Operator]) -> None:
         build.append(kind, (source, source), quantization(scale, int(rng.integers(-40, 40))), activation=activation)
     elif kind is Mean and rng.random() < 0.5:
         build.append(kind, (source,), quantization(here.scale * 0.98, here.zero_point), axes=(1, 2))
+    elif kind is AveragePool2D and prod(build.shapes[source][1:3]) > 255 and rng.random() < 0.5:
+        # Sums that take more than 16 bits and averages that take a division.
+        build.append(kind, (source,), here, kernel=build.shapes[source][1:3])
     elif kind is not Concatenation:
         build.grow(kind, source)
     else:
