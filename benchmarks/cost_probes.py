@@ -163,10 +163,6 @@ class DotBuilder(ProbeBuilder):
 
     wanted, mode = 1, ""
 
-    @property
-    def hard(self) -> float:  # type: ignore[override]
-        return float(self.mode == "general")
-
     def relu_like(self) -> bool:
         return self.mode in ("plain", "clamped")
 
@@ -179,6 +175,7 @@ class DotBuilder(ProbeBuilder):
     def grid(self, source: str, outputs: Sequence[int]) -> None:
         """So many outputs in every mode."""
         for self.mode in ("plain", "signed", "clamped", "general"):
+            self.hard = float(self.mode == "general")
             for self.wanted in outputs:
                 self.filter("pointwise", source)
 
@@ -276,9 +273,9 @@ def _other(build: ProbeBuilder, source: str, kind: type[Operator]) -> None:
         build.append(kind, (source, source), quantization(scale, int(rng.integers(-40, 40))), activation=activation)
     elif kind is Mean and rng.random() < 0.5:
         build.append(kind, (source,), quantization(here.scale * 0.98, here.zero_point), axes=(1, 2))
-    elif kind in (AveragePool2D, MaxPool2D) and rng.random() < 0.2:
-        # The whole map, as at the end of networks: more taps than windows usually have.
-        build.append(kind, (source,), here, kernel=build.shapes[source][1:3], stride=(1, 1))
+    elif kind in (AveragePool2D, MaxPool2D) and rng.random() < (0.5 if prod(build.shapes[source][1:3]) > 255 else 0.1):
+        # The whole map, as at the end of networks: sums of more than 16 bits, averages that take a division.
+        build.append(kind, (source,), here, kernel=build.shapes[source][1:3])
     elif kind is not Concatenation:
         build.grow(kind, source)
     else:

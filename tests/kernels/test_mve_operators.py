@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def test_pools(emulator: Emulator, kind: type[AveragePool2D | MaxPool2D], size: 
         if pad:
             padding = Padding(*same_padding(7, kernel[0], stride[0]), *same_padding(6, kernel[1], stride[1]))
         activation = Activation.RELU6 if index % 2 else Activation.NONE
-        options = {"kernel": kernel, "stride": stride, "padding": padding, "activation": activation}
+        options: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding, "activation": activation}
         build.append(kind, ("input",), build.quantization["input"], **options)
     graph = build.done("pools", (build.operators[-1].output,))
     _check(emulator, graph, _codes(rng, graph.structure.shapes["input"]))

@@ -14,7 +14,7 @@ from ofa_mcu.planning.plan import BALANCED_SLOWDOWN, Optimize, make_plan, priced
 from ofa_mcu.planning.priced import code_bytes
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
-from ofa_mcu.space.shapes import Operator
+from ofa_mcu.space.shapes import AveragePool2D, Operator, ShapeGraph
 from tests.graph.wide import KINDS, WideBuilder, wide_graph
 
 LARGEST = shape_graph(FASHION_MNIST, FASHION_MNIST.largest)
@@ -59,6 +59,16 @@ def test_ways_are_well_formed(seed: int) -> None:
                 for code in way.code:
                     assert len(code.counts) == len(kernel.code_terms[code.kind])
                 assert all(gap is None or gap >= 0 for gap in (way.forward_gap, way.backward_gap))
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("kernel", [(3, 3), (16, 17), (40, 41)])
+def test_averages_of_any_size_have_a_price(core: str, kernel: tuple[int, int]) -> None:
+    operator = AveragePool2D(name="pool", inputs=("x",), output="y", kernel=kernel)
+    for channels in (8, 5):
+        target = (1, 41 - kernel[0], 42 - kernel[1], channels)
+        structure = ShapeGraph("pool", {"x": (1, 40, 41, channels), "y": target}, (operator,), ("x",), ("y",))
+        assert priced_ways(structure, operator, core_model(core), Facts())
 
 
 @pytest.mark.parametrize("core", CORES)

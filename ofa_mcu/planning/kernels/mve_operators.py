@@ -50,9 +50,9 @@ def _pool(view: LayerView, kind: type[Pool2D], kernel: str) -> tuple[Way, ...]:
     if kind is AveragePool2D:
         if max(rows) * max(columns) > _MOST_SUMMED:
             return ()
-        parts, unit = (whole, -(-rest // _HALF)), _HALF
+        parts, unit = [whole, -(-rest // _HALF)], _HALF
     else:
-        parts, unit = (whole + (rest > 0),), VECTOR
+        parts, unit = [whole + (rest > 0)], VECTOR
     for groups in parts:
         counts += (pixels * (groups > 0), pixels * groups, lines * groups, taps * groups)
     gap = pool_gap(*axes, channels)
