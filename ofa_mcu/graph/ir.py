@@ -40,7 +40,8 @@ class Int8Graph:
     """A network ready to run: `quantization` by tensor name, `parameters` by operator name.
 
     `constants` holds the codes of the constant tensors, in their shape. `borders` maps an int8 input or output to the
-    name of the float32 tensor it stands for since its QUANTIZE or DEQUANTIZE was left to the caller.
+    name of the float32 tensor it stands for since its QUANTIZE or DEQUANTIZE was left to the caller; a tensor that is
+    both stands for the input.
     """
 
     structure: ShapeGraph

@@ -15,7 +15,7 @@ def fold_borders(graph: Int8Graph) -> Int8Graph:
     """The graph with int8 inputs and outputs; `borders` then says which float32 tensor each of them stood for.
 
     A float input that is quantized in several ways stays, and so does an output that is an output (or an input) of the
-    graph in its int8 form already.
+    graph in its int8 form already. An input's int8 form may be an output, too: `borders` then speaks of the input.
     """
     readers = readers_of(graph)
     floats = graph.structure.floats
@@ -31,7 +31,7 @@ def fold_borders(graph: Int8Graph) -> Int8Graph:
     for operator in graph.structure.operators:
         if isinstance(operator, Dequantize):
             (source,) = operator.inputs
-            if source in (*inputs, *outputs) or source in graph.structure.constants:
+            if source in (*inputs, *outputs):
                 continue
             outputs = [source if name == operator.output else name for name in outputs]
             borders[source] = operator.output
