@@ -53,7 +53,7 @@ static uint16_t crc16(uint16_t crc, uint8_t byte)
 }
 
 /* Goes on from the checksum of what came before, 0 for nothing. */
-static uint32_t crc32(uint32_t crc, const uint8_t *bytes, uint32_t count)
+static uint32_t crc32(const uint8_t *bytes, uint32_t count, uint32_t crc)
 {
     crc = ~crc;
     for (uint32_t i = 0; i < count; i++) {
@@ -259,7 +259,7 @@ static uint32_t output_crc32(void)
 {
     uint32_t crc = 0;
     for (int index = 0; index < OFA_MODEL_OUTPUTS; index++) {
-        crc = crc32(crc, (const uint8_t *)ofa_model_output_at(index), (uint32_t)ofa_model_output_bytes_at(index));
+        crc = crc32((const uint8_t *)ofa_model_output_at(index), (uint32_t)ofa_model_output_bytes_at(index), crc);
     }
     return crc;
 }
@@ -272,7 +272,7 @@ static const uint8_t *read_output(uint32_t offset, uint32_t count)
 
 static uint32_t output_crc32(void)
 {
-    return crc32(0, (const uint8_t *)ofa_model_output(), OFA_MODEL_OUTPUT_BYTES);
+    return crc32((const uint8_t *)ofa_model_output(), OFA_MODEL_OUTPUT_BYTES, 0);
 }
 #endif
 
