@@ -199,7 +199,7 @@ def print_trial(made: BoardModel, trial: TwinTrial) -> None:
     """What the twin did."""
     measured, image, cost = trial.measurement, trial.build.image, made.cost
     counts: Any = measured.instructions
-    off = 100 * (cost.instructions / counts.median - 1)
+    off = 100 * (cost.instructions / max(counts.median, 1) - 1)
     print(
         f"measured      {counts.median:,} instructions (predicted {off:+.1f} %), median of {measured.images} inputs "
         f"({counts.minimum:,} to {counts.maximum:,}); an emulator counts instructions, not time"

@@ -19,8 +19,8 @@ from ofa_mcu.space.shapes import Shape, ShapeGraph
 __all__ = ["accessor", "check_ends", "constant_outputs", "end_functions", "end_prototypes", "end_sizes"]
 
 _RULES = {
-    "input": "code = round(value / scale) + zero point, clamped to -128..127",
-    "output": "value = scale * (code - zero point)",
+    "input": "int8 codes of inputs: round(value / scale) + zero point, clamped to -128..127",
+    "output": "int8 codes of outputs: value = scale * (code - zero point)",
 }
 
 
@@ -54,6 +54,7 @@ def end_sizes(graph: Int8Graph, source: Int8Graph) -> list[str]:
     lines: list[str] = []
     for kind in ("input", "output"):
         known = _names(source.structure, kind)
+        lines.append(comment(f"{_RULES[kind]}; all {kind}s side by side have OFA_MODEL_{kind.upper()}_BYTES"))
         lines.append(f"#define OFA_MODEL_{kind.upper()}S {len(known)}")
         for index, (name, original) in enumerate(zip(_names(graph.structure, kind), known, strict=True)):
             prefix = f"OFA_MODEL_{kind.upper()}_{index}"
@@ -64,9 +65,9 @@ def end_sizes(graph: Int8Graph, source: Int8Graph) -> list[str]:
                 lines += [comment(f"{what} float32 values"), size]
                 continue
             given = graph.quantization[name]
-            was = "float32" if original in source.structure.floats else "int8"
+            was = ", float32 in the file" if original in source.structure.floats else ""
             lines += [
-                comment(f"{what} int8 codes, {was} in the file; {_RULES[kind]}"),
+                comment(f"{what} int8 codes{was}"),
                 size,
                 f"#define {prefix}_SCALE {_float(given.scale)}",
                 f"#define {prefix}_ZERO_POINT ({given.zero_point})",

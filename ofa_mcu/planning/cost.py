@@ -109,10 +109,8 @@ def estimate(plan: Plan, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK
     code = sum([figures.layer_code_bytes[one.way.kernel] for one in plan.ways])
     code += code_bytes((function for one in plan.ways for function in one.way.code), figures)
     weights = sum([layer.weight_bytes for layer in layers])
-    for ends in (structure.inputs, structure.outputs):
-        if len(ends) > 1:
-            code += _SEVERAL_CODE_BYTES
-            weights += _SEVERAL_PLACE_BYTES * len(ends)
+    several = [len(ends) for ends in (structure.inputs, structure.outputs) if len(ends) > 1]
+    firmware += sum([_SEVERAL_CODE_BYTES + _SEVERAL_PLACE_BYTES * count for count in several])
     weights += sum([-(-structure.bytes_of(name) // 4) * 4 for name in structure.constants & {*structure.outputs}])
     arena = -(-plan.arena_bytes // _SECTION_ALIGNMENT) * _SECTION_ALIGNMENT
     return Cost(
