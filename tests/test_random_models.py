@@ -83,7 +83,9 @@ def network(seed: int, operators: int) -> Int8Graph:
 def case(seed: int, operators: int, flavour: Flavour) -> Case | None:
     """None where a layer has no kernel, or where the arena would be too large."""
     graph = network(seed, operators)
-    optimized = optimize(graph, dead_channels=seed % 4 != 1, fuse_adds=fusable_sums if flavour is Flavour.DSP else False)
+    optimized = optimize(
+        graph, dead_channels=seed % 4 != 1, fuse_adds=fusable_sums if flavour is Flavour.DSP else False
+    )
     facts = analyse(optimized.graph)
     if not all(ways_of(optimized.graph, facts, flavour)):
         return None

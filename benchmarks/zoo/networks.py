@@ -181,6 +181,7 @@ def two_cameras() -> Int8Graph:
 
 
 NETWORKS: Mapping[str, Callable[[], Int8Graph]] = {
-    build.__name__: build for build in (resnet8, ad01, person_detect, detection, mobilenet_v2_224, sensor, mixed, two_cameras)
+    build.__name__: build
+    for build in (resnet8, ad01, person_detect, detection, mobilenet_v2_224, sensor, mixed, two_cameras)
 }
 """By name; `build()` gives the same graph every time."""

@@ -66,9 +66,7 @@ def emit_c(
     }
 
 
-def _model_header(
-    graph: Int8Graph, source: Int8Graph, arena_bytes: int, name: str, crc32: int, debug: bool
-) -> str:
+def _model_header(graph: Int8Graph, source: Int8Graph, arena_bytes: int, name: str, crc32: int, debug: bool) -> str:
     structure = graph.structure
     quoted = name.replace("\\", "\\\\").replace('"', '\\"').replace("?", "\\?")
     lines = [
@@ -162,7 +160,11 @@ def _weights_header(graph: Int8Graph, layers: Sequence[Layer]) -> str:
                 lines.append(f"extern const {C_TYPES[values.dtype]} {name}[{values.size}];")
             lines.append("")
     for name, codes in constant_outputs(graph).items():
-        lines += [comment("An output that is the same for every input"), f"extern const int8_t {name}[{codes.size}];", ""]
+        lines += [
+            comment("An output that is the same for every input"),
+            f"extern const int8_t {name}[{codes.size}];",
+            "",
+        ]
     lines += ["#endif", ""]
     return "\n".join(lines)
 

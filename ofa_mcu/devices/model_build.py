@@ -269,7 +269,7 @@ def _too_large(made: BoardModel, over: Mapping[str, int]) -> InfeasibleError:
 
 
 def border_codes(made: BoardModel, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    """What the device is given (N, bytes of all inputs) for inputs of the file, and must answer (N, bytes of outputs)."""
+    """What the device is given (N, bytes of all inputs) for inputs of the file and must answer (N, of all outputs)."""
     source = made.compiled.optimized.expected(reference.run(made.model.graph, inputs))
     structure = made.compiled.graph.structure
     return flat_bytes(source, structure.inputs), flat_bytes(source, structure.outputs)

@@ -1,8 +1,8 @@
 """The arena TensorFlow Lite Micro would need for the same graph: its greedy planner, re-computed.
 
 TFLM places tensors by falling size, the one later in the file first among equals, each at the first gap that is
-large enough, at multiples of 16 bytes; the buffers that its mean works in come after all tensors. Inputs are alive before
-the first operator. That is the "head" of its arena; the "tail" (persistent structures) is not modelled here.
+large enough, at multiples of 16 bytes; the buffers that its mean works in come after all tensors. Inputs are alive
+before the first operator. That is the "head" of its arena; the "tail" (persistent structures) is not modelled here.
 """
 
 from __future__ import annotations
