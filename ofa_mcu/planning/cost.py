@@ -41,7 +41,7 @@ INSTRUCTIONS_BAND = 0.05
 _SECTION_ALIGNMENT = 8  # of the arena's section in the linker script
 
 _SEVERAL_CODE_BYTES, _SEVERAL_PLACE_BYTES = 116, 8
-"""Flash of several inputs, or outputs, beyond that of one: code (60 to 190 on the cores there are), and a place each."""
+"""Flash of several inputs, or outputs, beyond that of one: code (60 to 190 on known cores), and a place each."""
 
 _BAND = re.compile(r"\+-\s*(\d+(?:\.\d+)?)\s*%")
 

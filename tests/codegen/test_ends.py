@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,7 +52,7 @@ int main(void)
 
 @pytest.mark.parametrize("make", [small_graph, bordered_graph, many_ended_graph])
 @pytest.mark.parametrize("compiler", ["gcc -std=c11", "g++ -std=c++11"])
-def test_macros_and_accessors(tmp_path: Path, make: type[Int8Graph], compiler: str) -> None:
+def test_macros_and_accessors(tmp_path: Path, make: Callable[[], Int8Graph], compiler: str) -> None:
     source = make()
     graph = optimize(source).graph
     structure = graph.structure

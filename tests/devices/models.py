@@ -10,7 +10,7 @@ import numpy as np
 
 from ofa_mcu.graph.ir import Int8Graph, Parameters
 from ofa_mcu.graph.tflite_writer import write_tflite
-from ofa_mcu.space.shapes import Activation, Dequantize, Quantize, Reshape
+from ofa_mcu.space.shapes import Activation, AveragePool2D, Dequantize, Quantize, Reshape
 from tests.graph.wide import WideBuilder, quantization
 
 __all__ = ["bordered_graph", "many_ended_graph", "write_model_file"]
@@ -53,7 +53,9 @@ def many_ended_graph() -> Int8Graph:
     build.tensor("motion", (1, 24))
     build.tensor("spare", (1, 31))
     current = build.append(Quantize, ("image",), quantization(0.02, -3))
-    current = build.conv(current, 6, (3, 3), (2, 2), True, Activation.RELU6)
+    current = build.conv(current, 6, (3, 3), (1, 1), True, Activation.RELU6)
+    build.quantization[current] = quantization(6 / 255, -128)
+    current = build.append(AveragePool2D, (current,), build.quantization[current], kernel=(2, 2), stride=(2, 2))
     moved = build.fully_connected("motion", 72, Activation.NONE)
     moved = build.append(Reshape, (moved,), build.quantization[moved], (1, 4, 3, 6))
     features = build.add(current, moved, Activation.NONE)

@@ -200,9 +200,9 @@ def borders_of_every_kind() -> Int8Graph:
             del build.quantization[name]
     given = quantization(0.03, 5)
     once = build.append(Quantize, ("once",), given)
-    both = [build.append(Quantize, ("twice",), quantization(0.02, zero)) for zero in (-7, 9)]
+    first, second = (build.append(Quantize, ("twice",), quantization(0.02, zero)) for zero in (-7, 9))
     passed = build.append(Quantize, ("passed",), given)
-    total = build.add(*both, Activation.NONE)
+    total = build.add(first, second, Activation.NONE)
     total = build.add(total, passed, Activation.RELU)
 
     def real(source: str) -> str:
