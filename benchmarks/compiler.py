@@ -152,7 +152,7 @@ def layers(files: dict[str, Path], core: str) -> list[dict[str, Any]]:
             plan = make_plan(graph.structure, core_model(core), analyse(graph))
             if plan.arena_bytes > 100_000 or sum(one.way.constant_bytes for one in plan.ways) > 700_000:
                 continue  # the machine that counts single instructions has 128 KB of RAM and 1 MB of flash
-            size = graph.structure.bytes_of(graph.structure.inputs[0])
+            size = sum(map(graph.structure.bytes_of, graph.structure.inputs))
             codes = np.random.default_rng(0).integers(-128, 128, (1, size)).astype(np.int8)
             for operator, one, seen in zip(
                 graph.structure.operators, plan.ways, emulator.run(graph, codes, plan)[0], strict=True

@@ -20,7 +20,7 @@ from tests.graph.files import assert_equal
 
 LARGE = {"mobilenet_v2_224"}
 SMALL = sorted(set(NETWORKS) - LARGE)
-MACS = {"resnet8": 12.5, "person_detect": 7.2, "detection": 18.5, "mobilenet_v2_224": 207.9}
+MACS = {"resnet8": 12.5, "person_detect": 7.2, "detection": 18.5, "mobilenet_v2_224": 207.9, "two_cameras": 3.7}
 
 
 @cache
@@ -61,8 +61,8 @@ def test_networks_are_of_the_size_they_promise() -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_activations_and_scales_are_those_of_a_trained_network(name: str) -> None:
     graph = network(name)
-    shape = graph.structure.shapes["input"][1:]
-    tensors = reference.run(graph, {"input": smooth_images(np.random.default_rng(1), 8, shape)})
+    rng, shapes = np.random.default_rng(1), graph.structure.shapes
+    tensors = reference.run(graph, {name: smooth_images(rng, 8, shapes[name][1:]) for name in graph.structure.inputs})
     for operator in graph.structure.operators:
         codes = tensors[operator.output].reshape(-1, graph.structure.shapes[operator.output][-1])
         if isinstance(operator, Conv2D | DepthwiseConv2D | Add) and len(codes) >= 64:

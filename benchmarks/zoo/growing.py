@@ -57,21 +57,36 @@ def smooth_images(rng: np.random.Generator, count: int, shape: Shape) -> NDArray
 
 
 class Grower:
-    """One network that grows; every method appends an operator and returns the name of the tensor it writes."""
+    """One network that grows; every method appends an operator and returns the name of the tensor it writes.
+
+    Its first input, of values from -1 to 1, is the tensor `input`.
+    """
 
     def __init__(self, name: str, seed: int, shape: Shape, *, images: int = 2, spread: float = 0.5) -> None:
         self.name = name
+        self.images = images
         self.rng = np.random.default_rng(seed)
         self.spread = spread
-        self.shapes: dict[str, Shape] = {"input": shape}
-        self.quantization = {"input": Quantization(_round(2.0 / 255.0), -1)}
+        self.inputs: list[str] = []
+        self.shapes: dict[str, Shape] = {}
+        self.quantization: dict[str, Quantization] = {}
         self.parameters: dict[str, Parameters] = {}
         self.operators: list[Operator] = []
-        self.codes: dict[str, NDArray[Any]] = {"input": smooth_images(self.rng, images, shape[1:])}
+        self.codes: dict[str, NDArray[Any]] = {}
+        self.input("input", shape)
+
+    def input(self, name: str, shape: Shape, low: float = -1.0) -> str:
+        """One more input, of values from `low` to 1."""
+        scale = _round((1.0 - low) / 255.0)
+        self.inputs.append(name)
+        self.shapes[name] = shape
+        self.quantization[name] = Quantization(scale, int(np.floor(-128.0 - low / scale + 0.5)))
+        self.codes[name] = smooth_images(self.rng, self.images, shape[1:])
+        return name
 
     def graph(self, *outputs: str) -> Int8Graph:
         """The network so far with these outputs."""
-        structure = ShapeGraph(self.name, dict(self.shapes), tuple(self.operators), ("input",), outputs)
+        structure = ShapeGraph(self.name, dict(self.shapes), tuple(self.operators), tuple(self.inputs), outputs)
         return Int8Graph(structure, dict(self.quantization), dict(self.parameters))
 
     def conv(

@@ -161,7 +161,27 @@ def mixed() -> Int8Graph:
     return net.graph(net.softmax(net.dense(current, 7)))
 
 
+def two_cameras() -> Int8Graph:
+    """Objects in a grey image of 64 x 80 and a heat map of 32 x 40: 16 x 20 scores and, half as fine, 8 x 10 boxes.
+
+    What both see meets at 16 x 20; the scores are softmax over classes, the boxes go on from the layer below them.
+    """
+    net = Grower("two_cameras", 8, (1, 64, 80, 1), images=4)
+    heat = net.input("heat", (1, 32, 40, 1), low=0.0)
+    grey = net.conv("input", 8, 3, 2, RELU6)
+    grey = _inverted(net, grey, 16, 3, 2)
+    warm = net.conv(heat, 8, 3, 2, RELU6)
+    warm = net.requantized(Quantize, net.conv(warm, 16), net.quantization[grey])
+    both = net.moved(Concatenation, (grey, warm), axis=3)
+    both = _inverted(net, _inverted(net, both, 24, 2, 1), 24, 2, 1)
+    scores = net.softmax(net.conv(net.depthwise(both, 3, 1, RELU6), 4))
+    coarse = _inverted(net, both, 32, 3, 2)
+    boxes = net.conv(net.depthwise(coarse, 3, 1, RELU6), 12)
+    return net.graph(net.moved(Reshape, boxes, (1, 80, 12)), net.moved(Reshape, scores, (1, 320, 4)))
+
+
 NETWORKS: Mapping[str, Callable[[], Int8Graph]] = {
-    build.__name__: build for build in (resnet8, ad01, person_detect, detection, mobilenet_v2_224, sensor, mixed)
+    build.__name__: build
+    for build in (resnet8, ad01, person_detect, detection, mobilenet_v2_224, sensor, mixed, two_cameras)
 }
 """By name; `build()` gives the same graph every time."""

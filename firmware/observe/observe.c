@@ -1,7 +1,7 @@
 /* Runs a generated debug model on the inputs of a file and writes every tensor to another.
  *
  * The inputs lie one after the other. Each tensor is a record: int32 number of the layer, int32 bytes, the bytes. After
- * the last layer of an input comes a record with number -1, the output as the caller of the model sees it.
+ * the last layer come records with number -1, one for each output as the caller of the model sees it.
  */
 #include "observe.h"
 
@@ -22,14 +22,27 @@ void ofa_model_observe(int index, const int8_t *data, int32_t bytes)
     put((int32_t)index, data, bytes);
 }
 
+/* 0 at the end of the file. */
+static int load(void)
+{
+    for (int index = 0; index < OFA_MODEL_INPUTS; index++) {
+        if (!ofa_files_read(ofa_model_input_at(index), (uint32_t)ofa_model_input_bytes_at(index))) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 int ofa_observe_all(void)
 {
     if (!ofa_files_open()) {
         return 1;
     }
-    while (ofa_files_read(ofa_model_input(), OFA_MODEL_INPUT_BYTES)) {
+    while (load()) {
         ofa_model_run();
-        put(-1, ofa_model_output(), OFA_MODEL_OUTPUT_BYTES);
+        for (int index = 0; index < OFA_MODEL_OUTPUTS; index++) {
+            put(-1, ofa_model_output_at(index), ofa_model_output_bytes_at(index));
+        }
     }
     return !ofa_files_close() || failed;
 }

@@ -16,6 +16,8 @@
  *     crc                      ok <8 hex digits>        CRC-32 (zlib) of the whole output
  *     stack                    ok used=<n> reserved=<n> most stack in use since the start
  *
+ * A model of several inputs has them side by side, in its own order, as one input of the protocol; outputs likewise.
+ *
  * Anything else is answered by `err <reason>`: crc, length, format (these three with sequence 0, for the request's own
  * number cannot be trusted), command, arguments, range, base64. The host may send a request again under the same
  * number: every command gives the same answer twice, `infer` without running the model again. `hello` begins a new
@@ -50,9 +52,10 @@ static uint16_t crc16(uint16_t crc, uint8_t byte)
     return crc;
 }
 
-static uint32_t crc32(const uint8_t *bytes, uint32_t count)
+/* Goes on from the checksum of what came before, 0 for nothing. */
+static uint32_t crc32(const uint8_t *bytes, uint32_t count, uint32_t crc)
 {
-    uint32_t crc = 0xFFFFFFFFu;
+    crc = ~crc;
     for (uint32_t i = 0; i < count; i++) {
         crc ^= bytes[i];
         for (int bit = 0; bit < 8; bit++) {
@@ -207,6 +210,72 @@ static int decode_base64(char *text)
     return count;
 }
 
+/* ---- the model's input and output as the host sees them: one piece ---------------------------------------------- */
+
+#if OFA_MODEL_INPUTS > 1
+static void write_input(uint32_t offset, const char *bytes, uint32_t count)
+{
+    for (int index = 0; count > 0; index++) {
+        uint32_t size = (uint32_t)ofa_model_input_bytes_at(index);
+        if (offset >= size) {
+            offset -= size;
+            continue;
+        }
+        uint32_t part = size - offset < count ? size - offset : count;
+        memcpy(ofa_model_input_at(index) + offset, bytes, part);
+        bytes += part;
+        count -= part;
+        offset = 0;
+    }
+}
+#else
+static void write_input(uint32_t offset, const char *bytes, uint32_t count)
+{
+    memcpy(ofa_model_input() + offset, bytes, count);
+}
+#endif
+
+#if OFA_MODEL_OUTPUTS > 1
+/* Copies at most OFA_PAYLOAD_BYTES to where the request was. */
+static const uint8_t *read_output(uint32_t offset, uint32_t count)
+{
+    char *bytes = state.line;
+    for (int index = 0; count > 0; index++) {
+        uint32_t size = (uint32_t)ofa_model_output_bytes_at(index);
+        if (offset >= size) {
+            offset -= size;
+            continue;
+        }
+        uint32_t part = size - offset < count ? size - offset : count;
+        memcpy(bytes, ofa_model_output_at(index) + offset, part);
+        bytes += part;
+        count -= part;
+        offset = 0;
+    }
+    return (const uint8_t *)state.line;
+}
+
+static uint32_t output_crc32(void)
+{
+    uint32_t crc = 0;
+    for (int index = 0; index < OFA_MODEL_OUTPUTS; index++) {
+        crc = crc32((const uint8_t *)ofa_model_output_at(index), (uint32_t)ofa_model_output_bytes_at(index), crc);
+    }
+    return crc;
+}
+#else
+static const uint8_t *read_output(uint32_t offset, uint32_t count)
+{
+    (void)count;
+    return (const uint8_t *)ofa_model_output() + offset;
+}
+
+static uint32_t output_crc32(void)
+{
+    return crc32((const uint8_t *)ofa_model_output(), OFA_MODEL_OUTPUT_BYTES, 0);
+}
+#endif
+
 /* ---- requests -------------------------------------------------------------------------------------------------- */
 
 /* Cuts the next word off `*rest`; NULL where none is left. */
@@ -307,7 +376,7 @@ static void load(char *arguments)
     } else if (offset > OFA_MODEL_INPUT_BYTES || (uint32_t)count > OFA_MODEL_INPUT_BYTES - offset) {
         answer_error("range");
     } else {
-        memcpy(ofa_model_input() + offset, bytes, (uint32_t)count);
+        write_input(offset, bytes, (uint32_t)count);
         answer_ok();
     }
 }
@@ -333,7 +402,7 @@ static void output(char *arguments)
         answer_error("range");
     } else {
         begin("ok ");
-        put_base64((const uint8_t *)ofa_model_output() + offset, count);
+        put_base64(read_output(offset, count), count);
         end();
     }
 }
@@ -341,7 +410,7 @@ static void output(char *arguments)
 static void crc(void)
 {
     begin("ok ");
-    put_hex(crc32((const uint8_t *)ofa_model_output(), OFA_MODEL_OUTPUT_BYTES), 8);
+    put_hex(output_crc32(), 8);
     end();
 }
 

@@ -118,7 +118,7 @@ def print_layers(made: BoardModel) -> None:
     """The table of the layers, and the totals."""
     from rich.table import Table
 
-    from ofa_mcu.reports.compilation import border_sentences, time_estimate
+    from ofa_mcu.reports.compilation import BORDER_HEADS, border_rows, border_sentences, time_estimate
     from ofa_mcu.reports.layers import layer_figures, short_name
 
     table = Table(title=f"{made.model.path.name} for {made.profile.id} ({made.cost.core})")
@@ -140,6 +140,14 @@ def print_layers(made: BoardModel) -> None:
             f"{row.flash_bytes:,}",
         )
     _show(table)
+    ends = border_rows(made)
+    if len(ends) > 2:
+        table = Table(title="inputs and outputs")
+        for index, heading in enumerate(BORDER_HEADS):
+            table.add_column(heading, justify="left" if index < 4 else "right", overflow="fold")
+        for end in ends:
+            table.add_row(*end)
+        _show(table)
     cost, memory, profile = made.cost, made.compiled.plan.memory, made.profile
     print(f"MACs          {made.compiled.source.structure.macs:,} in the file, {cost.macs:,} live")
     print(
@@ -191,7 +199,7 @@ def print_trial(made: BoardModel, trial: TwinTrial) -> None:
     """What the twin did."""
     measured, image, cost = trial.measurement, trial.build.image, made.cost
     counts: Any = measured.instructions
-    off = 100 * (cost.instructions / counts.median - 1)
+    off = 100 * (cost.instructions / max(counts.median, 1) - 1)
     print(
         f"measured      {counts.median:,} instructions (predicted {off:+.1f} %), median of {measured.images} inputs "
         f"({counts.minimum:,} to {counts.maximum:,}); an emulator counts instructions, not time"

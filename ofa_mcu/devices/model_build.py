@@ -175,7 +175,13 @@ def model_files(made: BoardModel, *, debug: bool = False) -> dict[str, str]:
     """The generated files, name to text; a debug build calls a hook after every layer."""
     model, compiled = made.model, made.compiled
     files = emit_c(
-        compiled.graph, compiled.plan, name=model.name, model_crc32=model.crc32, debug=debug, facts=compiled.facts
+        compiled.graph,
+        compiled.plan,
+        name=model.name,
+        model_crc32=model.crc32,
+        debug=debug,
+        facts=compiled.facts,
+        source=model.graph,
     )
     return {**files, "ofa_observe.c": _HOOK} if debug else files
 
@@ -263,7 +269,7 @@ def _too_large(made: BoardModel, over: Mapping[str, int]) -> InfeasibleError:
 
 
 def border_codes(made: BoardModel, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    """What the device is given (N, input bytes) for inputs of the file, and must answer (N, output bytes)."""
+    """What the device is given (N, bytes of all inputs) for inputs of the file and must answer (N, of all outputs)."""
     source = made.compiled.optimized.expected(reference.run(made.model.graph, inputs))
     structure = made.compiled.graph.structure
     return flat_bytes(source, structure.inputs), flat_bytes(source, structure.outputs)

@@ -16,7 +16,7 @@ from ofa_mcu.devices.host_build import HostBuild, runs_here
 from ofa_mcu.devices.link import Link
 from ofa_mcu.devices.model_build import ModelFile
 from ofa_mcu.devices.validation_checks import Checks, Eliminated, TensorCheck, Tensors, Validation, Witness
-from ofa_mcu.devices.validation_records import DebugModel, flat_bytes
+from ofa_mcu.devices.validation_records import DebugModel, flat_bytes, split_outputs
 from ofa_mcu.devices.validation_twin import observe_on_twin, require_twin
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.graph import interpreters, reference
@@ -52,7 +52,7 @@ def validate_model(
         model: the file.
         profile: the board whose plan is tested; None: plans for the cores of `CORES`, on this machine only.
         emulate: also on the board's twin, all tensors; needs `profile`.
-        port: also on the board there, the output; it must run this model already.
+        port: also on the board there, the outputs; it must run this model already.
         random: how many random inputs beside all lowest, all highest and all zero.
         seed: of the random inputs.
         out: where reproducers go.
@@ -108,7 +108,7 @@ def _validated(
     if profile is not None and link is not None:
         say(f"{profile.id} at {link.url}")
         measured = measure(link, codes, board=profile.id, model_crc32=model.crc32, repeats=0)
-        checks.ours(f"{profile.id} at {link.url}", {optimized.graph.structure.outputs[0]: measured.outputs})
+        checks.ours(f"{profile.id} at {link.url}", split_outputs(optimized.graph.structure, measured.outputs))
     return checks.done(seed, out)
 
 

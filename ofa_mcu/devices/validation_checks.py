@@ -142,6 +142,7 @@ class Checks:
         """The outcome; writes the reproducers."""
         structure, source = self.optimized.graph.structure, self.model.graph.structure
         layers = {name: f"(input {name})" for name in structure.inputs}
+        layers |= {name: f"(constant {name})" for name in structure.outputs if name in structure.constants}
         layers |= {operator.output: operator.name for operator in structure.operators}
         checks, shown = [], set()
         for name, layer in layers.items():

@@ -33,13 +33,14 @@ __all__ = [
     "kernel_sources",
     "observe_folder",
     "read_tensors",
+    "split_outputs",
 ]
 
 INPUTS, TENSORS = "inputs.bin", "tensors.bin"
 """Names of the two files, as firmware/observe knows them."""
 
 _OVERFLOW = re.compile(r"region `(\w+)' overflowed by (\d+) bytes")
-_OUTPUT = -1  # number of the record with the model's output
+_OUTPUT = -1  # number of the records with the model's outputs
 
 Observed = dict[str, NDArray[np.int8]]
 """Tensor name to bytes (N, bytes of the tensor) over N inputs."""
@@ -113,7 +114,7 @@ def compile_all(compiler: str, flags: Sequence[str], sources: Sequence[Path], fo
 
 
 def read_tensors(data: bytes, structure: ShapeGraph, images: int) -> Observed:
-    """Every tensor that operators write, from the records of `images` inputs.
+    """Every tensor that operators write, and every output, from the records of `images` inputs.
 
     Raises MismatchError where the records are not those of the network.
     """
@@ -122,6 +123,7 @@ def read_tensors(data: bytes, structure: ShapeGraph, images: int) -> Observed:
     parts: dict[str, list[NDArray[np.int8]]] = {}
     position = 0
     for image in range(images):
+        seen: dict[str, NDArray[np.int8]] = {}
         for index, name in expected:
             size = structure.bytes_of(name)
             header = np.frombuffer(data[position : position + 8], np.int32).tolist()
@@ -129,13 +131,11 @@ def read_tensors(data: bytes, structure: ShapeGraph, images: int) -> Observed:
                 raise MismatchError(
                     f"the debug model stopped in input {image} at tensor '{name}'; report it with the model"
                 )
-            values = np.frombuffer(data, np.int8, size, position + 8)
+            # of an output what the caller reads counts, should something have been written over it
+            seen[name] = np.frombuffer(data, np.int8, size, position + 8)
             position += 8 + size
-            if index == _OUTPUT:
-                # what the caller reads counts, should something have been written over the output
-                parts[name][-1] = values
-            else:
-                parts.setdefault(name, []).append(values)
+        for name, values in seen.items():
+            parts.setdefault(name, []).append(values)
     return {name: np.stack(values) for name, values in parts.items()}
 
 
@@ -144,3 +144,9 @@ def flat_bytes(tensors: Mapping[str, NDArray[np.generic]], names: Sequence[str])
     return np.concatenate(
         [np.ascontiguousarray(tensors[name]).reshape(len(tensors[name]), -1).view(np.int8) for name in names], axis=1
     )
+
+
+def split_outputs(structure: ShapeGraph, outputs: NDArray[np.int8]) -> Observed:
+    """Output tensors by name from what a device gives (N, bytes of all outputs)."""
+    ends = np.cumsum([structure.bytes_of(name) for name in structure.outputs])
+    return dict(zip(structure.outputs, np.split(outputs, ends[:-1], axis=1), strict=True))

@@ -21,6 +21,7 @@ def check_graph(graph: Int8Graph) -> None:
     structure = graph.structure
     _check_constants(graph)
     known: set[str] = set(structure.constants)
+    _check_ends(graph)
     for name in structure.inputs:
         _check_tensor(graph, name)
         known.add(name)
@@ -55,10 +56,23 @@ def check_graph(graph: Int8Graph) -> None:
             _check_middle(graph, operator)
         known.add(operator.output)
     for name in structure.outputs:
-        if name not in known or name in structure.constants:
+        if name not in known:
             raise OfaMcuError(
                 f"output '{name}' of graph '{structure.name}' is written by no layer: name a tensor that is"
             )
+
+
+def _check_ends(graph: Int8Graph) -> None:
+    """There is something to take and something to give, and no input counts twice. Outputs may."""
+    structure = graph.structure
+    for kind, names in (("inputs", structure.inputs), ("outputs", structure.outputs)):
+        if not names:
+            raise OfaMcuError(f"graph '{structure.name}' has no {kind}: export a model with at least one")
+    twice = [name for name in structure.inputs if structure.inputs.count(name) > 1]
+    if twice:
+        raise OfaMcuError(
+            f"graph '{structure.name}' has tensor '{twice[0]}' as several of its inputs: name every input once"
+        )
 
 
 def _error(graph: Int8Graph, operator: Operator, what: str, remedy: str) -> OfaMcuError:

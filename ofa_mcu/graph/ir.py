@@ -39,12 +39,10 @@ class Parameters:
 class Int8Graph:
     """A network ready to run: `quantization` by tensor name, `parameters` by operator name.
 
-    `constants` holds the codes of the constant tensors, in their shape. `borders` maps an int8 input or output to the
-    name of the float32 tensor it stands for since its QUANTIZE or DEQUANTIZE was left to the caller.
+    `constants` holds the codes of the constant tensors, in their shape.
     """
 
     structure: ShapeGraph
     quantization: Mapping[str, Quantization]
     parameters: Mapping[str, Parameters]
     constants: Mapping[str, NDArray[np.int8]] = field(default_factory=dict)
-    borders: Mapping[str, str] = field(default_factory=dict)

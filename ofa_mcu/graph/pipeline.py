@@ -56,16 +56,18 @@ class Optimized:
     def expected(self, tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """What the tensors of `graph` must hold, given those of the graph before (N, ...) by `reference.run`.
 
-        Tensors whose source is not among the given ones are left out.
+        Outputs that are constants are told, too. Tensors whose source is not among the given ones are left out.
         """
         structure = self.graph.structure
+        count = len(next(iter(tensors.values())))
         found = {}
-        for name in (*structure.inputs, *(op.output for op in structure.operators)):
+        for name in dict.fromkeys((*structure.inputs, *(op.output for op in structure.operators), *structure.outputs)):
             view = self.views.get(name, View(name))
+            shape = reference.image_shape(structure.shapes[name])
             if view.source in tensors:
-                codes = tensors[view.source]
-                shape = reference.image_shape(structure.shapes[name])
-                found[name] = viewed(view, codes).reshape(len(codes), *shape)
+                found[name] = viewed(view, tensors[view.source]).reshape(count, *shape)
+            elif name in self.graph.constants:
+                found[name] = np.broadcast_to(self.graph.constants[name].reshape(shape), (count, *shape))
         return found
 
 

@@ -79,16 +79,20 @@ class _Reader:
     def read(self) -> Int8Graph:
         """The whole graph."""
         tensors = self.tensors
+        ends = tensors.indices(self.subgraph, SubgraphSlot.INPUTS)
         inputs = tuple(
-            tensors.activation(index, "the input", border=True)
-            for index in tensors.indices(self.subgraph, SubgraphSlot.INPUTS)
+            tensors.activation(index, "the input" if len(ends) == 1 else f"input {position}", border=True)
+            for position, index in enumerate(ends)
         )
         tables = self.subgraph.tables(SubgraphSlot.OPERATORS)
         names = self.operator_names(tables)
         operators = tuple(
             self.operator(table, index, name) for index, (table, name) in enumerate(zip(tables, names, strict=True))
         )
-        outputs = tuple(tensors.names[index] for index in tensors.indices(self.subgraph, SubgraphSlot.OUTPUTS))
+        outputs = tuple(
+            tensors.output(index, f"output {position}")
+            for position, index in enumerate(tensors.indices(self.subgraph, SubgraphSlot.OUTPUTS))
+        )
         floats, constants = frozenset(tensors.floats), frozenset(tensors.constants)
         structure = ShapeGraph(self.name, tensors.shapes, operators, inputs, outputs, floats, constants)
         return Int8Graph(structure, tensors.quantization, tensors.parameters, tensors.constants)

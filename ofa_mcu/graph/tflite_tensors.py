@@ -113,6 +113,11 @@ class TensorReader:
         self.shapes[name] = self.constants[name].shape
         return name
 
+    def output(self, index: int, where: str) -> str:
+        """Name of an output of the model: an activation that was recorded, or an int8 constant, recorded now."""
+        name = self.names[index]
+        return name if name in self.floats or not self.stored(index) else self.operand(index, where)
+
     def stored(self, index: int) -> bool:
         """Whether the file holds the tensor's content."""
         return self.content(index).size > 0

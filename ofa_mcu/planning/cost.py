@@ -39,6 +39,10 @@ INSTRUCTIONS_BAND = 0.05
 """Promised relative error of the instructions of an inference."""
 
 _SECTION_ALIGNMENT = 8  # of the arena's section in the linker script
+
+_SEVERAL_CODE_BYTES, _SEVERAL_PLACE_BYTES = 116, 8
+"""Flash of several inputs, or outputs, beyond that of one: code (60 to 190 on known cores), and a place each."""
+
 _BAND = re.compile(r"\+-\s*(\d+(?:\.\d+)?)\s*%")
 
 
@@ -60,7 +64,7 @@ class Cost:
 
     sram_bytes = arena_bytes (the arena's section, a multiple of 8) + static_bytes + stack_bytes;
     flash_bytes = flash_firmware_bytes (start-up, serial protocol) + flash_code_bytes (layers and kernels)
-    + flash_weight_bytes (weights, biases, multipliers, shifts and descriptors).
+    + flash_weight_bytes (weights, biases, multipliers, shifts and descriptors; outputs that are constants).
     """
 
     core: str
@@ -104,6 +108,9 @@ def estimate(plan: Plan, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK
     firmware = figures.base_flash_bytes
     code = plan_code(plan.ways, figures)
     weights = sum([layer.weight_bytes for layer in layers])
+    several = [len(ends) for ends in (structure.inputs, structure.outputs) if len(ends) > 1]
+    firmware += sum([_SEVERAL_CODE_BYTES + _SEVERAL_PLACE_BYTES * count for count in several])
+    weights += sum([-(-structure.bytes_of(name) // 4) * 4 for name in structure.constants & {*structure.outputs}])
     arena = -(-plan.arena_bytes // _SECTION_ALIGNMENT) * _SECTION_ALIGNMENT
     return Cost(
         core=figures.core,

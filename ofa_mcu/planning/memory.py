@@ -50,7 +50,7 @@ class MemoryPlan:
 
     `backward` names the operators whose output lies over their input such that they must run from the end.
     `live_bytes[i]` is what is alive while operator i runs, counting bytes under input and output once where they could
-    share them; `lower_bound` is the largest of these: no plan with these ways can be smaller.
+    share them; `lower_bound` is the largest of these and of all inputs: no plan with these ways can be smaller.
     """
 
     offsets: Mapping[str, int]
@@ -288,8 +288,9 @@ def place(times: Lifetimes, ways: Sequence[Way]) -> MemoryPlan:
     """The best plan found for the ways, one for each operator; optimal where `excess` is 0."""
     graph = times.structure
     live = tuple(times.footprint(index, way) for index, way in enumerate(ways))
+    # Inputs that nobody reads are alive before the first operator only.
     whole = max((buffer.bytes for buffer in times.buffers), default=0)
-    bound = max((*live, whole))
+    bound = max((*live, whole, sum(buffer.bytes for buffer in times.buffers if buffer.first < 0)))
     placer = _Placer(times, ways)
     offsets, size = _pack(placer, bound)
     placed = dict(zip(placer.buffers, offsets, strict=True))

@@ -1,8 +1,8 @@
 """The arena TensorFlow Lite Micro would need for the same graph: its greedy planner, re-computed.
 
 TFLM places tensors by falling size, the one later in the file first among equals, each at the first gap that is
-large enough, at multiples of 16 bytes; the buffers that its mean works in come after all tensors. That is the "head" of
-its arena; the "tail" (persistent structures) is not modelled here.
+large enough, at multiples of 16 bytes; the buffers that its mean works in come after all tensors. Inputs are alive
+before the first operator. That is the "head" of its arena; the "tail" (persistent structures) is not modelled here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ALIGNMENT = 16
 def tflm_head_bytes(graph: ShapeGraph) -> int:
     """Bytes of TFLM's arena head: activations and scratch buffers of the graph as its greedy planner lays them out."""
     names = [*graph.inputs, *(op.output for op in graph.operators)]
-    born = dict.fromkeys(graph.inputs, 0) | {op.output: i for i, op in enumerate(graph.operators)}
+    born = dict.fromkeys(graph.inputs, -1) | {op.output: i for i, op in enumerate(graph.operators)}
     last = {name: i for i, op in enumerate(graph.operators) for name in op.inputs}
     last |= {name: len(graph.operators) - 1 for name in graph.outputs}
     wanted = [(graph.bytes_of(name), born[name], last.get(name, born[name])) for name in names]

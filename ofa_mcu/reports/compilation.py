@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from ofa_mcu import schemas
+from ofa_mcu.codegen.ends import accessor
 from ofa_mcu.devices.model_build import BoardModel, TwinTrial
 from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.cost import Estimate, milliseconds
-from ofa_mcu.reports.layers import layer_figures
+from ofa_mcu.reports.layers import layer_figures, shape_text
 
-__all__ = ["border_sentences", "borders", "compilation_json", "time_estimate"]
+__all__ = ["BORDER_HEADS", "border_rows", "border_sentences", "borders", "compilation_json", "time_estimate"]
+
+BORDER_HEADS = ("", "in C", "shape", "type", "bytes", "scale", "zero point")
+"""Headings of `border_rows`."""
 
 
 def time_estimate(made: BoardModel) -> Estimate | None:
@@ -22,24 +26,50 @@ def time_estimate(made: BoardModel) -> Estimate | None:
 
 
 def borders(made: BoardModel) -> list[dict[str, Any]]:
-    """Inputs and outputs of the device: int8 codes, and of float32 in the file those that were left to the caller."""
-    graph = made.compiled.graph
+    """Inputs and outputs of the device: int8 codes, and of float32 in the file those that were left to the caller.
+
+    In the model's order, inputs first; shapes are the file's.
+    """
+    graph, source = made.compiled.graph, made.compiled.source.structure
+    structure = graph.structure
+    ends = [("input", *pair) for pair in zip(structure.inputs, source.inputs, strict=True)]
+    ends += [("output", *pair) for pair in zip(structure.outputs, source.outputs, strict=True)]
+    index = dict.fromkeys(("input", "output"), 0)
     found = []
-    for kind, names in (("input", graph.structure.inputs), ("output", graph.structure.outputs)):
-        for name in names:
-            given = graph.quantization.get(name)
-            found.append(
-                {
-                    "kind": kind,
-                    "name": name,
-                    "shape": list(graph.structure.shapes[name]),
-                    "type": "float32" if name in graph.structure.floats else "int8",
-                    "scale": given.scale if given else None,
-                    "zero_point": given.zero_point if given else None,
-                    "stands_for": graph.borders.get(name),
-                }
-            )
+    for kind, name, original in ends:
+        given = graph.quantization.get(name)
+        real = name in structure.floats
+        found.append(
+            {
+                "kind": kind,
+                "name": name,
+                "shape": list(source.shapes[original]),
+                "type": "float32" if real else "int8",
+                "scale": given.scale if given else None,
+                "zero_point": given.zero_point if given else None,
+                "stands_for": original if original in source.floats and not real else None,
+                "bytes": structure.bytes_of(name),
+                "accessor": accessor(structure, kind, index[kind]),
+            }
+        )
+        index[kind] += 1
     return found
+
+
+def border_rows(made: BoardModel) -> list[tuple[str, ...]]:
+    """Of every input and output: what the file calls it, where it is in C, shape, type, bytes, scale, zero point."""
+    return [
+        (
+            f"{border['kind']} '{border['stands_for'] or border['name']}'",
+            border["accessor"],
+            shape_text(tuple(border["shape"])),
+            border["type"],
+            f"{border['bytes']:,}",
+            "" if border["scale"] is None else f"{border['scale']:.9g}",
+            "" if border["zero_point"] is None else str(border["zero_point"]),
+        )
+        for border in borders(made)
+    ]
 
 
 def border_sentences(made: BoardModel) -> list[str]:

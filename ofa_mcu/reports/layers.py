@@ -21,7 +21,8 @@ class LayerFigures:
 
     macs: multiply-accumulates. instructions: of one inference, predicted. arena_live_bytes: alive in the arena while it
     runs, scratch memory included. flash_bytes: its constants, its own function, and its share of the functions that it
-    has in common with other layers; with the firmware itself they sum up to the flash of the whole image.
+    has in common with other layers; with the firmware itself and constant outputs they sum up to the flash of the whole
+    image.
     """
 
     index: int

@@ -10,7 +10,7 @@ from typing import Any
 
 from ofa_mcu.devices.model_build import BoardModel, TwinTrial
 from ofa_mcu.files import write_bytes, write_json, write_text
-from ofa_mcu.reports.compilation import border_sentences, compilation_json, time_estimate
+from ofa_mcu.reports.compilation import BORDER_HEADS, border_rows, border_sentences, compilation_json, time_estimate
 from ofa_mcu.reports.explanation import Explanation
 from ofa_mcu.reports.layers import LayerFigures, layer_figures, short_name
 from ofa_mcu.reports.plots import all_plots
@@ -63,6 +63,8 @@ def _page(
         '<p class="note">SRAM counts arena (input and output included), static data of the firmware and stack reserve; '
         "flash counts firmware, kernels, code of the layers and constants. Instructions are those of one inference; an "
         "emulator counts instructions, never time.</p>",
+        "<h2>Inputs and outputs</h2>",
+        _table(BORDER_HEADS, border_rows(made), text=(0, 1, 2, 3)),
         *(f"<p>{html.escape(sentence)}</p>" for sentence in border_sentences(made)),
         "<h2>Layers</h2>",
         _table(

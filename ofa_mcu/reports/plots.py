@@ -52,7 +52,7 @@ def memory_plot(compiled: Compiled) -> bytes:
         )
     axes.step(
         [index - 0.5 for index in range(len(operators) + 1)],
-        [*memory.live_bytes, *memory.live_bytes[-1:]],
+        [*memory.live_bytes, *(memory.live_bytes[-1:] or (memory.arena_bytes,))],
         where="post",
         color="#202020",
         lw=1.0,

@@ -1,9 +1,20 @@
-/* Runs a generated debug model on an emulated core: images are linked in, records of int32 index, int32 bytes,
- * uint32 instructions and the tensor leave by semihosting.
+/* Runs a generated debug model on an emulated core: images are linked in, all inputs side by side; records of int32
+ * index, int32 bytes, uint32 instructions and the tensor leave by semihosting. Behind the layers come the outputs as the
+ * caller sees them, with index -1.
  */
 #include <stdint.h>
 
 #include "ofa_model.h"
+
+/* A program that only looks like a model is asked for nothing but what it observes. */
+#ifndef OFA_MODEL_INPUTS
+#define OFA_MODEL_INPUTS 0
+#define OFA_MODEL_OUTPUTS 0
+#define ofa_model_input_at(index) ofa_model_input()
+#define ofa_model_input_bytes_at(index) 0
+#define ofa_model_output_at(index) ofa_model_output()
+#define ofa_model_output_bytes_at(index) 0
+#endif
 
 extern const int8_t test_images[];
 extern const int32_t test_image_count;
@@ -76,13 +87,19 @@ int main(void)
     /* The second of two records with nothing between them tells what observing takes. */
     ofa_model_observe(-1, 0, 0);
     ofa_model_observe(-1, 0, 0);
+    const int8_t *next = test_images;
     for (int32_t image = 0; image < test_image_count; ++image) {
-        int8_t *input = ofa_model_input();
-        for (int32_t i = 0; i < OFA_MODEL_INPUT_BYTES; ++i) {
-            input[i] = test_images[image * OFA_MODEL_INPUT_BYTES + i];
+        for (int index = 0; index < OFA_MODEL_INPUTS; ++index) {
+            int8_t *input = ofa_model_input_at(index);
+            for (int32_t i = 0; i < ofa_model_input_bytes_at(index); ++i) {
+                input[i] = *next++;
+            }
         }
         layer_start = now();
         ofa_model_run();
+        for (int index = 0; index < OFA_MODEL_OUTPUTS; ++index) {
+            ofa_model_observe(-1, ofa_model_output_at(index), ofa_model_output_bytes_at(index));
+        }
     }
     return 0;
 }

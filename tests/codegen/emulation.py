@@ -16,6 +16,7 @@ from ofa_mcu.codegen.c_text import array_definition
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.planning.kernels.base import Flavour
 from ofa_mcu.planning.plan import Plan
+from ofa_mcu.space.shapes import ShapeGraph
 from tests.codegen.models import plan_with, write_model
 from tests.kernels.toolchain import ARM_CORES, WARNINGS, Flags, build, kernel_include, kernel_sources
 
@@ -69,7 +70,7 @@ _FLAGS: Flags = ("-O2", "-std=gnu11", *WARNINGS, "-ffunction-sections", "-fdata-
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """A layer's output and the instructions it took."""
+    """A layer's output, as it was at the end if it is one of the model's, and the instructions it took."""
 
     index: int
     instructions: int
@@ -136,7 +137,7 @@ class Emulator:
         command += ["-kernel", str(program), *(options(program) if options else ())]
         done = subprocess.run(command, capture_output=True, timeout=60, check=False)
         assert done.returncode == 0, (done.returncode, done.stderr.decode())
-        return self._records(done.stdout, len(graph.structure.operators), len(images))
+        return self._records(done.stdout, graph.structure, len(images))
 
     def link_alone(self, function: str) -> Path:
         """A program that holds nothing but this function of the kernel library and what it calls."""
@@ -145,7 +146,7 @@ class Emulator:
         build("arm-none-eabi-gcc", flags, *self._kernels, "-o", program)
         return program
 
-    def _records(self, data: bytes, layers: int, images: int) -> list[list[Observation]]:
+    def _records(self, data: bytes, structure: ShapeGraph, images: int) -> list[list[Observation]]:
         found: list[tuple[int, int, NDArray[np.int8]]] = []
         position = 0
         while position < len(data):
@@ -153,9 +154,21 @@ class Emulator:
             found.append((index, time & 0xFFFFFFFF, np.frombuffer(data, np.int8, size, position + 12)))
             position += 12 + size
         observing = found[1][1]
-        records = [
-            Observation(i, round((time - observing) / self.machine.ticks_per_instruction), data)
-            for i, time, data in found[2:]
-        ]
-        assert [index for index, _, _ in found] == [-1, -1, *[*range(layers)] * images]
-        return [records[start : start + layers] for start in range(0, len(records), layers)]
+        layers, outputs = len(structure.operators), structure.outputs
+        per_image = [*range(layers), *[-1] * len(outputs)]
+        assert [index for index, _, _ in found] == [-1, -1, *per_image * images]
+        result = []
+        for start in range(2, len(found), len(per_image)):
+            records = found[start : start + len(per_image)]
+            seen = dict(zip(outputs, (tensor for _, _, tensor in records[layers:]), strict=True))
+            result.append(
+                [
+                    Observation(
+                        index,
+                        round((time - observing) / self.machine.ticks_per_instruction),
+                        seen.get(operator.output, tensor),
+                    )
+                    for operator, (index, time, tensor) in zip(structure.operators, records, strict=False)
+                ]
+            )
+        return result

@@ -159,14 +159,6 @@ def test_names_that_c_cannot_hold_are_refused() -> None:
         emit(residual_graph(), name="zwei\nZeilen")
 
 
-def test_two_outputs_are_refused() -> None:
-    graph = residual_graph()
-    old = graph.structure
-    structure = ShapeGraph(old.name, old.shapes, old.operators, old.inputs, (*old.outputs, "conv0/out"))
-    with pytest.raises(OfaMcuError, match="1 inputs, 2 outputs"):
-        emit(Int8Graph(structure, graph.quantization, graph.parameters))
-
-
 def test_layer_names_cannot_leave_comments() -> None:
     build = GraphBuilder(np.random.default_rng(1))
     build.tensor("input", (1, 2, 2, 4))

@@ -20,7 +20,7 @@ from ofa_mcu.errors import DeviceError, InfeasibleError, MismatchError, OfaMcuEr
 from ofa_mcu.graph.verify import probe_inputs
 from ofa_mcu.planning.compile import CompileOptions
 from ofa_mcu.profiles import load_profile
-from tests.devices.models import bordered_graph, write_model_file
+from tests.devices.models import bordered_graph, many_ended_graph, write_model_file
 from tests.graph.files import edited
 
 BOARD = "stm32f746"
@@ -62,6 +62,14 @@ def test_borders_are_codes(made: BoardModel) -> None:
     codes, wanted = border_codes(made, inputs)
     assert codes.shape == (7, 8 * 6 * 3) and wanted.shape == (7, 5) and codes.dtype == wanted.dtype == np.int8
     assert (codes[0] == -128).all() and (codes[1] == 127).all()
+
+
+def test_many_ends_are_one_row_of_codes_each(tmp_path: Path) -> None:
+    many = compile_model(write_model_file(tmp_path, many_ended_graph()), load_profile(BOARD))
+    codes, wanted = border_codes(many, probe_inputs(many.model.graph, random=1))
+    assert codes.shape == (4, 144 + 24 + 31) and wanted.shape == (4, 72 + 72 + 4 + 4 + 5 + 24 + 72)
+    assert (wanted[:, :72] == wanted[:, 72:144]).all() and (wanted[:, :72] == wanted[:, -72:]).all()
+    assert (wanted[:, -96:-72] == codes[:, 144:168]).all() and (wanted[:, 152:157] == wanted[0, 152:157]).all()
 
 
 def test_dead_channels_go_unless_kept(made: BoardModel) -> None:
@@ -116,6 +124,17 @@ def test_a_trial_in_the_twin(made: BoardModel, tmp_path: Path) -> None:
     deep = replace(trial, measurement=replace(measured, stack=replace(measured.stack, used=5000)))
     with pytest.raises(MismatchError, match="5000 B of stack"):
         deep.check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", ["rp2040", "stm32f746"])
+def test_a_trial_of_many_ends(board: str, tmp_path: Path) -> None:
+    many = compile_model(write_model_file(tmp_path, many_ended_graph()), load_profile(board))
+    project = write_model_project(many, tmp_path / "project", model_files(many))
+    trial = try_on_twin(many, project, random=1)
+    trial.check()
+    assert (trial.measurement.bytes_compared, trial.differing_bytes) == (4 * 253, 0)
+    assert trial.build.image.sram_bytes == many.cost.sram_bytes
 
 
 @pytest.mark.slow

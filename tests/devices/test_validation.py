@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from ofa_mcu.devices.validation_records import DebugModel, flat_bytes, read_tens
 from ofa_mcu.devices.validation_twin import require_twin
 from ofa_mcu.errors import DeviceError, InfeasibleError, MismatchError, OfaMcuError
 from ofa_mcu.graph import reference
+from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.planning.facts import analyse
 from ofa_mcu.profiles import load_profile
 from tests.codegen.models import plan_with
-from tests.devices.models import bordered_graph, write_model_file
+from tests.devices.models import bordered_graph, many_ended_graph, write_model_file
 from tests.graph.files import small_graph
 from tests.graph.strategies import random_inputs
 
@@ -52,6 +54,21 @@ def test_survivors_and_eliminated_are_all_tensors_of_the_file(result: Validation
     assert len(result.tensors) + len(gone) == len(source.operators) + 1
     narrowed = next(check for check in result.tensors if check.layer.startswith("conv"))
     assert narrowed.shape[-1] == 7 and narrowed.bytes == 4 * 8 * 6 * 7
+
+
+def test_many_ends_are_checked(tmp_path: Path) -> None:
+    many = read_model(write_model_file(tmp_path, many_ended_graph()))
+    result = validate_model(many, random=1, out=tmp_path)
+    result.check()
+    checks = {check.name: check for check in result.tensors}
+    source = many.graph.structure
+    assert {"motion", "spare", "const0"} <= set(checks) and checks["const0"].layer == "(constant const0)"
+    for witness in HOST:
+        shown = {name for name, check in checks.items() if witness in check.differing}
+        assert shown == set(checks) - {"spare", "quantize0/out"}
+    assert set(source.inputs) | {op.output for op in source.operators} <= set(checks) | {
+        gone.name for gone in result.eliminated
+    }
 
 
 def test_a_file_that_computes_something_else(model: ModelFile, tmp_path: Path) -> None:
@@ -97,10 +114,11 @@ def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("make", [bordered_graph, many_ended_graph])
 @pytest.mark.parametrize("board", ["rp2040", "stm32f746", "mps3_an547"])
-def test_every_tensor_in_the_twin(board: str, tmp_path: Path) -> None:
-    path = write_model_file(tmp_path, bordered_graph())
-    assert path.read_bytes() == write_tflite(bordered_graph())
+def test_every_tensor_in_the_twin(board: str, make: Callable[[], Int8Graph], tmp_path: Path) -> None:
+    path = write_model_file(tmp_path, make())
+    assert path.read_bytes() == write_tflite(make())
     result = validate_model(read_model(path), load_profile(board), emulate=True, random=1, out=tmp_path)
     result.check()
     assert result.bytes_compared(f"C for {board}, emulated") > 0

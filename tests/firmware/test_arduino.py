@@ -6,7 +6,7 @@ import os
 import pty
 import subprocess
 import tty
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,22 +28,29 @@ FLAGS = ("-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefin
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The firmware with the tiny model as a program of this computer."""
-    folder = tmp_path_factory.mktemp("arduino")
+    """The firmware with the tiny model."""
+    return firmware_program(tmp_path_factory.mktemp("arduino"), tiny.model_files())
+
+
+def firmware_program(
+    folder: Path, model: Mapping[str, str], kernels: Sequence[Path] = (), kernel_include: Path | None = None
+) -> Path:
+    """The firmware with a model as a program of this computer."""
     (folder / "model").mkdir()
-    for name, text in tiny.model_files().items():
+    for name, text in model.items():
         (folder / "model" / name).write_text(text)
     source = resource("firmware") / "src"
     units = [
         ("gcc", "-std=gnu11", source / "protocol.c"),
-        ("gcc", "-std=gnu11", folder / "model" / "ofa_model.c"),
+        *(("gcc", "-std=gnu11", folder / "model" / name) for name in model if name.endswith(".c")),
+        *(("gcc", "-std=gnu11", path) for path in kernels),
         ("g++", "-std=gnu++17", source / "hal_arduino.cpp"),
         ("g++", "-std=gnu++17", SHIM / "main.cpp"),
     ]
     objects = []
     for compiler, standard, unit in units:
         objects.append(folder / f"{unit.name}.o")
-        include = [f"-I{path}" for path in (SHIM, source, folder)]
+        include = [f"-I{path}" for path in (SHIM, source, folder, kernel_include) if path]
         board = '-DOFA_BOARD="shim board"'
         command = [compiler, standard, *FLAGS, board, *include, "-c", str(unit), "-o", str(objects[-1])]
         subprocess.run(command, check=True)

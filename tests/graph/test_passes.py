@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ofa_mcu.graph import reference
 from ofa_mcu.graph.check import check_graph
@@ -22,8 +23,9 @@ from ofa_mcu.graph.passes import (
     fuse_relu,
     remove_dead_channels,
 )
+from ofa_mcu.graph.pipeline import optimize, same_bytes
 from ofa_mcu.graph.tflite_reader import read_tflite
-from ofa_mcu.graph.verify import probe_inputs
+from ofa_mcu.graph.verify import probe_inputs, verify
 from ofa_mcu.space.shapes import (
     Activation,
     Add,
@@ -31,6 +33,7 @@ from ofa_mcu.space.shapes import (
     Concatenation,
     Conv2D,
     DepthwiseConv2D,
+    Dequantize,
     FullyConnected,
     Mean,
     Mul,
@@ -41,7 +44,7 @@ from ofa_mcu.space.shapes import (
     Relu6,
     ResizeNearestNeighbor,
 )
-from tests.graph.wide import WideBuilder, quantization, wide_graphs
+from tests.graph.wide import WideBuilder, many_ended, quantization, wide_graphs
 
 
 def assert_same(before: Int8Graph, after: Int8Graph, kept: dict[str, np.ndarray] | None = None) -> None:
@@ -50,7 +53,7 @@ def assert_same(before: Int8Graph, after: Int8Graph, kept: dict[str, np.ndarray]
     inputs = probe_inputs(before)
     expected = reference.run(before, inputs)
     found = reference.run(after, {name: expected[name] for name in after.structure.inputs})
-    assert found.keys() & before.structure.outputs or before.borders or after.borders
+    assert all(name in found or name in after.constants for name in after.structure.outputs)
     for name, codes in found.items():
         if name not in expected:
             continue
@@ -81,7 +84,9 @@ def test_any_graph_keeps_its_bytes(graph: Int8Graph) -> None:
 def test_borders_and_padding_of_a_foreign_model(models_dir: Path) -> None:
     graph = read_tflite((models_dir / "mcunet_vww1.tflite").read_bytes(), "mcunet")
     bare = fold_borders(graph)
-    assert set(bare.borders.values()) == graph.structure.floats and not bare.structure.floats
+    quantize, dequantize = graph.structure.operators[0], graph.structure.operators[-1]
+    assert (bare.structure.inputs, bare.structure.outputs) == ((quantize.output,), dequantize.inputs)
+    assert not bare.structure.floats
     assert_same(graph, bare)
     folded = fold_padding(bare)
     assert count(bare)["Pad"] == 4 and count(folded)["Pad"] == 0
@@ -182,3 +187,74 @@ def test_what_depends_on_constants_only_is_computed_at_once() -> None:
     folded = fold_constants(graph)
     assert count(folded) == Counter({"Add": 1}) and list(folded.constants) == [scaled]
     assert_same(graph, folded)
+
+
+def borders_of_every_kind() -> Int8Graph:
+    """Floats that are quantized once, twice, never and handed on; codes that go out as they are, and dequantized."""
+    build = WideBuilder(np.random.default_rng(8))
+    build.inputs = ["once", "twice", "never", "passed", "codes"]
+    for name in build.inputs:
+        build.tensor(name, (1, 9))
+        if name != "codes":
+            build.floats.add(name)
+            del build.quantization[name]
+    given = quantization(0.03, 5)
+    once = build.append(Quantize, ("once",), given)
+    first, second = (build.append(Quantize, ("twice",), quantization(0.02, zero)) for zero in (-7, 9))
+    passed = build.append(Quantize, ("passed",), given)
+    total = build.add(first, second, Activation.NONE)
+    total = build.add(total, passed, Activation.RELU)
+
+    def real(source: str) -> str:
+        name = f"real{len(build.operators)}"
+        build.operators.append(Dequantize(name=name, inputs=(source,), output=name))
+        build.shapes[name] = build.shapes[source]
+        build.floats.add(name)
+        return name
+
+    outputs = (real(total), total, real(total), real(once), once, "passed", real("codes"), "codes")
+    return build.done("borders", outputs)
+
+
+def test_floats_at_many_borders() -> None:
+    graph = borders_of_every_kind()
+    bare = fold_borders(graph)
+    assert_same(graph, bare)
+    once, total = graph.structure.operators[0].output, graph.structure.outputs[1]
+    assert bare.structure.inputs == (once, "twice", "never", "passed", "codes")
+    real = bare.structure.outputs[3]
+    assert bare.structure.outputs == (total, total, total, real, once, "passed", bare.structure.outputs[6], "codes")
+    assert bare.structure.floats == {"twice", "never", "passed", real, bare.structure.outputs[6]}
+    assert verify(graph).differing_bytes == 0
+
+
+def test_outputs_that_depend_on_constants_only_are_constants() -> None:
+    build = WideBuilder(np.random.default_rng(2))
+    build.tensor("input", (1, 4))
+    first, second = build.constant((1, 6)), build.constant((1, 6))
+    total = build.append(Add, (first, second), build.near(first))
+    build.operators.append(Dequantize(name="real", inputs=(total,), output="real"))
+    build.shapes["real"] = (1, 6)
+    build.floats.add("real")
+    graph = build.done("constants", (total, build.append(Relu, ("input",), build.near("input")), "real", first))
+    done = optimize(graph)
+    assert done.graph.structure.outputs == (total, *graph.structure.outputs[1:2], total, first)
+    assert done.graph.structure.constants == {total, first}
+    wanted = reference.run(graph, probe_inputs(graph))
+    assert np.array_equal(np.broadcast_to(done.graph.constants[total], wanted[total].shape), wanted[total])
+    assert all(np.array_equal(done.expected(wanted)[name][2], done.graph.constants[name][0]) for name in (total, first))
+    assert verify(graph).differing_bytes == 0
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=60)
+def test_all_outputs_live_through_all_passes(seed: int) -> None:
+    graph = many_ended(np.random.default_rng(seed))
+    done = optimize(graph, fuse_adds=True)
+    assert len(done.graph.structure.inputs) == len(graph.structure.inputs)
+    assert same_bytes(graph, done, probe_inputs(graph, seed)) > 0
+    wanted = reference.run(graph, probe_inputs(graph, seed))
+    told = done.expected(wanted)
+    for before, after in zip(graph.structure.outputs, done.graph.structure.outputs, strict=True):
+        if before in wanted and before not in graph.structure.floats:
+            assert np.array_equal(wanted[before].ravel(), told[after].ravel())

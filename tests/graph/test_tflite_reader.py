@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tflite_micro.python.tflite_micro import runtime
 
 from ofa_mcu.errors import OfaMcuError
+from ofa_mcu.graph import reference
 from ofa_mcu.graph.ir import Parameters, Quantization
 from ofa_mcu.graph.tflite_reader import read_tflite
 from ofa_mcu.graph.tflite_writer import write_tflite
-from ofa_mcu.graph.verify import verify
+from ofa_mcu.graph.verify import probe_inputs, verify
 from ofa_mcu.space.shapes import Activation
+from tests.devices.models import many_ended_graph
 from tests.graph.files import assert_equal, edited, small_graph
 from tests.graph.strategies import GraphBuilder
 
@@ -185,6 +188,47 @@ def test_foreign_models(models_dir: Path, file: str, operators: int) -> None:
     written = write_tflite(graph)
     assert_equal(graph, read_tflite(written, file))
     assert verify(graph, written).differing_bytes == 0
+
+
+def _ends(**lists: list[int]) -> Callable[[Any], None]:
+    def edit(model: Any) -> None:
+        for name, indices in lists.items():
+            setattr(model.subgraphs[0], name, indices)
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_ends(inputs=[0, 0]), "graph 'm' has tensor 'input' as several of its inputs: name every input once"),
+        (_ends(inputs=[]), "reads tensor 'input' before anything writes it"),
+        (_ends(outputs=[]), "graph 'm' has no outputs: export a model with at least one"),
+        (_ends(outputs=[5, 7]), r"output 1 .* has 0 scales instead of one|output 1 has a constant .* int8"),
+    ],
+)
+def test_ends_that_no_model_has_are_named(edit: Callable[[Any], None], message: str) -> None:
+    with pytest.raises(OfaMcuError, match=message) as caught:
+        read_tflite(edited(small_graph(), edit), "m")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_output_may_be_anything_that_is_there() -> None:
+    graph = many_ended_graph()
+    data = write_tflite(graph)
+    assert_equal(graph, read_tflite(data, graph.structure.name))
+    assert verify(graph, data).differing_bytes == 0
+    # what the caller of TFLite Micro gets, position by position
+    inputs = probe_inputs(graph)
+    tensors = reference.run(graph, inputs)
+    interpreter = runtime.Interpreter.from_bytes(data)
+    for image in range(5):
+        for index, name in enumerate(graph.structure.inputs):
+            interpreter.set_input(inputs[name][image : image + 1], index)
+        interpreter.invoke()
+        for index, name in enumerate(graph.structure.outputs):
+            wanted = graph.constants[name] if name in graph.constants else tensors[name][image]
+            assert np.array_equal(interpreter.get_output(index).ravel(), wanted.ravel()), name
 
 
 def test_parameters_are_read_as_they_were_written() -> None:

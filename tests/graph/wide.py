@@ -45,7 +45,7 @@ from ofa_mcu.space.shapes import (
 )
 from tests.graph.strategies import GraphBuilder
 
-__all__ = ["KINDS", "WideBuilder", "quantization", "wide_graph", "wide_graphs"]
+__all__ = ["KINDS", "WideBuilder", "many_ended", "quantization", "wide_graph", "wide_graphs"]
 
 UNIT = Quantization(1.0 / 256.0, -128)
 
@@ -61,6 +61,7 @@ class WideBuilder(GraphBuilder):
 
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     floats: set[str] = field(default_factory=set)
+    inputs: list[str] = field(default_factory=lambda: ["input"])
 
     def constant(self, shape: Shape, given: Quantization | None = None) -> str:
         """A constant tensor of random codes."""
@@ -85,13 +86,13 @@ class WideBuilder(GraphBuilder):
         self.operators.append(operator)
         return operator.output
 
-    def done(self, name: str, outputs: tuple[str, ...], inputs: tuple[str, ...] = ("input",)) -> Int8Graph:
+    def done(self, name: str, outputs: tuple[str, ...], inputs: tuple[str, ...] = ()) -> Int8Graph:
         """The graph of everything appended so far."""
         structure = ShapeGraph(
             name,
             dict(self.shapes),
             tuple(self.operators),
-            inputs,
+            inputs or tuple(self.inputs),
             outputs,
             frozenset(self.floats),
             frozenset(self.constants),
@@ -232,7 +233,7 @@ class WideBuilder(GraphBuilder):
         return self.append(kind, names, target, activation=self.any_activation())
 
     def _written(self, name: str) -> bool:
-        return name in ("input", *self.constants, *(op.output for op in self.operators))
+        return name in (*self.inputs, *self.constants, *(op.output for op in self.operators))
 
     def _slice(self, shape: Shape) -> dict[str, Any]:
         begin, counts, strides = [0], [1], [1]
@@ -281,10 +282,70 @@ def wide_graph(rng: np.random.Generator, *, max_ops: int = 6, first: type[Operat
     return build.done("wide", (current,))
 
 
+def many_ended(rng: np.random.Generator, *, max_ops: int = 8, first: type[Operator] | None = None) -> Int8Graph:
+    """A random graph of one to three inputs, some float32, some unread, and of one to four outputs of every kind.
+
+    Outputs are ends, tensors that are read on, inputs, constants, dequantized tensors, the same one twice.
+    """
+    build = WideBuilder(rng)
+    build.inputs = ["input", *(f"input{i}" for i in range(1, int(rng.integers(1, 4))))]
+    alive: list[str] = []
+    for name in build.inputs:
+        size = (1, int(rng.integers(1, 9)), int(rng.integers(1, 9)), int(rng.integers(1, 8)))
+        if alive and rng.random() < 0.4:
+            size = build.shapes[alive[0]]  # type: ignore[assignment]
+        given = build.quantization[build.tensor(name, size)]
+        if rng.random() < 0.3:
+            build.floats.add(name)
+            del build.quantization[name]
+            alive += [build.append(Quantize, (name,), given) for _ in range(1 + int(rng.random() < 0.2))]
+        else:
+            alive.append(name)
+    for index in range(int(rng.integers(1, max_ops + 1))):
+        source = alive[-1 - int(rng.integers(min(3, len(alive))))]
+        if prod(build.shapes[source]) > 10_000:
+            continue
+        if rng.random() < 0.2 and len(alive) > 1:
+            alive.append(_joined(build, source, alive[int(rng.integers(len(alive)))]))
+            continue
+        kind = first if first and not index else KINDS[int(rng.integers(len(KINDS)))]
+        alive.append(build.grow(kind, source))
+    outputs = [alive[-1]]
+    for _ in range(int(rng.integers(0, 4))):
+        choice = rng.random()
+        written = [*build.inputs, *(op.output for op in build.operators)]
+        if choice < 0.1 and build.constants:
+            written = list(build.constants)
+        elif choice < 0.2:
+            written = outputs
+        elif choice < 0.7:
+            written = alive
+        outputs.append(written[int(rng.integers(len(written)))])
+    for index, name in enumerate(outputs):
+        if rng.random() < 0.2 and name not in (*build.floats, *build.constants):
+            real = f"dequantize{len(build.operators)}"
+            build.operators.append(Dequantize(name=real, inputs=(name,), output=real))
+            build.shapes[real] = build.shapes[name]
+            build.floats.add(real)
+            outputs[index] = real
+    rng.shuffle(outputs)
+    return build.done("many_ended", tuple(outputs))
+
+
+def _joined(build: WideBuilder, first: str, second: str) -> str:
+    """All codes of both in one row, in the quantization of the first."""
+    given = build.quantization[first]
+    if build.quantization[second] != given:
+        second = build.append(Quantize, (second,), given)
+    rows = [build.append(Reshape, (name,), given, (1, prod(build.shapes[name]))) for name in (first, second)]
+    return build.append(Concatenation, tuple(rows), given, axis=1)
+
+
 def wide_graphs(max_ops: int = 6) -> st.SearchStrategy[Int8Graph]:
-    """Hypothesis strategy of random graphs over every operator."""
+    """Hypothesis strategy of random graphs over every operator, one in two with several inputs and outputs."""
     return st.builds(
-        lambda seed, ops: wide_graph(np.random.default_rng(seed), max_ops=ops),
+        lambda seed, ops, draw: draw(np.random.default_rng(seed), max_ops=ops),
         seed=st.integers(0, 2**32 - 1),
         ops=st.integers(1, max_ops),
+        draw=st.sampled_from((wide_graph, many_ended)),
     )

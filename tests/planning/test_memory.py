@@ -19,8 +19,11 @@ from tests.space.spaces import TINY
 
 
 @st.composite
-def branching(draw: st.DrawFn, most: int = 10) -> ShapeGraph:
-    """Any wiring: sums of whatever is there, means in between, several inputs and outputs, tensors nobody reads."""
+def branching(draw: st.DrawFn, most: int = 10, any_output: bool = False) -> ShapeGraph:
+    """Any wiring: sums of whatever is there, means in between, several inputs and outputs, tensors nobody reads.
+
+    With `any_output` inputs are among the outputs, and a tensor may be there twice.
+    """
     sizes = st.sampled_from([(1, 1, 1, 3), (1, 2, 2, 2), (1, 3, 3, 5), (1, 4, 4, 8), (1, 8, 8, 4)])
     inputs = [f"in{i}" for i in range(draw(st.integers(1, 2)))]
     shapes: dict[str, tuple[int, ...]] = {name: draw(sizes) for name in inputs}
@@ -37,7 +40,8 @@ def branching(draw: st.DrawFn, most: int = 10) -> ShapeGraph:
             # any operator that is no sum does; its arithmetic does not matter to a plan
             operators.append(Mean(name=name, inputs=(first,), output=name))
             shapes[name] = draw(sizes)
-    outputs = draw(st.lists(st.sampled_from(sorted(set(shapes) - set(inputs))), min_size=1, max_size=2, unique=True))
+    written = sorted(shapes if any_output else set(shapes) - set(inputs))
+    outputs = draw(st.lists(st.sampled_from(written), min_size=1, max_size=2, unique=not any_output))
     return ShapeGraph("branching", shapes, tuple(operators), tuple(inputs), tuple(outputs))
 
 
@@ -114,12 +118,26 @@ def check(graph: ShapeGraph, plan: MemoryPlan, ways: list[Way]) -> None:
     assert plan.lower_bound <= plan.arena_bytes and plan.excess >= 0
 
 
-@given(branching(), st.integers(0, 2**32 - 1))
+@given(st.one_of(branching(), branching(any_output=True)), st.integers(0, 2**32 - 1))
 @settings(max_examples=300)
 def test_nothing_alive_overlaps_but_where_kernels_allow(graph: ShapeGraph, seed: int) -> None:
     for rng in (None, np.random.default_rng(seed)):
         ways = ways_for(graph, rng)
         check(graph, place(lifetimes(graph), ways), ways)
+
+
+def test_all_inputs_have_room_at_once() -> None:
+    """One that nobody reads lies there until the first operator runs, but not beyond."""
+    shapes = {"read": (1, 8), "spare": (1, 100), "sum": (1, 8), "large": (1, 64)}
+    operators = (
+        Add(name="sum", inputs=("read", "read"), output="sum"),
+        Mean(name="large", inputs=("sum",), output="large"),
+    )
+    graph = ShapeGraph("spare", shapes, operators, ("read", "spare"), ("large", "read", "large"))
+    ways = ways_for(graph)
+    plan = place(lifetimes(graph), ways)
+    check(graph, plan, ways)
+    assert plan.arena_bytes == plan.lower_bound == 108
 
 
 def test_plans_of_whole_spaces_are_optimal() -> None:

@@ -18,6 +18,7 @@ from ofa_mcu.space.presets import FASHION_MNIST
 from ofa_mcu.space.shapes import Activation, ShapeGraph
 from tests.codegen.models import random_weights
 from tests.graph.strategies import GraphBuilder, graphs, random_graph
+from tests.graph.wide import many_ended
 from tests.space.spaces import TINY
 
 
@@ -62,6 +63,16 @@ def test_several_inputs_and_outputs() -> None:
     structure = ShapeGraph("several", graph.structure.shapes, graph.structure.operators, (first, second), (early, late))
     graph = Int8Graph(structure, graph.quantization, graph.parameters)
     assert tflm_head_bytes(structure) == reported(graph)
+
+
+def test_the_head_of_graphs_of_many_ends() -> None:
+    unread = 0
+    for seed in range(60):
+        graph = many_ended(np.random.default_rng([seed, 5]))
+        structure = graph.structure
+        unread += any(all(name not in op.inputs for op in structure.operators) for name in structure.inputs)
+        assert tflm_head_bytes(structure) == reported(graph), seed
+    assert unread > 3
 
 
 @pytest.mark.parametrize("core", known_cores())

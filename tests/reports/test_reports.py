@@ -14,7 +14,7 @@ from ofa_mcu.reports.compilation import border_sentences, compilation_json
 from ofa_mcu.reports.explanation import explain
 from ofa_mcu.reports.layers import layer_figures, shape_text, short_name
 from ofa_mcu.reports.page import write_report
-from tests.devices.models import write_model_file
+from tests.devices.models import many_ended_graph, write_model_file
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -55,6 +55,29 @@ def test_float_borders_are_told(made: BoardModel) -> None:
     taken, given = border_sentences(made)
     assert "input 'image' is float32 in the file" in taken and "scale 0.0199999996, zero point -3" in taken
     assert "output 'scores' is float32 in the file" in given and "value = scale * (code - zero point)" in given
+
+
+def test_every_input_and_output_is_told(tmp_path: Path) -> None:
+    made = compile_model(write_model_file(tmp_path, many_ended_graph()), load_profile("stm32f746"))
+    told = compilation_json(made)["borders"]
+    assert [border["kind"] for border in told] == ["input"] * 3 + ["output"] * 7
+    assert [border["stands_for"] for border in told] == ["image", None, None, None, None, "scores", *[None] * 4]
+    assert [border["accessor"] for border in told][2:4] == ["ofa_model_input_at(2)", "ofa_model_output_at(0)"]
+    assert [border["bytes"] for border in told] == [144, 24, 31, 72, 72, 4, 4, 5, 24, 72]
+    assert [border["shape"] for border in told][3:5] == [[1, 12, 6], [1, 4, 3, 6]]
+    assert told[5]["name"] == told[6]["name"] and told[8]["name"] == told[1]["name"] == "motion"
+    assert len(border_sentences(made)) == 2
+    page = write_report(tmp_path / "report", made, explain(made.compiled, made.options)).read_text()
+    assert all(border["accessor"] in page for border in told)
+
+
+def test_layers_and_ends_sum_up_to_the_image(tmp_path: Path) -> None:
+    made = compile_model(write_model_file(tmp_path, many_ended_graph()), load_profile("stm32f746"))
+    rows, cost = layer_figures(made.compiled), made.cost
+    constant = 8  # five bytes, aligned
+    assert cost.flash_firmware_bytes > core_model(cost.core).base_flash_bytes
+    total = sum(row.flash_bytes for row in rows) + cost.flash_firmware_bytes + constant
+    assert abs(total - cost.flash_bytes) <= len(rows)
 
 
 @pytest.mark.parametrize("goal", Optimize)

@@ -82,9 +82,8 @@ def renamed(graph: Int8Graph, names: Mapping[str, str]) -> Int8Graph:
     operators = [
         replace(op, inputs=tuple(map(name_of, op.inputs)), output=name_of(op.output)) for op in structure.operators
     ]
-    borders = {name_of(name): real for name, real in graph.borders.items()}
     inputs, outputs = tuple(map(name_of, structure.inputs)), tuple(map(name_of, structure.outputs))
-    return replace(rebuilt(graph, operators, inputs=inputs, outputs=outputs), borders=borders)
+    return rebuilt(graph, operators, inputs=inputs, outputs=outputs)
 
 
 def fresh(taken: Iterable[str], wish: str) -> str:

@@ -13,13 +13,12 @@ __all__ = ["fold_constants"]
 def fold_constants(graph: Int8Graph) -> Int8Graph:
     """The graph without the operators all of whose inputs are constants; their outputs are constants instead.
 
-    An operator that writes an output of the graph stays.
+    An output of the graph may be a constant, but a float32 one is not: its Dequantize stays.
     """
     constants = dict(graph.constants)
     kept = []
     for operator in graph.structure.operators:
-        foldable = operator.output not in graph.structure.outputs and not isinstance(operator, Dequantize)
-        if not foldable or not all(name in constants for name in operator.inputs):
+        if isinstance(operator, Dequantize) or not all(name in constants for name in operator.inputs):
             kept.append(operator)
             continue
         sources = [constants[name] for name in operator.inputs]
