@@ -21,7 +21,7 @@ CALIBRATION_IMAGES = 1024
 
 @torch.no_grad()
 def recalibrate(network: PlainNetwork, inputs: Tensor) -> None:
-    """Set every batch norm's statistics to those of `inputs` (N, C, r, r), layer by layer, in one pass.
+    """Set every batch norm's statistics to those of `inputs` (N, C, H, W), layer by layer, in one pass.
 
     The variance is the unbiased one, as training's running estimate is.
     """

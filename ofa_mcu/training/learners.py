@@ -77,7 +77,7 @@ class SupernetLearner:
         """Largest net on the labels; smallest and random ones on its predictions."""
         space, net = self._space, self.module
         teacher = net(batch.at(space.largest.resolution), space.largest)
-        loss = F.cross_entropy(teacher, batch.labels)
+        loss = F.cross_entropy(teacher, batch.labels, batch.class_weights)
         loss.backward()
         if self._warm:
             target = F.softmax(teacher.detach(), 1)
@@ -120,7 +120,7 @@ class PlainLearner:
     def backward(self, batch: Batch, step: int) -> float:
         """Cross entropy on the labels."""
         self.module.train()
-        loss = F.cross_entropy(self.module(batch.at(self._resolution)), batch.labels)
+        loss = F.cross_entropy(self.module(batch.at(self._resolution)), batch.labels, batch.class_weights)
         loss.backward()
         return float(loss.detach())
 
