@@ -25,6 +25,7 @@ from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import PlainNetwork, extract
 from ofa_mcu.supernet.store import load_supernet
 from ofa_mcu.tasks.registry import task_named
+from ofa_mcu.tasks.resample import resolution_of
 from ofa_mcu.tasks.task import Split, TrainingPart
 from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, accuracy, recalibrate
 from ofa_mcu.training.data import ImageSet
@@ -49,7 +50,7 @@ def test_accuracy(network: PlainNetwork, train: TrainingPart, test: Split) -> fl
     """Accuracy on the test images with statistics recalibrated on training images."""
     _, height, width, _ = network.graph.shapes["input"]
     first = Split(train.inputs[:CALIBRATION_IMAGES], train.labels[:CALIBRATION_IMAGES])
-    recalibrate(network, ImageSet(first, ((height, width),)).floats_at(height))
+    recalibrate(network, ImageSet(first, ((height, width),)).floats_at(resolution_of((height, width))))
     return accuracy(network, ImageSet(test, ((height, width),)))
 
 

@@ -17,7 +17,7 @@ from ofa_mcu.quantization.fast import int8_accuracy
 from ofa_mcu.quantization.ptq import quantize
 from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import PlainNetwork, Supernet, extract
-from ofa_mcu.tasks.resample import resample, to_codes
+from ofa_mcu.tasks.resample import resample, resolution_of, to_codes
 from ofa_mcu.tasks.task import Dataset, Split
 from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, accuracy, one_thread_each, recalibrate
 from ofa_mcu.training.data import ImageSet
@@ -72,15 +72,15 @@ class Evaluator:
     def float_accuracy(self, network: PlainNetwork, part: str) -> float:
         """Float accuracy (0..1) on a part of the data."""
         _, height, width, _ = network.graph.shapes[network.graph.inputs[0]]
-        key = (part, height)
+        key = (part, resolution_of((height, width)))
         if key not in self._images:
             self._images[key] = ImageSet(self._part(part), ((height, width),))
         return accuracy(network, self._images[key])
 
     def int8_accuracy(self, graph: Int8Graph, part: str) -> float:
         """Int8 accuracy (0..1) on a part of the data, exact."""
-        resolution = graph.structure.shapes[graph.structure.inputs[0]][1]
-        return int8_accuracy(graph, self.codes(part, resolution), self._part(part).labels)
+        _, height, width, _ = graph.structure.shapes[graph.structure.inputs[0]]
+        return int8_accuracy(graph, self.codes(part, resolution_of((height, width))), self._part(part).labels)
 
     def specialise_and_score(self, subnets: Sequence[Subnet], part: str) -> list[tuple[Specialised, float]]:
         """Each subnet specialised, with its int8 accuracy on a part of the data.

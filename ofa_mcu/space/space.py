@@ -64,8 +64,9 @@ class SearchSpace:
     """Stem convolution, stages of blocks, 1x1 head (none with 0 channels), global mean, classifier.
 
     Sizes are in channels at width 1. A resolution is the height of the input: pixels, or steps in time. The width is
-    the same (a square) unless `input_width` fixes it: cepstra of a frame, or 1 for a sequence, where every window is
-    one column wide. The stem's kernel and stride are (height, width); one number is a square.
+    the same (a square) unless `input_width` fixes it, as the cepstra of a frame do. A `sequence` is one row, its
+    resolution the number of steps, and every window one row high, as TensorFlow lays out its Conv1D.
+    The stem's kernel and stride are (height, width); one number is a square, or (1, number) for a sequence.
     """
 
     name: str
@@ -79,10 +80,15 @@ class SearchSpace:
     head_channels: int
     classes: int
     input_width: int | None = None
+    sequence: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sequence and self.input_width is not None:
+            raise ValueError("the width of a sequence is its resolution")
 
     def input_size(self, resolution: int) -> tuple[int, int]:
         """Height and width of the input at a resolution."""
-        return resolution, self.input_width or resolution
+        return 1 if self.sequence else resolution, self.input_width or resolution
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
@@ -90,10 +96,10 @@ class SearchSpace:
         return tuple(map(self.input_size, self.resolutions))
 
     def window(self, extent: int | tuple[int, int]) -> tuple[int, int]:
-        """(height, width) of a kernel or stride: one number is a square, or one column of a sequence."""
+        """(height, width) of a kernel or stride given as the stem's."""
         if not isinstance(extent, int):
             return extent
-        return extent, 1 if self.input_width == 1 else extent
+        return 1 if self.sequence else extent, extent
 
     @cached_property
     def size(self) -> int:

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["INPUT_SCALE", "INPUT_ZERO_POINT", "Size", "area_matrix", "resample", "to_codes"]
+__all__ = ["INPUT_SCALE", "INPUT_ZERO_POINT", "Size", "area_matrix", "resample", "resolution_of", "to_codes"]
 
 INPUT_SCALE = float(np.float32(1.0 / 255.0))
 INPUT_ZERO_POINT = -128
@@ -15,6 +15,14 @@ _FRACTION_BITS = 10
 
 Size = int | tuple[int, int]
 """Height and width of an input; one number is a square."""
+
+
+def resolution_of(size: Size) -> int:
+    """What a space calls an input of that size: its height, or the number of steps of a sequence (height 1)."""
+    if isinstance(size, int):
+        return size
+    height, width = size
+    return width if height == 1 else height
 
 
 @cache

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ofa_mcu.tasks.resample import Size, resample
+from ofa_mcu.tasks.resample import Size, resample, resolution_of
 from ofa_mcu.tasks.task import Augmentation, Task, TrainingPart
 
 __all__ = ["Batch", "ImageSet", "TrainingStream"]
@@ -22,7 +22,7 @@ def _to_float(inputs: Tensor) -> Tensor:
 
 
 class ImageSet:
-    """Examples, resampled once per size and kept as bytes (N, C, H, W); a resolution names the size of that height."""
+    """Examples, resampled once per size and kept as bytes (N, C, H, W) under their `resolution_of` the size."""
 
     def __init__(self, part: TrainingPart, sizes: Sequence[Size]) -> None:
         self._part, self._sizes = part, tuple(sizes)
@@ -30,9 +30,7 @@ class ImageSet:
         self.class_weights = None if part.class_weights is None else torch.from_numpy(part.class_weights.copy())
         self.native = part.inputs.shape[1:3]
         self._inputs = {
-            size if isinstance(size, int) else size[0]: torch.from_numpy(
-                resample(part.inputs, size).transpose(0, 3, 1, 2).copy()
-            )
+            resolution_of(size): torch.from_numpy(resample(part.inputs, size).transpose(0, 3, 1, 2).copy())
             for size in self._sizes
         }
 

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from ofa_mcu import __version__
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.files import write_bytes, write_json, write_text
-from ofa_mcu.tasks.resample import Size
+from ofa_mcu.tasks.resample import Size, resolution_of
 from ofa_mcu.tasks.task import Dataset, Task
 from ofa_mcu.training.data import ImageSet, TrainingStream
 from ofa_mcu.training.learners import Learner
@@ -150,7 +150,7 @@ def fit(
         configuration = {
             "label": label,
             "task": task.name,
-            "resolutions": [size if isinstance(size, int) else size[0] for size in sizes],
+            "resolutions": list(map(resolution_of, sizes)),
             "recipe": recipe.to_json(),
             "threads": torch.get_num_threads(),  # sums are split by them, so results depend on their number
         }

@@ -82,7 +82,7 @@ def test_the_same_network_gives_the_same_bytes(supernet: Supernet) -> None:
 
 @pytest.mark.parametrize("space", [SEQUENCE, SPECTRUM], ids=lambda space: space.name)
 def test_sequences_and_spectra_equal_tflite_micro_too(space: SearchSpace) -> None:
-    """Windows of one column, oblong kernels, separable blocks: every tensor of several subnets."""
+    """Windows of one row, oblong kernels, separable blocks: every tensor of several subnets."""
     whole = lively_supernet(0, space)
     rng = np.random.default_rng(1)
     for subnet in (space.largest, space.smallest, *space.sample_balanced(rng, 3)):

@@ -38,9 +38,9 @@ SEQUENCE = SearchSpace(
     ),
     head_channels=24,
     classes=4,
-    input_width=1,
+    sequence=True,
 )
-"""Windows of one column, both kinds of blocks."""
+"""One row, both kinds of blocks."""
 
 SPECTRUM = SearchSpace(
     name="spectrum",
@@ -68,6 +68,7 @@ def _options(values: st.SearchStrategy, most: int) -> st.SearchStrategy:
 @st.composite
 def spaces(draw: st.DrawFn) -> SearchSpace:
     """A small random space: squares, fixed widths or sequences, either kind of block in any stage."""
+    sequence = draw(st.booleans())
     common = {
         "channels": st.integers(1, 24),
         "stride": st.integers(1, 2),
@@ -89,5 +90,6 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
         stages=tuple(draw(st.lists(stage, min_size=1, max_size=2))),
         head_channels=draw(st.integers(0, 40)),
         classes=draw(st.integers(2, 10)),
-        input_width=draw(st.none() | st.just(1) | st.integers(2, 12)),
+        input_width=None if sequence else draw(st.none() | st.integers(1, 12)),
+        sequence=sequence,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -32,16 +33,16 @@ def test_same_padding_is_tensorflows(size: int, kernel: int, stride: int) -> Non
 
 def independent_macs(space: SearchSpace, subnet: Subnet) -> tuple[int, int]:
     """(MACs, weights and biases) by walking the blocks with ceil sizes, as on paper."""
-    flat = space.input_width == 1
 
     def pair(extent: int | tuple[int, int]) -> tuple[int, int]:
-        return extent if isinstance(extent, tuple) else (extent, 1 if flat else extent)
+        return extent if isinstance(extent, tuple) else (1 if space.sequence else extent, extent)
 
     def after(size: tuple[int, int], stride: int | tuple[int, int]) -> tuple[int, int]:
         down, right = pair(stride)
         return math.ceil(size[0] / down), math.ceil(size[1] / right)
 
-    start = (subnet.resolution, subnet.resolution if space.input_width is None else space.input_width)
+    height = 1 if space.sequence else subnet.resolution
+    start = (height, subnet.resolution if space.input_width is None else space.input_width)
     size, channels = after(start, space.stem_stride), scaled_channels(space.stem_channels, subnet.width)
     weights = math.prod(pair(space.stem_kernel)) * space.input_channels * channels
     macs, parameters = math.prod(size) * weights, weights + channels
@@ -110,7 +111,8 @@ def test_shapes_and_names_hang_together(space: SearchSpace, random: object) -> N
                 assert out == (1, space.classes)
     assert known == set(graph.shapes) and graph.name == str(subnet)
     width = subnet.resolution if space.input_width is None else space.input_width
-    assert graph.shapes["input"] == (1, subnet.resolution, width, space.input_channels)
+    height = 1 if space.sequence else subnet.resolution
+    assert graph.shapes["input"] == (1, height, width, space.input_channels)
     assert graph.outputs == ("logits",)
 
 
@@ -156,13 +158,13 @@ def test_a_subnet_of_another_space_is_refused() -> None:
         shape_graph(FASHION_MNIST, TINY.largest)
 
 
-def test_a_sequence_has_windows_of_one_column() -> None:
+def test_a_sequence_has_windows_of_one_row() -> None:
     graph = shape_graph(SEQUENCE, SEQUENCE.largest)
-    assert graph.shapes["input"] == (1, 32, 1, 3) and graph.shapes["stem"] == (1, 16, 1, 8)
+    assert graph.shapes["input"] == (1, 1, 32, 3) and graph.shapes["stem"] == (1, 1, 16, 8)
     for op in graph.operators:
         if isinstance(op, Conv2D | DepthwiseConv2D):
-            assert op.kernel[1] == op.stride[1] == 1 and (op.padding.left, op.padding.right) == (0, 0)
-    kernels = {op.name: op.kernel[0] for op in graph.operators if isinstance(op, DepthwiseConv2D)}
+            assert op.kernel[0] == op.stride[0] == 1 and (op.padding.top, op.padding.bottom) == (0, 0)
+    kernels = {op.name: op.kernel[1] for op in graph.operators if isinstance(op, DepthwiseConv2D)}
     assert kernels == {"s0b0.depthwise": 7, "s0b1.depthwise": 7, "s1b0.depthwise": 5, "s1b1.depthwise": 5}
 
 
@@ -189,6 +191,11 @@ def test_separable_blocks_are_those_of_ds_cnn() -> None:
     for op in graph.operators:
         if isinstance(op, Conv2D | DepthwiseConv2D):
             assert op.activation is Activation.RELU6
+
+
+def test_the_width_of_a_sequence_is_its_resolution() -> None:
+    with pytest.raises(ValueError, match="its resolution"):
+        dataclasses.replace(SEQUENCE, input_width=3)
 
 
 def test_a_separable_stage_widens_nothing() -> None:

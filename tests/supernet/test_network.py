@@ -92,7 +92,7 @@ class _ByHand(nn.Module):
         self.residual: dict[str, str] = {}
 
         def pair(extent: int | tuple[int, int]) -> tuple[int, int]:
-            return extent if isinstance(extent, tuple) else (extent, 1 if space.input_width == 1 else extent)
+            return extent if isinstance(extent, tuple) else (1 if space.sequence else extent, extent)
 
         def conv(name: str, before: int, after: int, kernel: Any, stride: Any, groups: int, relu: bool) -> None:
             self.layers[name] = nn.Conv2d(before, after, pair(kernel), pair(stride), 0, groups=groups, bias=False)

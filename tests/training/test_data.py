@@ -130,18 +130,18 @@ def test_cutout_covers_a_square_of_the_task_s_size_anywhere() -> None:
     assert set(torch.round(batch * 255).unique().tolist()) == {128.0, 255.0}
 
 
-def test_shifts_along_rows_alone_and_with_another_byte() -> None:
+def test_shifts_along_time_alone_and_with_another_byte() -> None:
     """A window of sensor data moves in time, and what enters is not black but the code of zero."""
-    ramp = np.arange(20, 36, dtype=np.uint8)[None, :, None, None]
-    window = np.broadcast_to(ramp, (200, 16, 1, 2))
-    task = dataclasses.replace(QUARTERS, augmentation=Augmentation(shift=(3, 0), fill=128))
-    stream = TrainingStream(task, ImageSet(Split(window, np.zeros(200, np.int64)), ((16, 1), (8, 1))), 200, 0)
+    ramp = np.arange(20, 36, dtype=np.uint8)[None, None, :, None]
+    window = np.broadcast_to(ramp, (200, 1, 16, 2))
+    task = dataclasses.replace(QUARTERS, augmentation=Augmentation(shift=(0, 3), fill=128))
+    stream = TrainingStream(task, ImageSet(Split(window, np.zeros(200, np.int64)), ((1, 16), (1, 8))), 200, 0)
     shown = torch.round(stream.batch(0).at(16) * 255).to(torch.int64)
-    assert shown.shape == (200, 2, 16, 1) and torch.equal(shown[:, 0], shown[:, 1])
-    kinds = {tuple(one[0, :, 0].tolist()) for one in shown}
+    assert shown.shape == (200, 2, 1, 16) and torch.equal(shown[:, 0], shown[:, 1])
+    kinds = {tuple(one[0, 0].tolist()) for one in shown}
     values, fill = list(range(20, 36)), [128] * 3
     assert kinds == {tuple((fill + values + fill)[3 + s : 19 + s]) for s in range(-3, 4)}
-    assert stream.batch(0).at(8).shape == (200, 2, 8, 1)
+    assert stream.batch(0).at(8).shape == (200, 2, 1, 8)
 
 
 def test_fixed_widths_are_resampled_along_rows_only() -> None:
