@@ -2,16 +2,17 @@
  *
  * Windows of 30 ms (480 samples, Hann) every 20 ms (320 samples), a Fourier transform of 512 points, 40 mel filters from
  * 20 Hz to 4 kHz, logarithm, cosine transform: the parameters of MLPerf Tiny's keyword spotting. The codes are those that
- * the networks of the task `keywords` were trained on, byte for byte. 49 columns are the input of such a network,
- * the oldest first.
+ * the networks of the task `keywords` were trained on, byte for byte. 49 columns, one second, are the input of such
+ * a network, the oldest first.
  *
  *     static ofa_frontend frontend;                  // all zero: silence came before
  *     static int32_t scratch[OFA_FRONTEND_SCRATCH];  // only used during a push; may lie in memory free at that time
  *     ofa_frontend_push(&frontend, samples, scratch, column);
- *     ofa_frontend_append(ofa_model_input(), column);
+ *     ofa_frontend_append(columns, OFA_FRONTEND_COLUMNS, column);  // then copy them to the model's input
  *
  * Right shifts of negative integers must be arithmetic, as with every compiler for the supported cores. No heap, no
- * floating point; tables (3.4 KB) are constant. Nothing is called but memcpy, memmove and the compiler's own helpers.
+ * floating point, at most 512 bytes of stack; tables (3.0 KB) are constant. Nothing is called but memcpy, memmove, memset
+ * and the compiler's own helpers.
  */
 #ifndef OFA_FRONTEND_H
 #define OFA_FRONTEND_H
@@ -26,7 +27,7 @@ extern "C" {
 #define OFA_FRONTEND_HOP 320          /* samples a column */
 #define OFA_FRONTEND_OVERLAP 160      /* samples that a window shares with the one before */
 #define OFA_FRONTEND_COEFFICIENTS 10  /* codes of a column */
-#define OFA_FRONTEND_COLUMNS 49       /* of a network's input */
+#define OFA_FRONTEND_COLUMNS 49       /* of a second */
 #define OFA_FRONTEND_SCRATCH 512      /* int32_t */
 
 /* The last samples heard, 320 bytes. */
@@ -44,10 +45,10 @@ void ofa_frontend_begin(ofa_frontend *frontend, const int16_t *samples);
  */
 void ofa_frontend_push(ofa_frontend *frontend, const int16_t *samples, int32_t *scratch, int8_t *column);
 
-/* Moves the columns of a network's input (49 * 10 codes) by one and puts the new one behind them. Only where the
- * network leaves its input as it was; otherwise keep the columns elsewhere and copy them.
+/* Moves columns (count * 10 codes, count > 0) by one and puts the new one behind them. A model may overwrite its input
+ * while it runs, so they are best kept apart from it.
  */
-void ofa_frontend_append(int8_t *input, const int8_t *column);
+void ofa_frontend_append(int8_t *columns, int32_t count, const int8_t *column);
 
 #ifdef __cplusplus
 }

@@ -81,9 +81,9 @@ void ofa_frontend_push(ofa_frontend *frontend, const int16_t *samples, int32_t *
     }
 }
 
-void ofa_frontend_append(int8_t *input, const int8_t *column)
+void ofa_frontend_append(int8_t *columns, int32_t count, const int8_t *column)
 {
-    const uint32_t kept = (OFA_FRONTEND_COLUMNS - 1) * OFA_FRONTEND_COEFFICIENTS;
-    memmove(input, input + OFA_FRONTEND_COEFFICIENTS, kept);
-    memcpy(input + kept, column, OFA_FRONTEND_COEFFICIENTS);
+    const uint32_t kept = (uint32_t)(count - 1) * OFA_FRONTEND_COEFFICIENTS;
+    memmove(columns, columns + OFA_FRONTEND_COEFFICIENTS, kept);
+    memcpy(columns + kept, column, OFA_FRONTEND_COEFFICIENTS);
 }
