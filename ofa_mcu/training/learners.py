@@ -13,6 +13,7 @@ from ofa_mcu.space.shapes import ShapeGraph
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.network import PlainNetwork, Supernet, extract
 from ofa_mcu.supernet.sorting import sort_channels
+from ofa_mcu.tasks.resample import resolution_of
 from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, accuracy, recalibrate
 from ofa_mcu.training.data import Batch, ImageSet
 from ofa_mcu.training.early_bird import EarlyBird
@@ -77,7 +78,7 @@ class SupernetLearner:
         """Largest net on the labels; smallest and random ones on its predictions."""
         space, net = self._space, self.module
         teacher = net(batch.at(space.largest.resolution), space.largest)
-        loss = F.cross_entropy(teacher, batch.labels)
+        loss = F.cross_entropy(teacher, batch.labels, batch.class_weights)
         loss.backward()
         if self._warm:
             target = F.softmax(teacher.detach(), 1)
@@ -111,7 +112,8 @@ class PlainLearner:
 
     def __init__(self, graph: ShapeGraph, recipe: Recipe) -> None:
         self.module = PlainNetwork(graph, recipe.seed)
-        self._resolution = graph.shapes[graph.inputs[0]][1]
+        _, height, width, _ = graph.shapes[graph.inputs[0]]
+        self._resolution = resolution_of((height, width))
 
     def before_step(self, step: int, steps: int, optimizer: torch.optim.Optimizer) -> str | None:
         """Nothing changes between steps."""
@@ -120,7 +122,7 @@ class PlainLearner:
     def backward(self, batch: Batch, step: int) -> float:
         """Cross entropy on the labels."""
         self.module.train()
-        loss = F.cross_entropy(self.module(batch.at(self._resolution)), batch.labels)
+        loss = F.cross_entropy(self.module(batch.at(self._resolution)), batch.labels, batch.class_weights)
         loss.backward()
         return float(loss.detach())
 

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from ofa_mcu import __version__
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.files import write_bytes, write_json, write_text
+from ofa_mcu.tasks.resample import Size, resolution_of
 from ofa_mcu.tasks.task import Dataset, Task
 from ofa_mcu.training.data import ImageSet, TrainingStream
 from ofa_mcu.training.learners import Learner
@@ -135,7 +136,7 @@ def _check_configuration(folder: Path, configuration: dict[str, Any]) -> None:
 
 
 def fit(
-    learner: Learner, task: Task, data: Dataset, resolutions: tuple[int, ...], recipe: Recipe, folder: Path, label: str
+    learner: Learner, task: Task, data: Dataset, sizes: tuple[Size, ...], recipe: Recipe, folder: Path, label: str
 ) -> dict[str, Any]:
     """Train `learner` to the end of the recipe in `folder`, resuming what is there.
 
@@ -149,22 +150,22 @@ def fit(
         configuration = {
             "label": label,
             "task": task.name,
-            "resolutions": list(resolutions),
+            "resolutions": list(map(resolution_of, sizes)),
             "recipe": recipe.to_json(),
             "threads": torch.get_num_threads(),  # sums are split by them, so results depend on their number
         }
         _check_configuration(folder, configuration)
-        return _fit(learner, task, data, resolutions, recipe, folder, label)
+        return _fit(learner, task, data, sizes, recipe, folder, label)
 
 
 def _fit(
-    learner: Learner, task: Task, data: Dataset, resolutions: tuple[int, ...], recipe: Recipe, folder: Path, label: str
+    learner: Learner, task: Task, data: Dataset, sizes: tuple[Size, ...], recipe: Recipe, folder: Path, label: str
 ) -> dict[str, Any]:
-    train, held_out = ImageSet(data.train, resolutions), ImageSet(data.validation, resolutions)
+    train, held_out = ImageSet(data.train, sizes), ImageSet(data.validation, sizes)
     stream = TrainingStream(task, train, recipe.batch, recipe.seed)
     steps = recipe.epochs * stream.steps_per_epoch
     if not steps:
-        raise UsageError(f"task {task.name} has {len(train)} training images, fewer than one batch of {recipe.batch}")
+        raise UsageError(f"task {task.name} has {len(train)} training examples, fewer than one batch of {recipe.batch}")
     decayed = [p for p in learner.module.parameters() if p.dim() > 1]
     free = [p for p in learner.module.parameters() if p.dim() <= 1]
     optimizer = torch.optim.SGD(
