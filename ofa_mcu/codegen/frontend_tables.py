@@ -32,7 +32,9 @@ def tables_c() -> str:
         "cosines": table.cosines.astype(np.int16),
         "offsets": table.offsets.astype(np.int32),
     }
-    return "\n".join([_HEAD, *(array_definition(f"ofa_frontend_{name}", values) for name, values in arrays.items()), ""])
+    return "\n".join(
+        [_HEAD, *(array_definition(f"ofa_frontend_{name}", values) for name, values in arrays.items()), ""]
+    )
 
 
 if __name__ == "__main__":

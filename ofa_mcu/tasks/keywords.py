@@ -22,7 +22,7 @@ from ofa_mcu.tasks.audio.training_part import AugmentedClips
 from ofa_mcu.tasks.options import TaskKind
 from ofa_mcu.tasks.task import Dataset, Split, Task
 
-__all__ = ["KEYWORDS", "KeywordOptions", "SILENCE", "UNKNOWN"]
+__all__ = ["KEYWORDS", "SILENCE", "UNKNOWN", "KeywordOptions"]
 
 UNKNOWN, SILENCE = "unknown", "silence"
 _PACKED_WORDS = ("down", "eight", "five", "go", "left", "one", "right", "up", "zero")
@@ -54,7 +54,11 @@ def _make(name: str, options: KeywordOptions, data_dir: Path | None) -> Task:
         found = (*_PACKED_WORDS, UNKNOWN) if is_packed(data_dir) else tuple(word_folders(data_dir))
         words = _chosen(options, found, data_dir)
         noisy, others = has_noise(data_dir), len(set(found) - set(words)) > 0
-    labels = (*words, *([UNKNOWN] if options.unknown and others else []), *([SILENCE] if options.silence and noisy else []))
+    labels = (
+        *words,
+        *([UNKNOWN] if options.unknown and others else []),
+        *([SILENCE] if options.silence and noisy else []),
+    )
     if len(labels) < 2:
         raise UsageError(f"task '{name}' has one class only, {labels[0]}; name more words or keep unknown=yes")
     return Task(
@@ -73,7 +77,9 @@ def _chosen(options: KeywordOptions, found: tuple[str, ...], folder: Path | None
         missing = [word for word in words if word not in found]
         if missing or not words or len(set(words)) < len(words):
             listed = ", ".join(found) or "none"
-            raise UsageError(f"words={options.words}: {folder or 'the data'} has the words {listed}; name some, each once")
+            raise UsageError(
+                f"words={options.words}: {folder or 'the data'} has the words {listed}; name some, each once"
+            )
         return words
     plain = tuple(sorted(word for word in found if word not in (UNKNOWN, SILENCE)))
     words = _COMMANDS if set(_COMMANDS) <= set(found) else plain

@@ -73,13 +73,15 @@ def synthetic_noise(seconds: float = 10.0, rate: int = 16_000) -> list[Clips]:
 def _moved(clips: Clips, rng: np.random.Generator, how: AudioAugmentation, rate: int) -> _Reals:
     """Clips shifted in time, half of them at another speed; what enters is silence."""
     count, length = clips.shape
-    reach = round(how.shift * rate)
+    reach = min(round(how.shift * rate), length // 2)
     shifts = rng.integers(-reach, reach + 1, count)
     speeds = 1 + rng.uniform(-how.speed, how.speed, count)
     changed = rng.random(count) < (0.5 if how.speed else 0.0)
     out = np.zeros((count, length), np.float32)
     ramp = np.arange(length, dtype=np.float32) - length / 2
-    for row, clip, shift, speed, other in zip(out, clips, shifts.tolist(), speeds.tolist(), changed.tolist(), strict=True):
+    for row, clip, shift, speed, other in zip(
+        out, clips, shifts.tolist(), speeds.tolist(), changed.tolist(), strict=True
+    ):
         if other:
             position = ramp * np.float32(speed) + np.float32(length / 2 + shift)
             row[:] = _at(clip, position)

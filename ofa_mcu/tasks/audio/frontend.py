@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ofa_mcu.tasks.audio.tables import (
     BINS,
     COEFFICIENTS,
-    COLUMNS,
     FILTERS,
     HOP,
     LOG_BITS,

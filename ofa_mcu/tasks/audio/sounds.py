@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ofa_mcu.errors import OfaMcuError
 
-__all__ = ["SUFFIXES", "Sound", "SkippedFiles", "UnusableSound", "fitted", "read_sound"]
+__all__ = ["SUFFIXES", "SkippedFiles", "Sound", "UnusableSound", "fitted", "read_sound"]
 
 Sound = NDArray[np.int16]
 SUFFIXES = frozenset({".wav", ".flac"})

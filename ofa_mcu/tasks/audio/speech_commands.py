@@ -64,7 +64,8 @@ def _archive(path: Path) -> tuple[list[dict[str, str]], dict[str, bytes]]:
                     files[member.name.removeprefix("./")] = stream.read()
         return list(csv.DictReader(io.StringIO(files["index.csv"].decode()))), files
     except (OSError, tarfile.TarError, KeyError, UnicodeDecodeError) as error:
-        raise OfaMcuError(f"{path} is no archive of sounds with an index.csv ({error}); copy it again") from error
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise OfaMcuError(f"{path} is no archive of sounds with an index.csv ({reason}); copy it again") from error
 
 
 def read_noises(folder: Path) -> tuple[Sound, ...]:
@@ -154,7 +155,9 @@ def _read(chosen: list[tuple[Path, str, int]], root: Path) -> Recordings:
         parts.append(part)
     skipped.tell(len(chosen), root)
     if not sounds:
-        raise OfaMcuError(f"{root} holds no readable sound; --data-dir names the folder that holds the folders of words")
+        raise OfaMcuError(
+            f"{root} holds no readable sound; --data-dir names the folder that holds the folders of words"
+        )
     return Recordings(_stacked(sounds), tuple(words), np.array(parts, np.int64), read_noises(root))
 
 

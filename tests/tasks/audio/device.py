@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ofa_mcu.resources import resource
 from tests.codegen.emulation import MACHINES, Machine, link_for, run_on
 from tests.kernels.toolchain import ARM_CORES, WARNINGS, build
 
-__all__ = ["emulate", "extreme_clips", "frontend_flags", "frontend_sources", "host_program", "host_columns"]
+__all__ = ["emulate", "extreme_clips", "frontend_flags", "frontend_sources", "host_columns", "host_program"]
 
 _HERE = Path(__file__).parent
 _OVERLAP, _HOP, _CODES = 160, 320, 10
@@ -44,9 +45,16 @@ def host_columns(program: Path, clips: NDArray[np.int16]) -> NDArray[np.int8]:
 
 
 def emulate(
-    core: str, clip: NDArray[np.int16], folder: Path, machine: Machine | None = None
+    core: str,
+    clip: NDArray[np.int16],
+    folder: Path,
+    machine: Machine | None = None,
+    options: Callable[[Path], Sequence[str]] | None = None,
 ) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
-    """Codes (T, 10) of a clip (S,) on an emulated core, and the instructions of each column (T,)."""
+    """Codes (T, 10) of a clip (S,) on an emulated core, and the instructions of each column (T,).
+
+    `options` gives further options for QEMU once the program is linked.
+    """
     machine = machine or MACHINES[core]
     columns = (len(clip) - _OVERLAP) // _HOP
     lines = ["#include <stdint.h>", "extern const int16_t test_samples[];", "extern const int32_t test_columns;"]
@@ -57,7 +65,7 @@ def emulate(
     sources = [*frontend_sources(), folder / "samples.c", _HERE / "emulated_frontend.c"]
     link_for(machine, flags, sources, program)
     kind = np.dtype([("ticks", "<u4"), ("codes", "i1", (_CODES,))])
-    records = np.frombuffer(run_on(machine, program), kind)
+    records = np.frombuffer(run_on(machine, program, options(program) if options else ()), kind)
     ticks = records["ticks"].astype(np.int64)
     return records["codes"][1:], np.rint((ticks[1:] - ticks[0]) / machine.ticks_per_instruction).astype(np.int64)
 

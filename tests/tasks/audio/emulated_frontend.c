@@ -8,7 +8,9 @@ extern const int32_t test_columns;
 static ofa_frontend frontend;
 static int32_t scratch[OFA_FRONTEND_SCRATCH];
 
-static void emit(uint32_t ticks, const int8_t *column)
+void test_emit(uint32_t ticks, const int8_t *column);
+
+__attribute__((noinline)) void test_emit(uint32_t ticks, const int8_t *column)
 {
     put(&ticks, sizeof ticks);
     put(column, OFA_FRONTEND_COEFFICIENTS);
@@ -21,12 +23,12 @@ int main(void)
     open_output();
     start_timer();
     uint32_t start = now();
-    emit(now() - start, column);
+    test_emit(now() - start, column);
     ofa_frontend_begin(&frontend, test_samples);
     for (int32_t i = 0; i < test_columns; ++i, samples += OFA_FRONTEND_HOP) {
         start = now();
         ofa_frontend_push(&frontend, samples, scratch, column);
-        emit(now() - start, column);
+        test_emit(now() - start, column);
     }
     return 0;
 }

@@ -20,7 +20,14 @@ from ofa_mcu.tasks.audio.frontend import features, frames_of, log_energies, powe
 from ofa_mcu.tasks.resample import to_codes
 from tests.codegen.emulation import MICROBIT, needs_emulator
 from tests.kernels.toolchain import ARM_CORES, WARNINGS, build, needs_arm
-from tests.tasks.audio.device import emulate, extreme_clips, frontend_flags, frontend_sources, host_columns, host_program
+from tests.tasks.audio.device import (
+    emulate,
+    extreme_clips,
+    frontend_flags,
+    frontend_sources,
+    host_columns,
+    host_program,
+)
 from tests.tasks.audio.float_mfcc import cepstra
 
 SANITIZED = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -130,9 +137,9 @@ def test_logarithms_equal_those_of_big_numbers(power: NDArray[np.int64]) -> None
 def test_no_value_leaves_the_range_that_floats_hold_exactly() -> None:
     for clip in extreme_clips(4800).values():
         power = power_spectrum(frames_of(clip[None])[0])
-        assert 0 <= power.min() and power.sum(axis=0).max() < 2**50
+        assert power.min() >= 0 and power.sum(axis=0).max() < 2**50
         logs = log_energies(power) + t.LOG_CENTRE
-        assert (t.LOG_FLOOR_BITS << t.LOG_BITS) <= logs.min() and logs.max() < 54 << t.LOG_BITS
+        assert logs.min() >= (t.LOG_FLOOR_BITS << t.LOG_BITS) and logs.max() < 54 << t.LOG_BITS
 
 
 def test_fixed_point_keeps_what_floating_point_says() -> None:
@@ -186,7 +193,9 @@ def test_speech_is_equal_on_the_host(program: Path) -> None:
 
 @given(
     st.one_of(
-        arrays.arrays(np.int16, (3, CLIP), elements=st.integers(-32768, 32767), fill=st.sampled_from([0, -32768, 32767])),
+        arrays.arrays(
+            np.int16, (3, CLIP), elements=st.integers(-32768, 32767), fill=st.sampled_from([0, -32768, 32767])
+        ),
         st.builds(
             lambda seed, bits: np.random.default_rng(seed).integers(-(2**bits), 2**bits, (3, CLIP)).astype(np.int16),
             st.integers(0, 2**32 - 1),
