@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ofa_mcu.errors import UsageError
+from ofa_mcu.tasks.cifar10 import CIFAR10
 from ofa_mcu.tasks.fashion_mnist import FASHION_MNIST
 from ofa_mcu.tasks.options import TaskKind, fixed
 from ofa_mcu.tasks.task import Task
 
 __all__ = ["TASKS", "task_named"]
 
-TASKS: dict[str, TaskKind[Any]] = {kind.name: kind for kind in (fixed(FASHION_MNIST),)}
+TASKS: dict[str, TaskKind[Any]] = {kind.name: kind for kind in (fixed(FASHION_MNIST), fixed(CIFAR10))}
 
 
 def task_named(text: str, data_dir: Path | None = None) -> Task:
