@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -59,11 +59,12 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Train, validation and test parts, disjoint."""
+    """Train, validation and test parts, disjoint; `apart` holds examples by name that are tested on their own."""
 
     train: TrainingPart
     validation: Split
     test: Split
+    apart: Mapping[str, Split] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
