@@ -96,7 +96,8 @@ def test_rare_classes_weigh_more(tmp_path: Path) -> None:
     write_folder(tmp_path / "few", {"b": 900.0}, 10)
     (tmp_path / "many" / "a").rename(tmp_path / "a")
     (tmp_path / "few" / "b").rename(tmp_path / "b")
-    (tmp_path / "many").rmdir(), (tmp_path / "few").rmdir()
+    (tmp_path / "many").rmdir()
+    (tmp_path / "few").rmdir()
     _, data = load(tmp_path)
     weights = data.train.class_weights
     assert weights is not None

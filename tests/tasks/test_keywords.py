@@ -93,7 +93,7 @@ def test_the_official_rule_splits_by_speaker() -> None:
 def test_folders_are_split_by_rule(words: Path) -> None:
     labels, data = load(words)
     assert labels == ("bed", "cat", "down", "go")
-    files = [path for path in words.rglob("*.wav")]
+    files = list(words.rglob("*.wav"))
     for part, split in ((0, data.train), (1, data.validation), (2, data.test)):
         assert len(split.labels) == sum(official_part(path.name) == part for path in files)
 
@@ -159,7 +159,7 @@ def test_broken_files_are_left_out_and_named(words: Path, tmp_path: Path, capsys
     assert f"skipped 1 of 240 sound files: 1 no readable sound (go/{victim.name})" in capsys.readouterr().err
 
 
-def test_mistakes_are_told_in_a_sentence(words: Path, tmp_path: Path) -> None:
+def test_mistakes_are_told_in_a_sentence(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"has the words bed, cat, down, go; name some, each once"):
         KEYWORDS.named("keywords:words=go+stop", words)
     with pytest.raises(UsageError, match="one class only, go"):
@@ -168,8 +168,11 @@ def test_mistakes_are_told_in_a_sentence(words: Path, tmp_path: Path) -> None:
         KEYWORDS.named("keywords", tmp_path / "gone")
     with pytest.raises(OfaMcuError, match=r"has no folder of \.wav or \.flac files .* --data-dir"):
         KEYWORDS.named("keywords", tmp_path)
-    with pytest.raises(UsageError, match="needs its data: download Speech Commands"):
-        KEYWORDS.named("keywords", None).load(None)
+    monkeypatch.delenv("OFA_MCU_DATA", raising=False)
+    without = KEYWORDS.named("keywords", None)
+    assert without.labels[-2:] == ("unknown", "silence")
+    with pytest.raises(UsageError, match=r"needs its data: .*--data-dir; download Speech Commands"):
+        without.load(None)
     for word in ("on", "off"):
         (tmp_path / word).mkdir()
         soundfile.write(tmp_path / word / "00000000_nohash_0.wav", tone(400), 16_000)
