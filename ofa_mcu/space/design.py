@@ -48,7 +48,7 @@ def _halvings(extent: int, last: int) -> int:
 
 
 def _image(name: str, side: int, channels: int, classes: int) -> SearchSpace:
-    """The stem halves all but small images; a separable block, which widens nothing, halves those of 90 and more again."""
+    """The stem halves all but small images; a separable block, which widens nothing, halves those from 90 on again."""
     halvings = _halvings(side, _LAST_MAP)
     stem = 2 if halvings >= 2 else 1
     left = halvings - (stem == 2)
