@@ -48,6 +48,7 @@ def test_sounds_of_any_rate_and_length_are_told_apart(
     assert nearest_centroid(data) == 1.0
 
 
+@pytest.mark.slow
 def test_spoken_digits_at_8_khz(data_dir: Path, tmp_path: Path) -> None:
     """Real words in another rate, format and layout: a nearest class mean hears far more than chance."""
     from scipy.signal import resample_poly

@@ -41,8 +41,14 @@ def add_noise(root: Path, seconds: float = 40.0) -> None:
     soundfile.write(root / "_background_noise_" / "hum.wav", noise, 16_000)
 
 
-def test_the_packed_set_has_the_classes_and_clips_its_readme_says(data_dir: Path) -> None:
-    labels, data = load(data_dir / "kws_gsc1_en")
+@pytest.fixture(scope="module")
+def packed(data_dir: Path) -> tuple[tuple[str, ...], Dataset]:
+    return load(data_dir / "kws_gsc1_en")
+
+
+@pytest.mark.slow
+def test_the_packed_set_has_the_classes_and_clips_its_readme_says(packed: tuple[tuple[str, ...], Dataset]) -> None:
+    labels, data = packed
     assert labels == ("down", "eight", "five", "go", "left", "one", "right", "up", "zero", "unknown", "silence")
     assert len(data.test) == 638 and set(data.test.labels.tolist()) == set(range(10))
     assert set(data.validation.labels.tolist()) == set(range(10))
@@ -67,7 +73,8 @@ def test_packed_parts_share_no_speaker_and_keep_to_the_official_test(data_dir: P
     assert not speakers["val"] & speakers["test"]
 
 
-def test_packed_clips_are_the_files(data_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_packed_clips_are_the_files(data_dir: Path, packed: tuple[tuple[str, ...], Dataset]) -> None:
     """The features of a test clip are those of its file, read on its own."""
     with tarfile.open(data_dir / "kws_gsc1_en" / "kws_gsc1_en_core.tar") as archive:
         stream = archive.extractfile("index.csv")
@@ -80,8 +87,7 @@ def test_packed_clips_are_the_files(data_dir: Path, tmp_path: Path) -> None:
     assert len(samples) == int(row["n_samples"])
     padded = np.zeros((1, 16_000), np.int16)
     padded[0, : len(samples)] = samples
-    _, data = load(data_dir / "kws_gsc1_en")
-    assert (data.test.inputs == features(padded)).all(axis=(1, 2, 3)).any()
+    assert (packed[1].test.inputs == features(padded)).all(axis=(1, 2, 3)).any()
 
 
 def test_the_official_rule_splits_by_speaker() -> None:

@@ -156,6 +156,7 @@ def test_fixed_point_keeps_what_floating_point_says() -> None:
         assert np.corrcoef(found[..., i].ravel(), exact[..., i].ravel())[0, 1] > 0.9998
 
 
+@pytest.mark.slow
 def test_real_speech_fills_the_bytes(data_dir: Path) -> None:
     from ofa_mcu.tasks.audio.speech_commands import read_packed
 
