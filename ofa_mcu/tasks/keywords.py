@@ -79,6 +79,8 @@ def _chosen(options: KeywordOptions, found: tuple[str, ...], folder: Path | None
     """The words that get a label, in the order given, or that of MLPerf Tiny, or of the alphabet."""
     if options.words is not None:
         words = tuple(word for word in options.words.split("+") if word)
+        if UNKNOWN in words or SILENCE in words:
+            raise UsageError(f"words={options.words}: {UNKNOWN} and {SILENCE} are classes of their own; leave them out")
         missing = [word for word in words if word not in found]
         if missing or not words or len(set(words)) < len(words):
             listed = ", ".join(found) or "none"

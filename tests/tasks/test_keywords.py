@@ -67,7 +67,7 @@ def test_packed_parts_share_no_speaker_and_keep_to_the_official_test(data_dir: P
             for row in csv.DictReader(file):
                 speakers.setdefault(row["split"], set()).add(row["speaker"])
                 assert speaker_of(row["file"]) == row["speaker"]
-                if official_part(row["file"].rsplit("/", 1)[1].partition("_")[2]) == 2:
+                if official_part(row["file"]) == 2:
                     assert row["split"] == "test", row
     assert not speakers["train"] & speakers["test"] and not speakers["train"] & speakers["val"]
     assert not speakers["val"] & speakers["test"]
@@ -93,6 +93,9 @@ def test_packed_clips_are_the_files(data_dir: Path, packed: tuple[tuple[str, ...
 def test_the_official_rule_splits_by_speaker() -> None:
     parts = [official_part(f"bed/{speaker:08x}_nohash_0.wav") for speaker in range(3000)]
     assert [official_part(f"{speaker:08x}_nohash_7.flac") for speaker in range(3000)] == parts
+    assert [official_part(f"cat/cat_{speaker:08x}_nohash_0.flac") for speaker in range(3000)] == parts
+    named = [official_part(f"bed/clip {i}.wav") for i in range(3000)]
+    assert 0.07 < named.count(1) / 3000 < 0.13 and 0.07 < named.count(2) / 3000 < 0.13
     assert 0.07 < parts.count(1) / 3000 < 0.13 and 0.07 < parts.count(2) / 3000 < 0.13
 
 
@@ -168,6 +171,8 @@ def test_broken_files_are_left_out_and_named(words: Path, tmp_path: Path, capsys
 def test_mistakes_are_told_in_a_sentence(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"has the words bed, cat, down, go; name some, each once"):
         KEYWORDS.named("keywords:words=go+stop", words)
+    with pytest.raises(UsageError, match="unknown and silence are classes of their own"):
+        KEYWORDS.named("keywords:words=go+silence", words)
     with pytest.raises(UsageError, match="one class only, go"):
         KEYWORDS.named("keywords:words=go,unknown=no", words)
     with pytest.raises(UsageError, match="is no folder"):
