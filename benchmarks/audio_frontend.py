@@ -49,9 +49,8 @@ def sizes(core: str, folder: Path) -> tuple[int, int, int]:
         target = folder / f"{source.stem}.o"
         flags = (*ARM_CORES[core], *frontend_flags(), "-std=gnu11", "-ffunction-sections", "-fstack-usage", "-c")
         build("arm-none-eabi-gcc", flags, source, "-o", target)
-        for section, size in re.findall(
-            r"^\.(text|rodata)\S*\s+(\d+)", build("arm-none-eabi-size", ("-A",), target), re.M
-        ):
+        listed = build("arm-none-eabi-size", ("-A",), target)
+        for section, size in re.findall(r"^\.(text|rodata)\S*\s+(\d+)", listed, re.MULTILINE):
             code, tables = code + int(size) * (section == "text"), tables + int(size) * (section == "rodata")
     stack = [int(line.split("\t")[1]) for path in folder.glob("*.su") for line in path.read_text().splitlines()]
     return code, tables, sum(sorted(stack)[-3:])
@@ -77,9 +76,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             least, most = instructions(core, Path(name))
             code, tables, stack = sizes(core, Path(name))
-        print(
-            f"| {core} | {least:,} to {most:,} | {most * COLUMNS_A_SECOND / 1e6:.2f} | {code:,} | {tables:,} | {stack} |"
-        )
+        second = most * COLUMNS_A_SECOND / 1e6
+        print(f"| {core} | {least:,} to {most:,} | {second:.2f} | {code:,} | {tables:,} | {stack} |")
     with tempfile.TemporaryDirectory() as name:
         count, cycles = cortex_m4_cycles(Path(name))
     print(f"\nCortex-M4: {count:,} instructions of a column of noise are {cycles:,} cycles by Arm's published timing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ofa_mcu.codegen.c_text import array_definition
 from ofa_mcu.resources import resource
@@ -22,7 +23,7 @@ _HEAD = """\
 def tables_c() -> str:
     """The C file that defines all tables."""
     table = tables()
-    arrays = {
+    arrays: dict[str, NDArray[np.integer]] = {
         "window": table.window[: WINDOW // 2 + 1].astype(np.int16),
         "twiddles": table.twiddles.astype(np.int16),
         "split": table.split.astype(np.int16),

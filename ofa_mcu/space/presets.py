@@ -59,7 +59,7 @@ KEYWORDS = SearchSpace(
     stem_stride=(2, 2),
     stages=(StageSpace(channels=64, stride=1, depths=(2, 3, 4), kernels=(3, 5), kind=BlockKind.SEPARABLE),),
     head_channels=0,
-    classes=10,
+    classes=11,
     input_width=10,
 )
 

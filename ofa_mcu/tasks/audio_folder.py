@@ -23,12 +23,15 @@ from ofa_mcu.tasks.task import Dataset, Split, Task
 __all__ = ["AUDIO_FOLDER", "AudioFolderOptions"]
 
 _LENGTHS = (0.1, 10.0)
-_NEED = "put the sound files (.wav, .flac) of each class into a folder of its own and name the folder of these with --data-dir"
+_NEED = (
+    "put the sound files (.wav, .flac) of each class into a folder of its own, all in one folder, and name that with "
+    "--data-dir"
+)
 
 
 @dataclass(frozen=True)
 class AudioFolderOptions:
-    """`length`: seconds of a clip; shorter sounds are padded on both sides, of longer ones the loudest stretch is kept."""
+    """`length`: seconds of a clip; shorter sounds get silence on both sides, longer ones keep their loudest stretch."""
 
     length: float = 1.0
 

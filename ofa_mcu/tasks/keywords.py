@@ -19,6 +19,7 @@ from ofa_mcu.tasks.audio.speech_commands import (
 )
 from ofa_mcu.tasks.audio.tables import COEFFICIENTS, COLUMNS
 from ofa_mcu.tasks.audio.training_part import AugmentedClips
+from ofa_mcu.tasks.files import folder_of
 from ofa_mcu.tasks.options import TaskKind
 from ofa_mcu.tasks.task import Dataset, Split, Task
 
@@ -26,17 +27,18 @@ __all__ = ["KEYWORDS", "SILENCE", "UNKNOWN", "KeywordOptions"]
 
 UNKNOWN, SILENCE = "unknown", "silence"
 _PACKED_WORDS = ("down", "eight", "five", "go", "left", "one", "right", "up", "zero")
+_USUAL = "kws_gsc1_en"
 _COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 _GET = (
-    "download Speech Commands (https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz, "
-    "2.4 GB), unpack it, and name its folder with --data-dir"
+    "download Speech Commands (2.4 GB; https://storage.googleapis.com/download.tensorflow.org/data/"
+    "speech_commands_v0.02.tar.gz), unpack it, and name its folder with --data-dir"
 )
 
 
 @dataclass(frozen=True)
 class KeywordOptions:
     """`words`: which words get a label of their own, like yes+no+stop; without it the ten commands of MLPerf Tiny, or
-    every word where these are not all there. `unknown`, `silence`: whether other words and background noise are classes.
+    every word where these are not all there. `unknown`, `silence`: whether other words and noise are classes.
     """
 
     words: str | None = None
@@ -45,12 +47,15 @@ class KeywordOptions:
 
 
 def _make(name: str, options: KeywordOptions, data_dir: Path | None) -> Task:
+    try:
+        data_dir = folder_of("keywords", data_dir, _USUAL)
+    except UsageError:
+        if data_dir is not None:
+            raise
     if data_dir is None:
         words = _chosen(options, _PACKED_WORDS, None)
         noisy, others = True, True
     else:
-        if not data_dir.is_dir():
-            raise UsageError(f"{data_dir} is no folder; --data-dir names the folder that holds the folders of words")
         found = (*_PACKED_WORDS, UNKNOWN) if is_packed(data_dir) else tuple(word_folders(data_dir))
         words = _chosen(options, found, data_dir)
         noisy, others = has_noise(data_dir), len(set(found) - set(words)) > 0
@@ -74,6 +79,8 @@ def _chosen(options: KeywordOptions, found: tuple[str, ...], folder: Path | None
     """The words that get a label, in the order given, or that of MLPerf Tiny, or of the alphabet."""
     if options.words is not None:
         words = tuple(word for word in options.words.split("+") if word)
+        if UNKNOWN in words or SILENCE in words:
+            raise UsageError(f"words={options.words}: {UNKNOWN} and {SILENCE} are classes of their own; leave them out")
         missing = [word for word in words if word not in found]
         if missing or not words or len(set(words)) < len(words):
             listed = ", ".join(found) or "none"
@@ -89,8 +96,10 @@ def _chosen(options: KeywordOptions, found: tuple[str, ...], folder: Path | None
 
 
 def _load(words: tuple[str, ...], labels: tuple[str, ...], folder: Path | None) -> Dataset:
-    if folder is None:
-        raise UsageError(f"task 'keywords' needs its data: {_GET}")
+    try:
+        folder = folder_of("keywords", folder, _USUAL)
+    except UsageError as error:
+        raise UsageError(f"{error}; {_GET}") from error
     share = 1.0 if UNKNOWN in labels else 0.0
     recordings = read_packed(folder) if is_packed(folder) else read_folders(folder, words, share)
     return dataset_of(recordings, labels, folder)

@@ -1,4 +1,4 @@
-"""The audio front-end in a PlatformIO project: found by its include, left out without one, the same bytes over serial."""
+"""The audio front-end in a PlatformIO project: found by its include, and the same bytes over serial."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_spectra_keep_their_width(steps: int, width: int) -> None:
 
 def test_presets_serve_their_shape_and_any_number_of_classes() -> None:
     assert space_for("cifar10", (32, 32, 3), 10) is CIFAR10
-    assert space_for("keywords:anything=1", (49, 10, 1), 10) is KEYWORDS
+    assert space_for("keywords:anything=1", (49, 10, 1), 11) is KEYWORDS
     twelve = space_for("keywords", (49, 10, 1), 12)
     assert twelve.classes == 12 and twelve.stages == KEYWORDS.stages
     other = space_for("fashion-mnist", (32, 32, 1), 10)

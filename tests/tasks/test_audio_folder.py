@@ -48,6 +48,7 @@ def test_sounds_of_any_rate_and_length_are_told_apart(
     assert nearest_centroid(data) == 1.0
 
 
+@pytest.mark.slow
 def test_spoken_digits_at_8_khz(data_dir: Path, tmp_path: Path) -> None:
     """Real words in another rate, format and layout: a nearest class mean hears far more than chance."""
     from scipy.signal import resample_poly
@@ -96,7 +97,8 @@ def test_rare_classes_weigh_more(tmp_path: Path) -> None:
     write_folder(tmp_path / "few", {"b": 900.0}, 10)
     (tmp_path / "many" / "a").rename(tmp_path / "a")
     (tmp_path / "few" / "b").rename(tmp_path / "b")
-    (tmp_path / "many").rmdir(), (tmp_path / "few").rmdir()
+    (tmp_path / "many").rmdir()
+    (tmp_path / "few").rmdir()
     _, data = load(tmp_path)
     weights = data.train.class_weights
     assert weights is not None

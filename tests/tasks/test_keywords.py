@@ -41,8 +41,14 @@ def add_noise(root: Path, seconds: float = 40.0) -> None:
     soundfile.write(root / "_background_noise_" / "hum.wav", noise, 16_000)
 
 
-def test_the_packed_set_has_the_classes_and_clips_its_readme_says(data_dir: Path) -> None:
-    labels, data = load(data_dir / "kws_gsc1_en")
+@pytest.fixture(scope="module")
+def packed(data_dir: Path) -> tuple[tuple[str, ...], Dataset]:
+    return load(data_dir / "kws_gsc1_en")
+
+
+@pytest.mark.slow
+def test_the_packed_set_has_the_classes_and_clips_its_readme_says(packed: tuple[tuple[str, ...], Dataset]) -> None:
+    labels, data = packed
     assert labels == ("down", "eight", "five", "go", "left", "one", "right", "up", "zero", "unknown", "silence")
     assert len(data.test) == 638 and set(data.test.labels.tolist()) == set(range(10))
     assert set(data.validation.labels.tolist()) == set(range(10))
@@ -61,13 +67,14 @@ def test_packed_parts_share_no_speaker_and_keep_to_the_official_test(data_dir: P
             for row in csv.DictReader(file):
                 speakers.setdefault(row["split"], set()).add(row["speaker"])
                 assert speaker_of(row["file"]) == row["speaker"]
-                if official_part(row["file"].rsplit("/", 1)[1].partition("_")[2]) == 2:
+                if official_part(row["file"]) == 2:
                     assert row["split"] == "test", row
     assert not speakers["train"] & speakers["test"] and not speakers["train"] & speakers["val"]
     assert not speakers["val"] & speakers["test"]
 
 
-def test_packed_clips_are_the_files(data_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_packed_clips_are_the_files(data_dir: Path, packed: tuple[tuple[str, ...], Dataset]) -> None:
     """The features of a test clip are those of its file, read on its own."""
     with tarfile.open(data_dir / "kws_gsc1_en" / "kws_gsc1_en_core.tar") as archive:
         stream = archive.extractfile("index.csv")
@@ -80,20 +87,22 @@ def test_packed_clips_are_the_files(data_dir: Path, tmp_path: Path) -> None:
     assert len(samples) == int(row["n_samples"])
     padded = np.zeros((1, 16_000), np.int16)
     padded[0, : len(samples)] = samples
-    _, data = load(data_dir / "kws_gsc1_en")
-    assert (data.test.inputs == features(padded)).all(axis=(1, 2, 3)).any()
+    assert (packed[1].test.inputs == features(padded)).all(axis=(1, 2, 3)).any()
 
 
 def test_the_official_rule_splits_by_speaker() -> None:
     parts = [official_part(f"bed/{speaker:08x}_nohash_0.wav") for speaker in range(3000)]
     assert [official_part(f"{speaker:08x}_nohash_7.flac") for speaker in range(3000)] == parts
+    assert [official_part(f"cat/cat_{speaker:08x}_nohash_0.flac") for speaker in range(3000)] == parts
+    named = [official_part(f"bed/clip {i}.wav") for i in range(3000)]
+    assert 0.07 < named.count(1) / 3000 < 0.13 and 0.07 < named.count(2) / 3000 < 0.13
     assert 0.07 < parts.count(1) / 3000 < 0.13 and 0.07 < parts.count(2) / 3000 < 0.13
 
 
 def test_folders_are_split_by_rule(words: Path) -> None:
     labels, data = load(words)
     assert labels == ("bed", "cat", "down", "go")
-    files = [path for path in words.rglob("*.wav")]
+    files = list(words.rglob("*.wav"))
     for part, split in ((0, data.train), (1, data.validation), (2, data.test)):
         assert len(split.labels) == sum(official_part(path.name) == part for path in files)
 
@@ -159,17 +168,22 @@ def test_broken_files_are_left_out_and_named(words: Path, tmp_path: Path, capsys
     assert f"skipped 1 of 240 sound files: 1 no readable sound (go/{victim.name})" in capsys.readouterr().err
 
 
-def test_mistakes_are_told_in_a_sentence(words: Path, tmp_path: Path) -> None:
+def test_mistakes_are_told_in_a_sentence(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"has the words bed, cat, down, go; name some, each once"):
         KEYWORDS.named("keywords:words=go+stop", words)
+    with pytest.raises(UsageError, match="unknown and silence are classes of their own"):
+        KEYWORDS.named("keywords:words=go+silence", words)
     with pytest.raises(UsageError, match="one class only, go"):
         KEYWORDS.named("keywords:words=go,unknown=no", words)
     with pytest.raises(UsageError, match="is no folder"):
         KEYWORDS.named("keywords", tmp_path / "gone")
     with pytest.raises(OfaMcuError, match=r"has no folder of \.wav or \.flac files .* --data-dir"):
         KEYWORDS.named("keywords", tmp_path)
-    with pytest.raises(UsageError, match="needs its data: download Speech Commands"):
-        KEYWORDS.named("keywords", None).load(None)
+    monkeypatch.delenv("OFA_MCU_DATA", raising=False)
+    without = KEYWORDS.named("keywords", None)
+    assert without.labels[-2:] == ("unknown", "silence")
+    with pytest.raises(UsageError, match=r"needs its data: .*--data-dir; download Speech Commands"):
+        without.load(None)
     for word in ("on", "off"):
         (tmp_path / word).mkdir()
         soundfile.write(tmp_path / word / "00000000_nohash_0.wav", tone(400), 16_000)

@@ -19,9 +19,9 @@ _QUIET = 1.0  # root mean square below which a clip counts as silent, in steps o
 class AudioAugmentation:
     """How far training clips are changed.
 
-    `shift`: largest move in time, seconds, either way. `speed`: largest change of speed, as a share, either way, of half
-    of the clips. `noisy`: share of the clips that get background noise, at a ratio of signal to noise drawn from `snr`
-    (decibels; loud to quiet). `gain`: range of loudness, decibels.
+    `shift`: largest move in time, seconds, either way. `speed`: largest change of speed, as a share, either way, of
+    half of the clips. `noisy`: share of the clips that get background noise, at a ratio of signal to noise drawn from
+    `snr` (decibels). `gain`: range of loudness, decibels.
     """
 
     shift: float = 0.1
@@ -34,7 +34,7 @@ class AudioAugmentation:
 def augmented(
     clips: Clips, noises: Sequence[Clips], rng: np.random.Generator, how: AudioAugmentation, rate: int = 16_000
 ) -> Clips:
-    """Changed copies of clips (N, S); the noises are recordings (M,), each at least S long, none: no noise is mixed in."""
+    """Changed copies of clips (N, S); without noises (recordings (M,), each at least S long) none is mixed in."""
     sound = _moved(clips, rng, how, rate)
     loudness = _rms(sound)
     if noises:
@@ -74,15 +74,13 @@ def _moved(clips: Clips, rng: np.random.Generator, how: AudioAugmentation, rate:
     """Clips shifted in time, half of them at another speed; what enters is silence."""
     count, length = clips.shape
     reach = min(round(how.shift * rate), length // 2)
-    shifts = rng.integers(-reach, reach + 1, count)
+    shifts: list[int] = rng.integers(-reach, reach + 1, count).tolist()
     speeds = 1 + rng.uniform(-how.speed, how.speed, count)
-    changed = rng.random(count) < (0.5 if how.speed else 0.0)
+    speeds[rng.random(count) >= 0.5] = 1.0
     out = np.zeros((count, length), np.float32)
     ramp = np.arange(length, dtype=np.float32) - length / 2
-    for row, clip, shift, speed, other in zip(
-        out, clips, shifts.tolist(), speeds.tolist(), changed.tolist(), strict=True
-    ):
-        if other:
+    for row, clip, shift, speed in zip(out, clips, shifts, speeds, strict=True):
+        if speed != 1.0:
             position = ramp * np.float32(speed) + np.float32(length / 2 + shift)
             row[:] = _at(clip, position)
         elif shift >= 0:

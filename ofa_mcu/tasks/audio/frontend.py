@@ -156,7 +156,7 @@ def log_energies(power: Reals) -> Reals:
     log = low + (((table.log2[index + 1] - low) * rest) >> rest_bits)
     half = 1 << (14 - LOG_BITS)
     result = ((exponent.astype(np.int64) - 1) << LOG_BITS) + ((log + half) >> (15 - LOG_BITS)) - LOG_CENTRE
-    return result.astype(np.float64)
+    return np.asarray(result, np.float64)
 
 
 def _coefficients(logs: Reals) -> NDArray[np.uint8]:

@@ -44,8 +44,11 @@ def speaker_of(name: str) -> str | None:
 
 
 def official_part(name: str) -> int:
-    """The part by Speech Commands' rule: a hash of the file name up to `_nohash_` gives 10 % validation and 10 % test."""
-    kept = re.sub(r"_nohash_.*$", "", name.rsplit("/", 1)[-1])
+    """The part by Speech Commands' rule: a hash of the speaker, 10 % validation and 10 % test.
+
+    Where the file name has no speaker, all of it before `_nohash_` is hashed.
+    """
+    kept = speaker_of(name) or re.sub(r"_nohash_.*$", "", name.rsplit("/", 1)[-1])
     share = int(hashlib.sha1(kept.encode()).hexdigest(), 16) % _OFFICIAL_RANGE * 100.0 / (_OFFICIAL_RANGE - 1)
     return 1 if share < 10 else 2 if share < 20 else 0
 

@@ -97,11 +97,11 @@ def read_sound(source: Path | bytes, rate: int = 16_000) -> Sound:
 
         common = gcd(own_rate, rate)
         mono = resample_poly(mono, rate // common, own_rate // common)
-    return np.clip(np.rint(mono * 32768.0), -32768, 32767).astype(np.int16)
+    return np.asarray(np.clip(np.rint(mono * 32768.0), -32768, 32767), np.int16)
 
 
 def fitted(sound: Sound, length: int, *, centred: bool) -> Sound:
-    """A sound of exactly `length` samples: silence is added behind it (`centred`: around it), or its loudest stretch cut.
+    """A sound of exactly `length` samples: with silence behind it (`centred`: around it), or its loudest stretch.
 
     The loudest stretch is the one of the largest energy, in steps of a hundredth of its length.
     """

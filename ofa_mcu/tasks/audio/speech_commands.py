@@ -46,9 +46,8 @@ def read_packed(folder: Path, *, extra: bool = True, noise: bool = True) -> Reco
                 words.append(row["label"])
                 parts.append(_SPLITS[row["split"]])
             except (KeyError, UnusableSound) as error:
-                raise OfaMcuError(
-                    f"{folder / _PACK.format(name)}: {row.get('file')} is missing or unreadable ({error}); copy it again"
-                ) from error
+                where = f"{folder / _PACK.format(name)}: {row.get('file')}"
+                raise OfaMcuError(f"{where} is missing or unreadable ({error}); copy it again") from error
     noises = read_noises(folder) if noise else ()
     return Recordings(_stacked(sounds), tuple(words), np.array(parts, np.int64), noises)
 
@@ -80,14 +79,14 @@ def read_noises(folder: Path) -> tuple[Sound, ...]:
                 skipped.add(file_name(path, folder), str(error))
         skipped.tell(len(files), noise_folder)
         return tuple(noise for noise in found if len(noise) >= 2 * _SAMPLES)
-    path = _noise_pack(folder)
-    if path is None:
+    pack = _noise_pack(folder)
+    if pack is None:
         return ()
-    rows, files_of = _archive(path)
+    rows, files_of = _archive(pack)
     try:
         return tuple(read_sound(files_of[row["file"]]) for row in rows)
     except (KeyError, UnusableSound) as error:
-        raise OfaMcuError(f"{path}: a recording is missing or unreadable ({error}); copy it again") from error
+        raise OfaMcuError(f"{pack}: a recording is missing or unreadable ({error}); copy it again") from error
 
 
 def has_noise(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "BINS",
@@ -64,7 +64,7 @@ OUTPUT_SHIFT = 20
 _LOWEST_HZ, _HIGHEST_HZ = 20.0, 4000.0
 _LARGEST_LOG = 55 << LOG_BITS  # of an energy below 2**54
 
-# A byte is 128 + (coefficient - centre) / step, of coefficients of octaves of power less 32. Chosen so that of the training
+# A byte is 128 + (coefficient - centre) / step, of coefficients of octaves of power less 32. Chosen so that of training
 # clips of Speech Commands, 0.05 % lie below and 0.05 % above the middle 250 bytes.
 _CENTRES = (-132.6, 39.1, -2.1, -20.8, -22.2, -10.9, -9.6, -5.5, -8.8, -5.3)
 _STEPS = (4.699, 1.461, 1.074, 0.834, 0.621, 0.505, 0.459, 0.421, 0.414, 0.358)
@@ -75,8 +75,8 @@ class Tables:
     """All tables, integers.
 
     window: Q15 (480,), periodic Hann. twiddles: cosine and sine of 2 pi k / 256 in Q14 (191, 2). split: those of
-    2 pi k / 512 for k = 1 .. 127 (127, 2). rising: share of a bin in the filter it rises in, Q12 (127,); the rest belongs
-    to the filter before. ends: for each of the 41 intervals between filter centres, one more than its last bin (41,).
+    2 pi k / 512 for k = 1 .. 127 (127, 2). rising: share of a bin in the filter it rises in, Q12 (127,); the rest
+    belongs to the filter before. ends: for each interval between filter centres, one more than its last bin (41,).
     log2: log2(1 + i / 64) in Q15 (65,). cosines: rows of the cosine transform, scaled to bytes (10, 40). offsets: what
     is added to each sum before the shift (10,).
     """
@@ -100,9 +100,9 @@ def _turns(points: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
     return _rounded(np.stack([np.cos(angle), np.sin(angle)], axis=1) * 2**14)
 
 
-def _mel(hertz: NDArray[np.float64] | float) -> NDArray[np.float64]:
+def _mel(hertz: ArrayLike) -> NDArray[np.float64]:
     """HTK's mel scale, as TensorFlow's linear_to_mel_weight_matrix has it."""
-    return np.asarray(1127.0 * np.log1p(np.asarray(hertz) / 700.0))
+    return np.asarray(1127.0 * np.log1p(np.asarray(hertz, np.float64) / 700.0))
 
 
 def mel_positions() -> NDArray[np.float64]:

@@ -30,7 +30,7 @@ class AugmentedClips:
     """Clips int16 (N, S) with labels (N,), then `silences` examples of the label `silence`, cut from noise.
 
     Clips are worked on in chunks. A chunk's examples are a function of the seed, the chunk and its variant; where there
-    are many clips, only a share of the chunks gets its next variant in an epoch, so that an epoch's features take seconds.
+    are many clips, only a share of the chunks gets its next variant in an epoch, so that features take seconds.
     """
 
     def __init__(

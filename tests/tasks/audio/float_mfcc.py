@@ -1,9 +1,9 @@
-"""The front-end's definition in floating point, written from the definition of each step: what fixed point is held against."""
+"""The front-end in floating point, from the definition of each step: what fixed point is held against."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ofa_mcu.tasks.audio import tables as t
 
@@ -12,14 +12,14 @@ __all__ = ["cepstra"]
 Reals = NDArray[np.float64]
 
 
-def mel(hertz: Reals) -> Reals:
-    return np.asarray(2595.0 * np.log10(1.0 + hertz / 700.0))
+def mel(hertz: ArrayLike) -> Reals:
+    return np.asarray(2595.0 * np.log10(1.0 + np.asarray(hertz, np.float64) / 700.0))
 
 
 def filters() -> Reals:
     """Triangles on the mel scale (257, 40), as in TensorFlow's linear_to_mel_weight_matrix."""
     bins = mel(np.arange(257) * 31.25)
-    edges = np.linspace(mel(np.array(20.0)), mel(np.array(4000.0)), 42)
+    edges = np.linspace(mel(20.0), mel(4000.0), 42)
     up = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     down = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
     triangles = np.maximum(0.0, np.minimum(up, down))

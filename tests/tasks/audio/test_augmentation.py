@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -107,7 +109,7 @@ def test_many_clips_change_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     epochs = [lazy.epoch(1, i).inputs for i in range(6)]
     assert np.array_equal(resumed.epoch(1, 5).inputs, epochs[5])
     bounds = [(0, 256), (256, 512), (512, 600), (600, 620)]
-    for before, after in zip(epochs, epochs[1:], strict=False):
+    for before, after in pairwise(epochs):
         changed = [not np.array_equal(before[a:b], after[a:b]) for a, b in bounds]
         assert 1 <= sum(changed) <= 2
     for a, b in bounds:

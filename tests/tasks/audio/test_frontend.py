@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,7 @@ def test_fixed_point_keeps_what_floating_point_says() -> None:
         assert np.corrcoef(found[..., i].ravel(), exact[..., i].ravel())[0, 1] > 0.9998
 
 
+@pytest.mark.slow
 def test_real_speech_fills_the_bytes(data_dir: Path) -> None:
     from ofa_mcu.tasks.audio.speech_commands import read_packed
 
@@ -222,6 +224,38 @@ def test_the_constants_of_the_firmware_are_those_of_the_reference() -> None:
     assert int(found["OFA_FRONTEND_COLUMNS"]) == t.COLUMNS
     assert int(found["OFA_FRONTEND_COEFFICIENTS"]) == t.COEFFICIENTS
     assert int(found["OFA_FRONTEND_OVERLAP"]) == t.WINDOW - t.HOP
+
+
+def test_a_stream_begins_in_silence_and_goes_on(tmp_path: Path) -> None:
+    """A zero structure and a beginning without samples are silence before; the header is C++, too."""
+    source = tmp_path / "main.cpp"
+    source.write_text(
+        """
+        #include <cstring>
+        #include "ofa_frontend.h"
+        int main()
+        {
+            static ofa_frontend zero, begun;
+            int16_t samples[OFA_FRONTEND_HOP];
+            int32_t scratch[OFA_FRONTEND_SCRATCH];
+            int8_t first[OFA_FRONTEND_COEFFICIENTS], second[OFA_FRONTEND_COEFFICIENTS];
+            for (int i = 0; i < OFA_FRONTEND_HOP; ++i) {
+                samples[i] = (int16_t)(i * 37 % 2000 - 1000);
+            }
+            ofa_frontend_push(&begun, samples, scratch, first);
+            ofa_frontend_begin(&begun, nullptr);
+            ofa_frontend_push(&begun, samples, scratch, first);
+            std::memset(scratch, 0x5a, sizeof scratch);
+            ofa_frontend_push(&zero, samples, scratch, second);
+            return std::memcmp(first, second, sizeof first);
+        }
+        """
+    )
+    objects = [tmp_path / f"{path.stem}.o" for path in frontend_sources()]
+    for path, target in zip(frontend_sources(), objects, strict=True):
+        build("gcc", (*frontend_flags(), "-std=c11", "-c"), path, "-o", target)
+    build("g++", (*frontend_flags(), "-std=c++17"), source, *objects, "-o", tmp_path / "main")
+    assert subprocess.run([tmp_path / "main"], check=False).returncode == 0
 
 
 @needs_arm
