@@ -16,8 +16,9 @@ from ofa_mcu.tasks.csv_series import CsvWindowsOptions, Series, columns_of, read
 from ofa_mcu.tasks.files import folder_of
 from ofa_mcu.tasks.folders import SMALLEST_CLASS, class_weights, parts_of, printable
 from ofa_mcu.tasks.options import TaskKind
+from ofa_mcu.tasks.scaling import Scaling
 from ofa_mcu.tasks.task import Dataset, Task
-from ofa_mcu.tasks.windows import Scaling, Variation, WindowPart, Windows
+from ofa_mcu.tasks.windows import Variation, WindowPart, Windows
 
 __all__ = ["CSV_WINDOWS", "scaling_of"]
 
@@ -176,7 +177,7 @@ def _load(root: Path, labels: tuple[str, ...], columns: tuple[str, ...], options
     variation = Variation(speed=0.05, move=(options.stride or options.window // 2) // 2, gain=0.1, noise=1.0)
     weights = class_weights(numbers[order], len(labels)) if options.balance else None
     held, tested = (windows.chosen(own).split(scaling) for own in of[1:])
-    return Dataset(WindowPart(windows.chosen(order), scaling, variation, weights), held, tested)
+    return Dataset(WindowPart(windows.chosen(order), scaling, variation, weights), held, tested, scaling=scaling)
 
 
 def _make(name: str, options: CsvWindowsOptions, data_dir: Path | None) -> Task:

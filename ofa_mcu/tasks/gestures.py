@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.tasks.files import folder_of
 from ofa_mcu.tasks.options import TaskKind
+from ofa_mcu.tasks.scaling import Scaling
 from ofa_mcu.tasks.task import Dataset, Task
-from ofa_mcu.tasks.windows import Scaling, Variation, WindowPart, Windows
+from ofa_mcu.tasks.windows import Variation, WindowPart, Windows
 
 __all__ = ["GESTURES", "GestureOptions"]
 
@@ -116,6 +117,7 @@ def _load(options: GestureOptions, data_dir: Path | None) -> Dataset:
         WindowPart(windows.chosen(order), _SCALING, _VARIATION),
         windows.chosen(parts["validation"]).split(_SCALING),
         windows.chosen(parts["test"]).split(_SCALING),
+        scaling=_SCALING,
     )
 
 

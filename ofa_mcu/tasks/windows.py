@@ -8,38 +8,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa_mcu.tasks.scaling import Scaling
 from ofa_mcu.tasks.task import Split
 
-__all__ = ["Scaling", "Variation", "WindowPart", "Windows"]
+__all__ = ["Variation", "WindowPart", "Windows"]
 
 _CHUNK = 1024  # windows at once
 _STREAM = 3  # of the random numbers of a seed
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """byte = clamp((value * multiplier + offset) >> shift, 0, 255), in 64-bit integers, for every channel.
-
-    `value` is the reading divided by the channel's `unit`, rounded to the nearest integer, half up; a device whose
-    driver gives integers in that unit computes the very same byte.
-    """
-
-    unit: tuple[float, ...]
-    multiplier: tuple[int, ...]
-    offset: tuple[int, ...]
-    shift: int
-
-    @property
-    def step(self) -> NDArray[np.float64]:
-        """Readings (channels,) from one byte to the next."""
-        step: NDArray[np.float64] = np.array(self.unit) * 2.0**self.shift / np.array(self.multiplier)
-        return step
-
-    def to_bytes(self, readings: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """Bytes of readings (..., channels)."""
-        values = np.floor(readings.astype(np.float64) / np.array(self.unit) + 0.5).astype(np.int64)
-        scaled: NDArray[np.int64] = (values * np.array(self.multiplier) + np.array(self.offset)) >> self.shift
-        return scaled.clip(0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)

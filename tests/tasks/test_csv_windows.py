@@ -14,8 +14,9 @@ from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.space.presets import space_for
 from ofa_mcu.tasks.csv_windows import scaling_of
 from ofa_mcu.tasks.registry import task_named
+from ofa_mcu.tasks.scaling import Scaling
 from ofa_mcu.tasks.task import Dataset, TrainingPart
-from ofa_mcu.tasks.windows import Scaling, Variation, WindowPart, Windows
+from ofa_mcu.tasks.windows import Variation, WindowPart, Windows
 
 
 def table(path: Path, columns: Mapping[str, Sequence], separator: str = ",") -> None:
