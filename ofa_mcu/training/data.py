@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -66,6 +66,17 @@ class Batch:
             batch = torch.arange(len(images))[:, None, None]
             images = images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
         return _to_float(images.contiguous())
+
+    def share(self, rank: int, world: int) -> Batch:
+        """Every `world`th example from `rank` on: what one of `world` processes computes."""
+        part = slice(rank, None, world)
+        return replace(
+            self,
+            labels=self.labels[part],
+            _indices=self._indices[part],
+            _flip=self._flip[part],
+            _shift=self._shift[part],
+        )
 
 
 class TrainingStream:

@@ -17,7 +17,7 @@ from ofa_mcu.space.lowering import block_prefix
 from ofa_mcu.supernet.network import Supernet
 from ofa_mcu.supernet.sorting import importance
 
-__all__ = ["EarlyBird", "ranking_masks"]
+__all__ = ["EarlyBird", "normalised_distance", "ranking_masks"]
 
 _KEEP = 5
 _THRESHOLD = 0.2
@@ -29,8 +29,8 @@ def ranking_masks(supernet: Supernet) -> list[Tensor]:
     masks = []
     for s, stage in enumerate(supernet.space.stages):
         for b in range(max(stage.depths)):
-            scores = norms[f"{block_prefix(s, b)}.expand"]
             for expand in sorted(stage.expands)[:-1]:
+                scores = norms[f"{block_prefix(s, b)}.expand"].cpu()
                 keep = round(len(scores) * expand / max(stage.expands))
                 mask = torch.zeros(len(scores), dtype=torch.bool)
                 mask[torch.sort(scores, descending=True, stable=True).indices[:keep]] = True
@@ -38,7 +38,7 @@ def ranking_masks(supernet: Supernet) -> list[Tensor]:
     return masks
 
 
-def _distance(first: list[Tensor], second: list[Tensor]) -> float:
+def normalised_distance(first: list[Tensor], second: list[Tensor]) -> float:
     """Mean normalised Hamming distance of two lists of masks."""
     total = 0.0
     for a, b in zip(first, second, strict=True):
@@ -58,9 +58,14 @@ class EarlyBird:
         """Record the present ranking; true when the newest is within the threshold of the four before it."""
         masks = ranking_masks(supernet)
         if self.history:
-            self.distance = max(_distance(masks, older) for older in list(self.history)[-(_KEEP - 1) :])
+            self.distance = max(normalised_distance(masks, older) for older in list(self.history)[-(_KEEP - 1) :])
         self.history.append(masks)
         return len(self.history) == _KEEP and self.distance <= _THRESHOLD
+
+    def forget(self) -> None:
+        """Start anew: the channels have been put in another order."""
+        self.history.clear()
+        self.distance = 1.0
 
     def state(self) -> dict[str, object]:
         """What a checkpoint keeps."""

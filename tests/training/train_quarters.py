@@ -1,4 +1,4 @@
-"""Trains TINY's supernet on the quarters in the folder given, keeping a checkpoint of every step.
+"""Trains TINY's supernet on the quarters in the folder given, its weights spoilt once, a checkpoint after every step.
 
 A program of its own, so that a test can kill it.
 """
@@ -16,10 +16,25 @@ from tests.space.spaces import TINY
 from tests.training.made_up import DATA, QUARTERS, RECIPE
 
 
+STRIKE = 30
+
+
+class Struck(SupernetLearner):
+    """Its weights are hit by noise before step 30, as by a fault of the memory."""
+
+    def before_step(self, step: int, steps: int, optimizer: torch.optim.Optimizer) -> str | None:
+        if step == STRIKE:
+            generator = torch.Generator().manual_seed(0)
+            with torch.no_grad():
+                for weight in self.module.parameters():
+                    weight += 3 * torch.randn(weight.shape, generator=generator)
+        return super().before_step(step, steps, optimizer)
+
+
 def main() -> None:
     torch.set_num_threads(1)
     loop._CHECKPOINT_SECONDS = 0.0
-    learner = SupernetLearner(TINY, RECIPE)
+    learner = Struck(TINY, RECIPE)
     loop.fit(learner, QUARTERS, DATA, TINY.resolutions, RECIPE, Path(sys.argv[1]), "supernet")
 
 
