@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,7 @@ from ofa_mcu.training.recipe import Recipe
 from ofa_mcu.training.rollback import SpikeGuard
 from tests.space.spaces import TINY
 from tests.training.made_up import DATA, QUARTERS, RECIPE
-from tests.training.train_quarters import STRIKE, Struck
-
-ROOT = Path(__file__).parents[2]
-
+from tests.training.train_quarters import STRIKE, Struck, train_quarters
 
 def run(
     folder: Path, learner: Learner | None = None, recipe: Recipe = RECIPE, label: str = "supernet"
@@ -63,18 +60,22 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(folder: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.training.train_quarters", str(folder)]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+def start(folder: Path) -> BaseProcess:
+    """A process of its own; the server it is forked from has read torch, which is what takes so long."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.training.train_quarters", "torch._dynamo", "codecarbon"])
+    process = context.Process(target=train_quarters, args=(folder,), daemon=True)
+    process.start()
+    return process
 
 
-def wait_for_steps(process: subprocess.Popen, folder: Path, steps: int) -> None:
+def wait_for_steps(process: BaseProcess, folder: Path, steps: int) -> None:
     """Until the run's checkpoint is `steps` steps further than now."""
     path, deadline = folder / "checkpoint.pt", time.monotonic() + 120
     first = saved(folder)["step"] if path.exists() else 0
     seen = path.stat().st_mtime_ns if path.exists() else 0
     while time.monotonic() < deadline:
-        assert process.poll() is None, "the run ended before it could be killed"
+        assert process.exitcode is None, "the run ended before it could be killed"
         if path.exists() and path.stat().st_mtime_ns != seen:
             seen = path.stat().st_mtime_ns
             if saved(folder)["step"] >= first + steps:
@@ -127,8 +128,9 @@ def test_a_run_killed_five_times_ends_in_the_same_weights(tmp_path: Path, struck
                     run(folder)
             time.sleep(rng.uniform(0, 0.1))
         finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.kill()
+            process.join()
+        assert process.exitcode == -signal.SIGKILL
         steps.append(saved(folder)["step"])
     assert 0 < steps[0] < 40 and steps == sorted(set(steps))  # killed in the middle, further each time
     assert run(folder, Struck(TINY, RECIPE))["epoch"] == RECIPE.epochs

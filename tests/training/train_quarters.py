@@ -1,10 +1,11 @@
 """Trains TINY's supernet on the quarters in the folder given, its weights spoilt once, a checkpoint after every step.
 
-A program of its own, so that a test can kill it.
+For a process of its own, so that a test can kill it.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -31,12 +32,10 @@ class Struck(SupernetLearner):
         return super().before_step(step, steps, optimizer)
 
 
-def main() -> None:
+def train_quarters(folder: Path) -> None:
+    """The whole run; silent."""
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     torch.set_num_threads(1)
     loop._CHECKPOINT_SECONDS = 0.0
     learner = Struck(TINY, RECIPE)
-    loop.fit(learner, QUARTERS, DATA, TINY.resolutions, RECIPE, Path(sys.argv[1]), "supernet")
-
-
-if __name__ == "__main__":
-    main()
+    loop.fit(learner, QUARTERS, DATA, TINY.resolutions, RECIPE, folder, "supernet")
