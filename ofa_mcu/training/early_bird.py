@@ -17,10 +17,10 @@ from ofa_mcu.space.lowering import block_prefix
 from ofa_mcu.supernet.network import Supernet
 from ofa_mcu.supernet.sorting import importance
 
-__all__ = ["EarlyBird", "normalised_distance", "ranking_masks"]
+__all__ = ["THRESHOLD", "EarlyBird", "normalised_distance", "ranking_masks"]
 
 _KEEP = 5
-_THRESHOLD = 0.2
+THRESHOLD = 0.2
 
 
 def ranking_masks(supernet: Supernet) -> list[Tensor]:
@@ -60,7 +60,7 @@ class EarlyBird:
         if self.history:
             self.distance = max(normalised_distance(masks, older) for older in list(self.history)[-(_KEEP - 1) :])
         self.history.append(masks)
-        return len(self.history) == _KEEP and self.distance <= _THRESHOLD
+        return len(self.history) == _KEEP and self.distance <= THRESHOLD
 
     def forget(self) -> None:
         """Start anew: the channels have been put in another order."""
