@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
         recipe = Recipe(epochs=epochs, batch=batch, peak_rate=rate, students=students, seed=seed)
         path = train_supernet(task, recipe, out, data_dir, threads)
-        data = task_named(task).load(data_dir)
+        data = task_named(task, data_dir).load(data_dir)
         with counting("measuring subnets") as progress:
             predictor = train_predictor(path, data, out / PREDICTOR_FILE, predictor_subnets, seed, progress)
         q = predictor.quality

@@ -18,7 +18,7 @@ def quantize(network: PlainNetwork, inputs: Tensor, supernet: Supernet | None = 
 
     Args:
         network: batch-norm statistics calibrated.
-        inputs: calibration inputs (N, C, r, r) that set the activation ranges.
+        inputs: calibration inputs (N, C, H, W) that set the activation ranges.
         supernet: where the network was cut from; its full filters set the weight scales. Without it the
             network's own do.
     """

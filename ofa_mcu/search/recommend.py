@@ -76,11 +76,11 @@ def recommend(
     except ValueError as error:
         known = ", ".join(o.value for o in Objective)
         raise UsageError(f"there is no objective '{request.objective}'; known: {known}") from error
-    task_named(request.task)
+    task_named(request.task, request.data_dir)
     folder = supernet_folder(request.task, request.supernet)
     predictor = load_predictor(folder / PREDICTOR_FILE)
     check_feasible(CandidatePool(predictor, request.budget))
-    with new_run(f"{request.task}-{request.budget.profile.id}", out) as run:
+    with new_run(f"{request.task.partition(':')[0]}-{request.budget.profile.id}", out) as run:
         return _search(request, objective, predictor, folder, run, say, show)
 
 
@@ -103,7 +103,7 @@ def _search(
     if supernet.space != predictor.space:
         raise UsageError(f"{folder / PREDICTOR_FILE} is of another space than {SUPERNET_FILE}; train them together")
     options = SearchOptions(request.budget, objective, request.give, request.seed)
-    data = task_named(request.task).load(request.data_dir)
+    data = task_named(request.task, request.data_dir).load(request.data_dir)
     result = search(Evaluator(supernet, data), predictor, options, show)
     if request.profile_path is not None:
         write_text(run.profile_path(request.budget.profile.id), request.profile_path.read_text())

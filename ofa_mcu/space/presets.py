@@ -5,7 +5,7 @@ from __future__ import annotations
 from ofa_mcu.errors import UsageError
 from ofa_mcu.space.space import SearchSpace, StageSpace
 
-__all__ = ["SPACES", "space_named"]
+__all__ = ["SPACES", "space_for", "space_named"]
 
 # 28x28 greyscale: a stride-2 stem leaves 14x14, 7x7 and 4x4 maps. Kernels of 5 stop paying on the smallest map.
 FASHION_MNIST = SearchSpace(
@@ -37,3 +37,28 @@ def space_named(name: str) -> SearchSpace:
     if name not in SPACES:
         raise UsageError(f"there is no space '{name}'; known: {', '.join(sorted(SPACES))}")
     return SPACES[name]
+
+
+def space_for(task: str, shape: tuple[int, int, int], classes: int) -> SearchSpace:
+    """The space to search for a task: the one made for it by hand, where there is one of this shape.
+
+    Args:
+        task: name of the task, options included.
+        shape: (height, width, channels) of its inputs.
+        classes: how many there are.
+
+    Raises:
+        UsageError: there is none.
+    """
+    space = SPACES.get(task.partition(":")[0])
+    if space is not None and _serves(space, shape, classes):
+        return space
+    return space_named(task)
+
+
+def _serves(space: SearchSpace, shape: tuple[int, int, int], classes: int) -> bool:
+    return (space.input_size(max(space.resolutions)), space.input_channels, space.classes) == (
+        shape[:2],
+        shape[2],
+        classes,
+    )

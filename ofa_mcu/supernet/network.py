@@ -84,13 +84,12 @@ class Supernet(nn.Module):
         weight, beta = weight[: shape[0], : shape[1]], beta[: shape[0]]
         if isinstance(op, FullyConnected):
             return DenseParameters(weight, beta)
-        margin = (weight.shape[-1] - shape[-1]) // 2
-        if margin:
-            weight = weight[:, :, margin:-margin, margin:-margin]
+        top, left = (weight.shape[2] - shape[2]) // 2, (weight.shape[3] - shape[3]) // 2
+        weight = weight[:, :, top : top + shape[2], left : left + shape[3]]
         return ConvParameters(weight, self.weights.gamma[key][: shape[0]], beta)
 
     def forward(self, x: Tensor, subnet: Subnet) -> Tensor:
-        """Logits (N, classes) of `subnet` for inputs (N, C, r, r), with the batch's own statistics."""
+        """Logits (N, classes) of `subnet` for inputs (N, C, H, W), with the batch's own statistics."""
         graph = self._graph(subnet)
         return execute(graph, x, lambda op: self.slice(graph, op), training=True, batch_norm=self.batch_norm)
 
@@ -117,7 +116,7 @@ class PlainNetwork(nn.Module):
         return ConvParameters(weight, self.weights.gamma[key], beta, mean, variance)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, classes) for inputs (N, C, r, r)."""
+        """Logits (N, classes) for inputs (N, C, H, W)."""
         return execute(self.graph, x, self.parameters_of, self.training, batch_norm=self.batch_norm)
 
 

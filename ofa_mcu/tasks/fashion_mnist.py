@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.tasks.download import download
-from ofa_mcu.tasks.task import Dataset, Split, Task
+from ofa_mcu.tasks.task import Augmentation, Dataset, Split, Task
 
 __all__ = ["FASHION_MNIST"]
 
@@ -95,7 +95,7 @@ def _split(folder: Path, images_file: _File, labels_file: _File) -> Split:
 def _load(data_dir: Path | None) -> Dataset:
     folder = _folder(data_dir)
     known = _split(folder, _TRAIN_IMAGES, _TRAIN_LABELS)
-    images, labels = known.images, known.labels
+    images, labels = known.inputs, known.labels
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(labels))
     held, kept = np.sort(order[:_VALIDATION]), np.sort(order[_VALIDATION:])
     test = _split(folder, _TEST_IMAGES, _TEST_LABELS)
@@ -116,10 +116,8 @@ FASHION_MNIST = Task(
         "Bag",
         "Ankle boot",
     ),
-    native_resolution=28,
-    channels=1,
-    flip=True,
-    shift=1,
+    shape=(28, 28, 1),
     load=_load,
     licence="MIT (Zalando SE)",
+    augmentation=Augmentation(flip=True, shift=(1, 1)),
 )

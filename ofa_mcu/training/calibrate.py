@@ -12,6 +12,7 @@ from torch import Tensor
 from ofa_mcu.space.shapes import Operator
 from ofa_mcu.supernet.execution import BN_EPSILON, BN_MOMENTUM, ConvParameters, DenseParameters, execute
 from ofa_mcu.supernet.network import PlainNetwork
+from ofa_mcu.tasks.resample import resolution_of
 from ofa_mcu.training.data import ImageSet
 
 __all__ = ["CALIBRATION_IMAGES", "accuracy", "one_thread_each", "recalibrate"]
@@ -21,7 +22,7 @@ CALIBRATION_IMAGES = 1024
 
 @torch.no_grad()
 def recalibrate(network: PlainNetwork, inputs: Tensor) -> None:
-    """Set every batch norm's statistics to those of `inputs` (N, C, r, r), layer by layer, in one pass.
+    """Set every batch norm's statistics to those of `inputs` (N, C, H, W), layer by layer, in one pass.
 
     The variance is the unbiased one, as training's running estimate is.
     """
@@ -62,7 +63,8 @@ def accuracy(network: PlainNetwork, images: ImageSet, batch: int = 250, most: in
     network.eval()
     count = min(most or len(images), len(images))
     device = next(network.parameters()).device
-    resolution = network.graph.shapes[network.graph.inputs[0]][1]
+    _, height, width, _ = network.graph.shapes[network.graph.inputs[0]]
+    resolution = resolution_of((height, width))
 
     @torch.no_grad()
     def right(begin: int) -> int:

@@ -1,8 +1,9 @@
 """Early-bird test: has the ranking of channels settled? (You et al. 2020, applied to OFA's L1 channel order.)
 
 At every tick, for each block's hidden channels and each expand ratio below the largest, the mask of the top-k
-channels by importance is drawn. The mean Hamming distance between two ticks' masks, divided by that of random
-masks of equal density 2p(1-p), is 0 for equal rankings and 1 for unrelated ones.
+channels by importance is drawn; for the channels a separable block gives, one for each width below the largest.
+The mean Hamming distance between two ticks' masks, divided by that of random masks of equal density 2p(1-p), is 0
+for equal rankings and 1 for unrelated ones.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ofa_mcu.space.lowering import block_prefix
+from ofa_mcu.space.space import BlockKind, scaled_channels
 from ofa_mcu.supernet.network import Supernet
 from ofa_mcu.supernet.sorting import importance
 
@@ -24,14 +26,18 @@ THRESHOLD = 0.2
 
 
 def ranking_masks(supernet: Supernet) -> list[Tensor]:
-    """One boolean mask (channels,) per block and expand ratio below the largest."""
-    norms = importance(supernet)
+    """One boolean mask (channels,) per block and elastic number of channels below the largest."""
+    norms, space = importance(supernet), supernet.space
     masks = []
-    for s, stage in enumerate(supernet.space.stages):
+    for s, stage in enumerate(space.stages):
         for b in range(max(stage.depths)):
-            for expand in sorted(stage.expands)[:-1]:
+            if stage.kind is BlockKind.SEPARABLE:
+                scores = norms[f"{block_prefix(s, b)}.pointwise"].cpu()
+                counts = [scaled_channels(stage.channels, width) for width in sorted(space.widths)[:-1]]
+            else:
                 scores = norms[f"{block_prefix(s, b)}.expand"].cpu()
-                keep = round(len(scores) * expand / max(stage.expands))
+                counts = [round(len(scores) * e / max(stage.expands)) for e in sorted(stage.expands)[:-1]]
+            for keep in dict.fromkeys(count for count in counts if count < len(scores)):
                 mask = torch.zeros(len(scores), dtype=torch.bool)
                 mask[torch.sort(scores, descending=True, stable=True).indices[:keep]] = True
                 masks.append(mask)

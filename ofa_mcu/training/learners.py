@@ -16,6 +16,7 @@ from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import PlainNetwork, Supernet, extract
 from ofa_mcu.supernet.sorting import sort_channels
+from ofa_mcu.tasks.resample import resolution_of
 from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, accuracy, recalibrate
 from ofa_mcu.training.data import Batch, ImageSet
 from ofa_mcu.training.early_bird import EarlyBird
@@ -263,7 +264,8 @@ class PlainLearner(_Common):
         self.module.batch_norm = ranks.batch_norm
         self.module.to(ranks.device)
         self._graph = graph
-        self._resolution = graph.shapes[graph.inputs[0]][1]
+        _, height, width, _ = graph.shapes[graph.inputs[0]]
+        self._resolution = resolution_of((height, width))
 
     def _logits(self, batch: Batch) -> Tensor:
         self.module.train()

@@ -97,7 +97,7 @@ class _Run:
         self.configuration = {
             "label": label,
             "task": task.name,
-            "resolutions": list(resolutions),
+            "resolutions": list(map(resolution_of, sizes)),
             "recipe": recipe.to_json(),
         }
         self.start, self.seconds, self.kwh, self.log = 0, 0.0, 0.0, list[dict[str, Any]]()

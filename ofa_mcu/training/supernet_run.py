@@ -41,7 +41,8 @@ def train_supernet(
     task_name: str, recipe: Recipe, folder: Path, data_dir: Path | None, threads: int | None, ranks: Ranks = ALONE
 ) -> Path:
     """Train (or resume) the supernet of a task in `folder`; the path of the finished supernet file."""
-    task, space = task_named(task_name), space_named(task_name)
+    task = task_named(task_name, data_dir)
+    space = space_for(task.name, task.shape, len(task.labels))
     data = task.load(data_dir)
     used = use_threads(threads)
     learner = elastic_learner(space, recipe, ranks)

@@ -19,7 +19,10 @@ import torch
 
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.space.lowering import shape_graph
+from ofa_mcu.space.presets import SPACES
 from ofa_mcu.supernet.store import load_supernet
+from ofa_mcu.tasks.options import fixed
+from ofa_mcu.tasks.registry import TASKS
 from ofa_mcu.training import supernet_run
 from ofa_mcu.training.learners import Learner, PlainLearner, SupernetLearner
 from ofa_mcu.training.loop import fit, use_threads
@@ -264,8 +267,8 @@ def test_nothing_but_progress_is_printed(tmp_path: Path, capfd: pytest.CaptureFi
 
 
 def test_training_ends_in_a_supernet_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supernet_run, "task_named", {"quarters": QUARTERS}.__getitem__)
-    monkeypatch.setattr(supernet_run, "space_named", {"quarters": TINY}.__getitem__)
+    monkeypatch.setitem(TASKS, "quarters", fixed(QUARTERS))
+    monkeypatch.setitem(SPACES, "quarters", TINY)
     recipe = dataclasses.replace(RECIPE, epochs=1)
     path = supernet_run.train_supernet("quarters", recipe, tmp_path, None, 1)
     supernet, header = load_supernet(path)
