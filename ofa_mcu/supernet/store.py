@@ -45,7 +45,9 @@ def save_supernet(path: Path, supernet: Supernet, meta: dict[str, Any]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def read_archive(path: Path, kind: str = "supernet file", command: str = "ofa-mcu train --out FOLDER") -> dict[str, Any]:
+def read_archive(
+    path: Path, kind: str = "supernet file", command: str = "ofa-mcu train --out FOLDER"
+) -> dict[str, Any]:
     """Arrays of a file written by `np.savez`, by name; `kind` and `command` say what it should be and who makes it.
 
     Raises:

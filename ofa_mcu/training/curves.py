@@ -48,7 +48,7 @@ def plot_curves(folder: Path, threshold: float, stop_tau: float | None = None) -
     taus.plot([tick["step"] for tick in subnets], [tick["tau"] for tick in subnets], marker="o", ms=3)
     if stop_tau is not None:
         taus.axhline(stop_tau, color="#b03030", lw=1.0, ls=":")
-    taus.set(xlabel="step", ylabel="least Kendall tau to the four ticks before", title="subnet ranking", ylim=(-1, 1.02))
+    taus.set(xlabel="step", ylabel="least tau to the four ticks before", title="subnet ranking", ylim=(-1, 1.02))
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
     write_bytes(folder / CURVES_FILE, out.getvalue())

@@ -91,7 +91,13 @@ class _Common:
 
     def _label_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Cross entropy on the labels; mean over this process' share of the batch."""
-        return F.cross_entropy(logits.float(), batch.labels.to(logits.device))
+        labels = batch.labels.to(logits.device)
+        if batch.class_weights is None:
+            return F.cross_entropy(logits.float(), labels)
+        weights = batch.class_weights.to(logits.device)
+        if batch.weight_of_share is None:
+            return F.cross_entropy(logits.float(), labels, weights)
+        return F.cross_entropy(logits.float(), labels, weights, reduction="sum") / batch.weight_of_share
 
     def probe(self, epoch: int, train: ImageSet, held_out: ImageSet) -> list[float]:
         """One network has no ranking."""

@@ -14,6 +14,7 @@ import torch
 
 from ofa_mcu.errors import UsageError
 from ofa_mcu.files import write_json
+from ofa_mcu.tasks.resample import Size, resolution_of
 from ofa_mcu.tasks.task import Dataset, Task
 from ofa_mcu.training.checkpoint import (
     CHECKPOINT_FILE,
@@ -41,7 +42,7 @@ def fit(
     learner: Learner,
     task: Task,
     data: Dataset,
-    resolutions: tuple[int, ...],
+    sizes: tuple[Size, ...],
     recipe: Recipe,
     folder: Path,
     label: str,
@@ -60,7 +61,7 @@ def fit(
     if ranks.first:
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder) if ranks.first else nullcontext():
-        return _Run(learner, task, data, resolutions, recipe, folder, label, ranks).run()
+        return _Run(learner, task, data, sizes, recipe, folder, label, ranks).run()
 
 
 class _Run:
@@ -71,19 +72,19 @@ class _Run:
         learner: Learner,
         task: Task,
         data: Dataset,
-        resolutions: tuple[int, ...],
+        sizes: tuple[Size, ...],
         recipe: Recipe,
         folder: Path,
         label: str,
         ranks: Ranks,
     ) -> None:
         self.learner, self.recipe, self.folder, self.label, self.ranks = learner, recipe, folder, label, ranks
-        self.train, self.held_out = ImageSet(data.train, resolutions), ImageSet(data.validation, resolutions)
+        self.train, self.held_out = ImageSet(data.train, sizes), ImageSet(data.validation, sizes)
         self.stream = TrainingStream(task, self.train, recipe.batch, recipe.seed)
         self.steps = recipe.epochs * self.stream.steps_per_epoch
         if not self.steps:
             raise UsageError(
-                f"task {task.name} has {len(self.train)} training images, fewer than one batch of {recipe.batch}"
+                f"task {task.name} has {len(self.train)} training examples, fewer than one batch of {recipe.batch}"
             )
         decayed = [p for p in learner.module.parameters() if p.dim() > 1]
         free = [p for p in learner.module.parameters() if p.dim() <= 1]

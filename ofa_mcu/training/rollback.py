@@ -1,8 +1,8 @@
 """Loss spikes: told from noise, and undone by going back to the last good state.
 
-Steps go on counting: the batches that led to the spike are skipped rather than repeated (PaLM, Chowdhery et al. 2022,
-section 5.1), and the learning rate is halved for the rest of the run. All of it follows from the losses, so a resumed run
-rolls back where the undisturbed one does.
+Steps go on counting: the batches that led to the spike are skipped rather than repeated (PaLM, Chowdhery et al.
+2022, section 5.1), and the learning rate is halved for the rest of the run. All of it follows from the losses, so a
+resumed run rolls back where the undisturbed one does.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_mcu.errors import UsageError
-from ofa_mcu.space.presets import space_named
+from ofa_mcu.space.presets import space_for
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.store import save_supernet
 from ofa_mcu.tasks.registry import task_named

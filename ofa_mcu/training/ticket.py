@@ -1,8 +1,9 @@
 """Early-bird tickets: one network slimmed for one board, early in its training (You et al. 2020, section 4).
 
-The largest (or a named) network trains with an L1 penalty on batch norm's gammas (network slimming, Liu et al. 2017). At
-every tick the mask of a global percentile of the channels' mean |gamma| is drawn. Once the newest of five masks differs from
-each of the four before it in at most a tenth of the channels, the ticket is drawn: channels leave, the rest trains on.
+The largest (or a named) network trains with an L1 penalty on batch norm's gammas (network slimming, Liu et al. 2017).
+At every tick the mask of a global percentile of the channels' mean |gamma| is drawn. Once the newest of five masks
+differs from each of the four before it in at most a tenth of the channels, the ticket is drawn: channels leave, the
+rest trains on.
 """
 
 from __future__ import annotations

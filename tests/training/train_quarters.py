@@ -16,7 +16,6 @@ from ofa_mcu.training.learners import SupernetLearner
 from tests.space.spaces import TINY
 from tests.training.made_up import DATA, QUARTERS, RECIPE
 
-
 STRIKE = 30
 
 
