@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from ofa_mcu.space.lowering import shape_graph
@@ -20,117 +20,17 @@ from ofa_mcu.tasks.resample import resolution_of
 from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, accuracy, recalibrate
 from ofa_mcu.training.data import Batch, ImageSet
 from ofa_mcu.training.early_bird import EarlyBird
+from ofa_mcu.training.learner import TRAINED, Common, clear_momentum, soft_loss
 from ofa_mcu.training.rankings import SubnetRanking, probe_accuracies, probe_subnets, ticks_of
 from ofa_mcu.training.ranks import ALONE, Ranks
 from ofa_mcu.training.recipe import Recipe
 
-__all__ = ["Learner", "PlainLearner", "SupernetLearner", "clear_momentum"]
+__all__ = ["ElasticLearner", "PlainLearner", "SupernetLearner"]
 
 _COOL_DOWN = 0.2  # of the steps so far, where a run ends early
-_TRAINED = 3  # multiply-accumulates of forward and backward pass, in forward passes
 
 
-class Learner(Protocol):
-    """What the training loop needs of the thing that learns."""
-
-    module: nn.Module
-    cooling: tuple[int, int] | None
-    macs: int
-
-    def rate(self, step: int, steps: int) -> float:
-        """Learning rate of a step."""
-
-    def backward(self, batch: Batch, step: int) -> float:
-        """Accumulate gradients of one step; the loss to show."""
-
-    def before_step(self, step: int, steps: int, optimizer: torch.optim.Optimizer) -> str | None:
-        """Change what is learned between steps; a message where something changed."""
-
-    def validate(self, train: ImageSet, held_out: ImageSet) -> dict[str, float]:
-        """Accuracies (0..1) to show, by name."""
-
-    def probe(self, epoch: int, train: ImageSet, held_out: ImageSet) -> list[float]:
-        """Accuracies of the probe subnets after an epoch (from 1); empty where none are due."""
-
-    def after_epoch(self, step: int, steps: int, probes: list[float]) -> str | None:
-        """Take note of the probes; a message where the run is to end early."""
-
-    def rankings(self) -> dict[str, list[dict[str, Any]]]:
-        """Histories of channel ranking and subnet ranking, JSON-ready; empty where nothing is ranked."""
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps beside the weights."""
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Undo `state`."""
-
-
-def clear_momentum(optimizer: torch.optim.Optimizer) -> None:
-    """Forget the optimizer's averages: the weights they belong to have moved."""
-    optimizer.state.clear()
-
-
-class _Common:
-    """Rate, early end, and the count of what was computed; `macs` is what this process multiplied."""
-
-    def __init__(self, recipe: Recipe, ranks: Ranks) -> None:
-        self._recipe, self._ranks = recipe, ranks
-        self.cooling: tuple[int, int] | None = None  # first step of the falling rate, and the step at which all ends
-        self.macs = 0
-
-    def rate(self, step: int, steps: int) -> float:
-        """The recipe's rate; where the run ends early, a line from there to the floor."""
-        if self.cooling is None or self.cooling[1] == self.cooling[0]:
-            return self._recipe.rate(step, steps)
-        begin, end = self.cooling
-        first, floor = self._recipe.rate(begin, steps), self._recipe.floor_share * self._recipe.peak_rate
-        return floor + (first - floor) * (end - step) / (end - begin)
-
-    def _inputs(self, batch: Batch, resolution: int) -> Tensor:
-        return batch.at(resolution).to(self._ranks.device, non_blocking=True)
-
-    def _label_loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Cross entropy on the labels; mean over this process' share of the batch."""
-        labels = batch.labels.to(logits.device)
-        if batch.class_weights is None:
-            return F.cross_entropy(logits.float(), labels)
-        weights = batch.class_weights.to(logits.device)
-        if batch.weight_of_share is None:
-            return F.cross_entropy(logits.float(), labels, weights)
-        return F.cross_entropy(logits.float(), labels, weights, reduction="sum") / batch.weight_of_share
-
-    def probe(self, epoch: int, train: ImageSet, held_out: ImageSet) -> list[float]:
-        """One network has no ranking."""
-        return []
-
-    def after_epoch(self, step: int, steps: int, probes: list[float]) -> str | None:
-        """Nothing to note."""
-        return None
-
-    def rankings(self) -> dict[str, list[dict[str, Any]]]:
-        """Nothing is ranked."""
-        return {}
-
-    def before_step(self, step: int, steps: int, optimizer: torch.optim.Optimizer) -> str | None:
-        """Nothing changes between steps."""
-        return None
-
-    def state(self) -> dict[str, Any]:
-        """Early end and count."""
-        return {"cooling": list(self.cooling) if self.cooling else None, "macs": self.macs}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Undo `state`."""
-        self.cooling = tuple(state["cooling"]) if state["cooling"] else None
-        self.macs = state["macs"]
-
-
-def soft_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross entropy on a teacher's predictions."""
-    return F.cross_entropy(logits.float(), target)
-
-
-class ElasticLearner(_Common):
+class ElasticLearner(Common):
     """What every way to train a supernet shares: the weights, the two rankings, validation of both corners."""
 
     def __init__(self, space: SearchSpace, recipe: Recipe, ranks: Ranks = ALONE) -> None:
@@ -146,7 +46,7 @@ class ElasticLearner(_Common):
         self._probes = probe_subnets(space, recipe.seed)
         self.elastic = False  # whether smaller networks are trained, too
 
-    def _run(self, batch: Batch, subnet: Subnet, passes: int = _TRAINED) -> Tensor:
+    def _run(self, batch: Batch, subnet: Subnet, passes: int = TRAINED) -> Tensor:
         """Logits of a subnet at its resolution."""
         self.macs += passes * len(batch.labels) * self._macs_of(subnet)
         with self._ranks.precision():
@@ -256,7 +156,7 @@ class SupernetLearner(ElasticLearner):
         return float(loss.detach())
 
 
-class PlainLearner(_Common):
+class PlainLearner(Common):
     """One network trained alone on the labels: the yardstick for a supernet's subnets.
 
     It starts from `network` where one is given, else from the recipe's seed.
@@ -275,7 +175,7 @@ class PlainLearner(_Common):
 
     def _logits(self, batch: Batch) -> Tensor:
         self.module.train()
-        self.macs += _TRAINED * len(batch.labels) * self._graph.macs
+        self.macs += TRAINED * len(batch.labels) * self._graph.macs
         with self._ranks.precision():
             return self.module(self._inputs(batch, self._resolution))
 

@@ -26,7 +26,7 @@ from ofa_mcu.training.checkpoint import (
 )
 from ofa_mcu.training.data import ImageSet, TrainingStream
 from ofa_mcu.training.display import Display
-from ofa_mcu.training.learners import Learner
+from ofa_mcu.training.learner import Learner
 from ofa_mcu.training.ledger import EnergyMeter
 from ofa_mcu.training.ranks import ALONE, Ranks
 from ofa_mcu.training.recipe import Recipe

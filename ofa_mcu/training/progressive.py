@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.network import Supernet
 from ofa_mcu.training.data import Batch
-from ofa_mcu.training.learners import ElasticLearner, clear_momentum, soft_loss
+from ofa_mcu.training.learner import clear_momentum, soft_loss
+from ofa_mcu.training.learners import ElasticLearner
 from ofa_mcu.training.ranks import ALONE, Ranks
 from ofa_mcu.training.recipe import Recipe
 

@@ -17,7 +17,7 @@ import torch
 from ofa_mcu.errors import OfaMcuError
 
 if TYPE_CHECKING:
-    from ofa_mcu.training.learners import Learner
+    from ofa_mcu.training.learner import Learner
 
 __all__ = ["SpikeGuard"]
 

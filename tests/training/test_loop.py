@@ -24,7 +24,8 @@ from ofa_mcu.supernet.store import load_supernet
 from ofa_mcu.tasks.options import fixed
 from ofa_mcu.tasks.registry import TASKS
 from ofa_mcu.training import supernet_run
-from ofa_mcu.training.learners import Learner, PlainLearner, SupernetLearner
+from ofa_mcu.training.learner import Learner
+from ofa_mcu.training.learners import PlainLearner, SupernetLearner
 from ofa_mcu.training.loop import fit, use_threads
 from ofa_mcu.training.recipe import Recipe
 from ofa_mcu.training.rollback import SpikeGuard
