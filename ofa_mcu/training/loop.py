@@ -136,6 +136,7 @@ class _Run:
                     display.say(message)
                     self.guard.forget()
                 if step >= self.end:  # the learner has just found that it is done
+                    self._end_epoch(step, math.nan, meter, display)
                     self._save(step, meter)
                     break
                 loss = self._step(step, display)
@@ -147,7 +148,7 @@ class _Run:
                 if step >= self.end or step % self.stream.steps_per_epoch == 0 or late:
                     self._save(step, meter)
                     saved_at = time.monotonic()
-        return self.log[-1] if self.log else {}
+        return self.log[-1]
 
     def _restore(self, saved: dict[str, Any]) -> None:
         self.learner.module.load_state_dict(saved["module"])
@@ -174,6 +175,8 @@ class _Run:
         return loss
 
     def _end_epoch(self, step: int, loss: float, meter: EnergyMeter | None, display: Display) -> None:
+        if self.log and self.log[-1]["step"] == step:
+            return
         epoch = -(-step // self.stream.steps_per_epoch)
 
         def measure() -> dict[str, Any]:
@@ -190,6 +193,7 @@ class _Run:
             {
                 "epoch": epoch,
                 "step": step,
+                "steps": self.steps,
                 "loss": round(loss, 4) if math.isfinite(loss) else None,
                 **{f"accuracy_{name}": round(score, 4) for name, score in found["scores"].items()},
                 "tera_macs": round(self.learner.macs * self.ranks.world / 1e12, 6),

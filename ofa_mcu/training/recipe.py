@@ -45,6 +45,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise UsageError(f"there is no method '{self.method}' of training; known: {', '.join(METHODS)}")
+        if self.method == "progressive" and not self.warmup:
+            raise UsageError("progressive shrinking begins with the largest network: leave --no-warmup out")
         if self.stop_tau is not None and not 0 < self.stop_tau <= 1:
             raise UsageError(f"a Kendall tau of {self.stop_tau:g} to stop at is not within 0 and 1; 0.9 is usual")
 

@@ -25,10 +25,10 @@ from ofa_mcu.training.learners import PlainLearner
 from ofa_mcu.training.ranks import ALONE, Ranks
 from ofa_mcu.training.recipe import Recipe
 
-__all__ = ["TicketLearner", "channel_importance", "slim", "ticket_masks"]
+__all__ = ["TICKET_THRESHOLD", "TicketLearner", "channel_importance", "slim", "ticket_masks"]
 
 _KEEP = 5
-_THRESHOLD = 0.1
+TICKET_THRESHOLD = 0.1
 _TICKS = 50  # a run
 _PENALTY = 1e-4
 _MULTIPLE = 4  # channels: what the word-wise kernels like
@@ -125,7 +125,7 @@ class TicketLearner(PlainLearner):
         self._history.append(newest)
         if distances:
             self._distances.append({"step": step, "distance": round(max(distances), 5)})
-        if len(self._history) < _KEEP or max(distances) > _THRESHOLD:
+        if len(self._history) < _KEEP or max(distances) > TICKET_THRESHOLD:
             return None
         self.settled_at = step
         if not self._late:
