@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = ["Request", "recommend"]
 class Request:
     """What a user asks: the budget, whose supernet, what matters, and `give`, the accuracy (0..1) given up for it.
 
+    `finetune` and `qat` are epochs of further training of the pick, float and on its int8 grid.
     `profile_path` is the file of a board's profile that does not come with the package; the run keeps a copy.
     """
 
@@ -36,6 +38,8 @@ class Request:
     seed: int = 0
     data_dir: Path | None = None
     profile_path: Path | None = None
+    finetune: int = 0
+    qat: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """What the run's `config.json` holds; enough to repeat the search."""
@@ -50,6 +54,8 @@ class Request:
             "objective": self.objective,
             "give": self.give,
             "seed": self.seed,
+            "finetune": self.finetune,
+            "qat": self.qat,
         }
 
 
@@ -94,7 +100,8 @@ def _search(
     show: Callable[[str], None],
 ) -> dict[str, Any]:
     """The slow part: weights and data loaded, subnets evolved and measured, the run written."""
-    from ofa_mcu.quantization.evaluate import Evaluator
+    from ofa_mcu.quantization.evaluate import Evaluator, Specialised
+    from ofa_mcu.quantization.refine import Refinement, refine, save_refined
     from ofa_mcu.search.run import SearchOptions, search, write_run
     from ofa_mcu.supernet.store import load_supernet
 
@@ -103,8 +110,22 @@ def _search(
     if supernet.space != predictor.space:
         raise UsageError(f"{folder / PREDICTOR_FILE} is of another space than {SUPERNET_FILE}; train them together")
     options = SearchOptions(request.budget, objective, request.give, request.seed)
-    data = task_named(request.task, request.data_dir).load(request.data_dir)
-    result = search(Evaluator(supernet, data), predictor, options, show)
+    task = task_named(request.task, request.data_dir)
+    evaluator = Evaluator(supernet, task.load(request.data_dir))
+    wanted = Refinement(request.finetune, request.qat, seed=request.seed)
+
+    def trained_further(pick: Specialised) -> tuple[Specialised, dict[str, Any]]:
+        for stale in ("finetune", "qat"):
+            shutil.rmtree(run.folder / stale, ignore_errors=True)
+        return refine(pick, evaluator, task, wanted, run.folder, show)
+
+    result = search(evaluator, predictor, options, show, trained_further if wanted else None)
+
+    def write_network() -> None:
+        refinement = result.report["refinement"]
+        if refinement is not None and refinement["kept"] != "supernet":
+            save_refined(run.network_path, result.pick, evaluator, refinement)
+
     if request.profile_path is not None:
         write_text(run.profile_path(request.budget.profile.id), request.profile_path.read_text())
-    return write_run(run, result, request.to_json())
+    return write_run(run, result, request.to_json(), write_network)
