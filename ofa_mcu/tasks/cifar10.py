@@ -6,6 +6,8 @@ import hashlib
 import io
 import pickle
 import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,6 +39,8 @@ class _Arrays(pickle.Unpickler):
             return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
         if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
             return getattr(np, name)
+        if (module, name) == ("_codecs", "encode"):  # how protocol 2 writes bytes
+            return lambda text, encoding: text.encode("latin-1")
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
 
@@ -73,10 +77,11 @@ def _streams(folder: Path) -> Iterator[tuple[str, bool, IO[bytes]]]:
             try:
                 with tarfile.open(folder / archive) as tar:
                     for name in names:
-                        stream = tar.extractfile(f"{inner}/{name}{_FORMS[inner]}")
-                        assert stream is not None
-                        yield f"{name} in {folder / archive}", bool(_FORMS[inner]), stream
-            except (tarfile.TarError, KeyError, OSError, EOFError, AssertionError) as error:
+                        member = tar.extractfile(f"{inner}/{name}{_FORMS[inner]}")
+                        if member is None:
+                            raise KeyError(f"{name} is no file")
+                        yield f"{name} in {folder / archive}", bool(_FORMS[inner]), member
+            except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
                 raise OfaMcuError(f"{folder / archive} cannot be unpacked ({error}); fetch it again") from error
             return
     raise OfaMcuError(
@@ -116,7 +121,7 @@ def _decoded(path: Path) -> Arrays:
             result[f"y_{part}"] = stored[f"y_{part}"]
             if result[part].shape != (len(result[f"y_{part}"]), _SIDE, _SIDE, 3):
                 raise ValueError(f"{part} images of shape {result[part].shape}")
-    except (OSError, ValueError, KeyError, EOFError, SyntaxError) as error:
+    except (OSError, ValueError, KeyError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
         raise OfaMcuError(f"{path} is no CIFAR-10 in JPEG, or is damaged ({error}); fetch it again") from error
     return result
 

@@ -32,8 +32,8 @@ class Scaling:
     def to_bytes(self, readings: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Bytes of readings (..., channels)."""
         values = np.floor(readings.astype(np.float64) / self.unit + 0.5).astype(np.int64)
-        scaled = (values * np.array(self.multiplier) + np.array(self.offset)) >> self.shift
-        return np.clip(scaled, 0, 255).astype(np.uint8)
+        scaled: NDArray[np.int64] = (values * np.array(self.multiplier) + np.array(self.offset)) >> self.shift
+        return scaled.clip(0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Windows:
 
     def chosen(self, which: NDArray[np.int64]) -> Windows:
         """Those of the given numbers."""
-        places = (array[which] for array in (self.start, self.first, self.last, self.labels))
-        return Windows(self.data, *places, self.steps)
+        start, first, last = self.start[which], self.first[which], self.last[which]
+        return Windows(self.data, start, first, last, self.labels[which], self.steps)
 
     def readings(
         self,
@@ -90,12 +90,14 @@ class Windows:
         low, high = (self.first if first is None else first)[:, None], (self.last if last is None else last)[:, None]
         time = np.arange(self.steps)
         if start is None or rate is None:
-            return self.data[np.clip(self.start[:, None] + time, low, high)]
+            as_they_are: NDArray[np.float32] = self.data[(self.start[:, None] + time).clip(low, high)]
+            return as_they_are
         position = np.clip(start[:, None] + rate[:, None] * time, low, high)
         before = np.floor(position).astype(np.int64)
         share = (position - before).astype(np.float32)[..., None]
         after = np.minimum(before + 1, high)
-        return self.data[before] * (1 - share) + self.data[after] * share
+        between: NDArray[np.float32] = self.data[before] * (1 - share) + self.data[after] * share
+        return between
 
     def split(self, scaling: Scaling) -> Split:
         """Inputs (N, 1, steps, channels) as they are."""
@@ -144,7 +146,7 @@ class WindowPart:
         moved = rng.integers(-how.move, how.move + 1, count)
         # about the middle of what it sees for a trimmed one, about its own middle else
         middle = np.where(first != windows.first, (first + last + 1) / 2, windows.start + windows.steps / 2)
-        readings = windows.readings(middle - rate * windows.steps / 2 + moved, rate, first, last)
+        readings: NDArray[np.floating] = windows.readings(middle - rate * windows.steps / 2 + moved, rate, first, last)
         if how.turn:
             readings = np.einsum("nij,ntj->nti", _rotations(rng, count, np.radians(how.turn)), readings)
         readings = readings * (1 + rng.uniform(-how.gain, how.gain, (count, 1, 1)))
