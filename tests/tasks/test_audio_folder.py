@@ -87,6 +87,14 @@ def test_without_speakers_every_class_is_split_by_file() -> None:
     assert split_files(dict(reversed(classes.items())))[0] == parts
 
 
+def test_parts_that_folders_give_stay(tmp_path: Path) -> None:
+    write_folder(tmp_path / "train", TONES, 20)
+    write_folder(tmp_path / "test", TONES, 7)
+    labels, data = load(tmp_path)
+    assert labels == ("hoch", "tief")
+    assert (len(data.train), len(data.validation), len(data.test)) == (32, 8, 14)
+
+
 def test_speakers_that_cannot_be_kept_apart_are_not() -> None:
     parts, by = split_files({label: [f"{label}/0000000{label}_nohash_{i}.wav" for i in range(9)] for label in "ab"})
     assert by == "file" and set(parts.values()) == {0, 1, 2}
@@ -118,29 +126,30 @@ def test_broken_files_small_classes_and_odd_names(tmp_path: Path, capsys: pytest
     labels, data = load(tmp_path)
     said = capsys.readouterr().err
     assert labels == ("größe", "声音")
-    assert "classes left out for too few files: einzeln (1), leer (0); a class needs 3 sound files" in said
+    assert "classes left out: einzeln (1), leer (0); a class needs 3 sound files, one for each of training" in said
+    assert "skipped 1 of 28 files: 1 ending in .txt (声音/liesmich.txt)" in said
     assert "skipped 2 of 26 sound files: 2 no readable sound (größe/kaputt.wav, größe/leer.flac)" in said
     assert len(data.train) + len(data.validation) + len(data.test) == 24
 
 
 def test_mistakes_are_told_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="task 'audio-folder' needs its data .*no folder given.*--data-dir"):
+    with pytest.raises(UsageError, match="task 'audio-folder' needs its data: name the folder with --data-dir"):
         AUDIO_FOLDER.named("audio-folder", None)
-    with pytest.raises(UsageError, match="task 'audio-folder' needs its data"):
+    with pytest.raises(UsageError, match="gone is no folder"):
         AUDIO_FOLDER.named("audio-folder", tmp_path / "gone")
-    with pytest.raises(OfaMcuError, match="has no folders of sound files, and two classes are needed"):
+    with pytest.raises(OfaMcuError, match="has no folders of sound files; put the sound files"):
         AUDIO_FOLDER.named("audio-folder", tmp_path)
     write_folder(tmp_path, {"a": 300.0}, 5)
     (tmp_path / "b").mkdir()
-    with pytest.raises(OfaMcuError, match=r"has too few files in b \(0\): a class needs 3"):
+    with pytest.raises(OfaMcuError, match=r"has too few sound files in b \(0\): a class needs 3"):
         AUDIO_FOLDER.named("audio-folder", tmp_path)
     (tmp_path / "b").rmdir()
     write_folder(tmp_path, {"b": 900.0}, 5)
     for length in ("0.01", "60", "nan"):
-        with pytest.raises(UsageError, match="is not between 0.1 and 10 seconds"):
+        with pytest.raises(UsageError, match=r"option length of task .* give 0.1 to 10 seconds"):
             AUDIO_FOLDER.named(f"audio-folder:length={length}", tmp_path)
     for path in sorted((tmp_path / "b").iterdir())[:3]:
         path.write_bytes(b"")
     task = AUDIO_FOLDER.named("audio-folder", tmp_path)
-    with pytest.raises(OfaMcuError, match="class b has 2 readable sound files and 3 are needed"):
+    with pytest.raises(OfaMcuError, match="class b in .* has 2 readable sound files and 3 are needed"):
         task.load(tmp_path)
