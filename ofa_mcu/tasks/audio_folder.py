@@ -75,6 +75,7 @@ def _load(root: Path, labels: tuple[str, ...], samples: int, balance: bool) -> D
     train = np.random.default_rng(_SHUFFLE_SEED).permutation(train)
     counts = ", ".join(f"{len(indices)} {part}" for part, indices in zip(PARTS, (train, *held), strict=True))
     print(f"{printable(root)}: {len(clips)} clips of {len(labels)} classes, split by {by}: {counts}", file=sys.stderr)
+    validation, test = (Split(features(clips[indices]), targets[indices]) for indices in held)
     return Dataset(
         AugmentedClips(
             clips[train],
@@ -82,7 +83,8 @@ def _load(root: Path, labels: tuple[str, ...], samples: int, balance: bool) -> D
             noises=[noise for noise in read_noises(root) if len(noise) >= samples],
             class_weights=class_weights(targets[train], len(labels)) if balance else None,
         ),
-        *(Split(features(clips[indices]), targets[indices]) for indices in held),
+        validation,
+        test,
     )
 
 
