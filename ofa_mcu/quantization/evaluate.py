@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.quantization.fast import int8_accuracy
@@ -48,18 +49,22 @@ class Evaluator:
         split: Split = getattr(self.data, part)
         return split
 
+    def calibration(self, resolution: int) -> Tensor:
+        """Training inputs (N, C, H, W) that set statistics and ranges."""
+        return self._calibration.floats_at(resolution)
+
     def float_network(self, subnet: Subnet) -> PlainNetwork:
         """The subnet's own network, batch norm recalibrated on training images."""
         network: PlainNetwork = extract(self.supernet, subnet)
         with one_thread_each():
-            recalibrate(network, self._calibration.floats_at(subnet.resolution))
+            recalibrate(network, self.calibration(subnet.resolution))
         return network
 
     def specialise(self, subnet: Subnet) -> Specialised:
         """The subnet's float network and its int8 graph."""
         network = self.float_network(subnet)
         with one_thread_each():
-            graph = quantize(network, self._calibration.floats_at(subnet.resolution), self.supernet)
+            graph = quantize(network, self.calibration(subnet.resolution), self.supernet)
         return Specialised(subnet, network, graph)
 
     def codes(self, part: str, resolution: int) -> NDArray[np.int8]:

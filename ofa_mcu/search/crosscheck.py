@@ -41,6 +41,7 @@ def crosscheck_run(
     from ofa_mcu.graph.tflite_writer import write_tflite
     from ofa_mcu.quantization.crosscheck import crosscheck
     from ofa_mcu.quantization.evaluate import Evaluator
+    from ofa_mcu.quantization.refine import load_refined
     from ofa_mcu.space.subnet import Subnet
     from ofa_mcu.supernet.store import load_supernet
     from ofa_mcu.tasks.resample import resample, to_codes
@@ -53,7 +54,10 @@ def crosscheck_run(
     data = task.load(data_dir)
 
     show("recalibrating the network")
-    pick = Evaluator(supernet, data).specialise(Subnet.parse(run.report()["pick"]["subnet"]))
+    if run.network_path.is_file():
+        pick = load_refined(run.network_path)
+    else:
+        pick = Evaluator(supernet, data).specialise(Subnet.parse(run.report()["pick"]["subnet"]))
     rebuilt = write_tflite(pick.graph) == model
     if not rebuilt:
         say(

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.tasks.csv_series import CsvWindowsOptions, Series, columns_of, read_series, series_files
 from ofa_mcu.tasks.files import folder_of
-from ofa_mcu.tasks.folders import SMALLEST_CLASS, class_weights, printable
+from ofa_mcu.tasks.folders import SMALLEST_CLASS, class_weights, parts_of, printable
 from ofa_mcu.tasks.options import TaskKind
+from ofa_mcu.tasks.scaling import Scaling
 from ofa_mcu.tasks.task import Dataset, Task
-from ofa_mcu.tasks.windows import Scaling, Variation, WindowPart, Windows
+from ofa_mcu.tasks.windows import Variation, WindowPart, Windows
 
 __all__ = ["CSV_WINDOWS", "scaling_of"]
 
@@ -63,6 +64,15 @@ def _by_group(cut: _Cut, numbers: NDArray[np.int64], classes: int) -> NDArray[np
     """Part of every window, no group in two parts and every class in all; None if no try at that works out."""
     names, group = np.unique(np.array(cut.groups), return_inverse=True)
     amount = np.bincount(group)
+    of_class = [np.unique(group[numbers == number]) for number in range(classes)]
+    if min(map(len, of_class)) < SMALLEST_CLASS:
+        return None
+    if sum(map(len, of_class)) == len(names):  # no group has windows of two classes
+        dealt = np.zeros(len(names), np.int64)
+        for own in of_class:
+            dealt[own] = parts_of([str(names[index]) for index in own])
+        stratified: NDArray[np.int64] = dealt[group]
+        return stratified
     for turn in range(_TRIES):
         keys = [hashlib.sha1(f"{turn}:{name}".encode("utf-8", "surrogateescape")).digest() for name in names]
         of_group, done = np.zeros(len(names), np.int64), 0
@@ -99,16 +109,16 @@ def _by_time(cut: _Cut, numbers: NDArray[np.int64], window: int) -> tuple[NDArra
 def scaling_of(readings: NDArray[np.float64]) -> Scaling:
     """Bytes for readings (rows, channels): all but a thousandth on either side lie in the range of a byte.
 
-    The unit is 1 where every reading is a whole number, else the largest power of ten that leaves 4,096 steps or more
-    in every channel that is not constant.
+    The unit of a channel is 1 where every reading is a whole number, else the largest power of ten that leaves 4,096
+    steps or more.
     """
     low, high = np.percentile(readings, [_TAIL, 100 - _TAIL], axis=0)
     span = np.where(high > low, high - low, np.maximum(np.abs(high), 1.0))
-    whole = bool((readings == np.floor(readings)).all()) and float(span.min()) >= 1
-    unit = 1.0 if whole else float(10.0 ** np.floor(np.log10(span.min() / 4096)))
+    whole = (readings == np.floor(readings)).all(axis=0)
+    unit = np.where(whole, 1.0, 10.0 ** np.floor(np.log10(span / 4096)))
     multiplier = np.maximum(1, np.floor(255 * 2.0**_SHIFT * unit / span)).astype(np.int64)
     offset = np.round(-np.floor(low / unit) * multiplier + 2.0 ** (_SHIFT - 1)).astype(np.int64)
-    return Scaling(unit, tuple(multiplier.tolist()), tuple(offset.tolist()), _SHIFT)
+    return Scaling(tuple(unit.tolist()), tuple(multiplier.tolist()), tuple(offset.tolist()), _SHIFT)
 
 
 def _classes(cut: _Cut, root: Path, tell: bool) -> tuple[str, ...]:
@@ -157,18 +167,17 @@ def _load(root: Path, labels: tuple[str, ...], columns: tuple[str, ...], options
     readings = np.concatenate([one.readings for one in series])
     seen = np.concatenate([readings[cut.start[i] : cut.start[i] + options.window] for i in of[0]])
     scaling = scaling_of(seen)
-    spread = float(np.mean(255 * scaling.unit * 2.0**scaling.shift / np.array(scaling.multiplier))) / 255
     print(
         f"{printable(root)}: {len(numbers)} windows of {options.window} readings of {', '.join(columns)}, split by "
         f"{how}: {len(of[0])} to train, {len(of[1])} validation, {len(of[2])} test",
         file=sys.stderr,
     )
-    windows = Windows(readings.astype(np.float32), cut.start, cut.first, last, numbers, options.window)
+    windows = Windows(readings, cut.start, cut.first, last, numbers, options.window)
     order = np.random.default_rng(_SHUFFLE_SEED).permutation(of[0])
-    variation = Variation(speed=0.05, move=(options.stride or options.window // 2) // 2, gain=0.1, noise=spread)
+    variation = Variation(speed=0.05, move=(options.stride or options.window // 2) // 2, gain=0.1, noise=1.0)
     weights = class_weights(numbers[order], len(labels)) if options.balance else None
     held, tested = (windows.chosen(own).split(scaling) for own in of[1:])
-    return Dataset(WindowPart(windows.chosen(order), scaling, variation, weights), held, tested)
+    return Dataset(WindowPart(windows.chosen(order), scaling, variation, weights), held, tested, scaling=scaling)
 
 
 def _make(name: str, options: CsvWindowsOptions, data_dir: Path | None) -> Task:

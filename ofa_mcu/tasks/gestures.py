@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.tasks.files import folder_of
 from ofa_mcu.tasks.options import TaskKind
+from ofa_mcu.tasks.scaling import Scaling
 from ofa_mcu.tasks.task import Dataset, Task
-from ofa_mcu.tasks.windows import Scaling, Variation, WindowPart, Windows
+from ofa_mcu.tasks.windows import Variation, WindowPart, Windows
 
 __all__ = ["GESTURES", "GestureOptions"]
 
@@ -23,10 +24,10 @@ _NAMES = ("wing", "ring", "slope", "negative")
 _SEED = 25
 
 # milli-g from -2048 to 2047, the sensor's range, in steps of 16
-_SCALING = Scaling(unit=1.0, multiplier=(1,) * _AXES, offset=(2048 + 8,) * _AXES, shift=4)
+_SCALING = Scaling(unit=(1.0,) * _AXES, multiplier=(1,) * _AXES, offset=(2048 + 8,) * _AXES, shift=4)
 # Gestures are mostly shorter than a window and recordings of no gesture are as long: without trimming those, held ends
 # would give the class away.
-_VARIATION = Variation(speed=0.25, move=12, gain=0.15, noise=15.0, drift=25.0, turn=8.0, trim=(3,))
+_VARIATION = Variation(speed=0.25, move=12, gain=0.15, noise=1.0, drift=1.5, turn=8.0, trim=(3,))
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class GestureOptions:
 
 @dataclass(frozen=True, eq=False)
 class _Recordings:
-    data: NDArray[np.float32]
+    data: NDArray[np.float64]
     length: NDArray[np.int64]
     labels: NDArray[np.int64]
     person: NDArray[np.str_]
@@ -50,7 +51,7 @@ def _read(path: Path) -> _Recordings:
     try:
         with np.load(path) as file:
             found = _Recordings(
-                file["data"].astype(np.float32),
+                file["data"].astype(np.float64),
                 file["length"].astype(np.int64),
                 file["y"].astype(np.int64),
                 file["person"],
@@ -116,6 +117,7 @@ def _load(options: GestureOptions, data_dir: Path | None) -> Dataset:
         WindowPart(windows.chosen(order), _SCALING, _VARIATION),
         windows.chosen(parts["validation"]).split(_SCALING),
         windows.chosen(parts["test"]).split(_SCALING),
+        scaling=_SCALING,
     )
 
 

@@ -8,32 +8,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa_mcu.tasks.scaling import Scaling
 from ofa_mcu.tasks.task import Split
 
-__all__ = ["Scaling", "Variation", "WindowPart", "Windows"]
+__all__ = ["Variation", "WindowPart", "Windows"]
 
 _CHUNK = 1024  # windows at once
 _STREAM = 3  # of the random numbers of a seed
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """byte = clamp((value * multiplier + offset) >> shift, 0, 255), in 64-bit integers, for every channel.
-
-    `value` is the reading divided by `unit`, rounded to the nearest integer, half up; a device whose driver gives
-    integers in that unit computes the very same byte.
-    """
-
-    unit: float
-    multiplier: tuple[int, ...]
-    offset: tuple[int, ...]
-    shift: int
-
-    def to_bytes(self, readings: NDArray[np.floating]) -> NDArray[np.uint8]:
-        """Bytes of readings (..., channels)."""
-        values = np.floor(readings.astype(np.float64) / self.unit + 0.5).astype(np.int64)
-        scaled: NDArray[np.int64] = (values * np.array(self.multiplier) + np.array(self.offset)) >> self.shift
-        return scaled.clip(0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -41,7 +22,7 @@ class Variation:
     """How far examples are varied in an epoch; every value is the largest, or the deviation of a normal distribution.
 
     `speed`: share by which a window runs faster or slower. `move`: steps it is moved in time. `gain`: share by which
-    the signal grows or shrinks. `noise`: deviation of white noise, and `drift` of a constant, in readings' units.
+    the signal grows or shrinks. `noise`: deviation of white noise, and `drift` of a constant, in steps of a byte.
     `turn`: deviation in degrees of a rotation of the sensor (three channels). `trim`: the classes whose examples are
     cut to a random part of at least half a window, the rest of the window being held: where recordings of some classes
     are shorter than a window and those of others are not, the held ends must not tell the classes apart.
@@ -64,7 +45,7 @@ class Windows:
     outermost reading is held.
     """
 
-    data: NDArray[np.float32]
+    data: NDArray[np.float64]
     start: NDArray[np.int64]
     first: NDArray[np.int64]
     last: NDArray[np.int64]
@@ -85,18 +66,18 @@ class Windows:
         rate: NDArray[np.floating] | None = None,
         first: NDArray[np.int64] | None = None,
         last: NDArray[np.int64] | None = None,
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[np.float64]:
         """Windows (N, steps, channels), as they are or moved, at another rate, or seeing other rows; interpolated."""
         low, high = (self.first if first is None else first)[:, None], (self.last if last is None else last)[:, None]
         time = np.arange(self.steps)
         if start is None or rate is None:
-            as_they_are: NDArray[np.float32] = self.data[(self.start[:, None] + time).clip(low, high)]
+            as_they_are: NDArray[np.float64] = self.data[(self.start[:, None] + time).clip(low, high)]
             return as_they_are
         position = np.clip(start[:, None] + rate[:, None] * time, low, high)
         before = np.floor(position).astype(np.int64)
-        share = (position - before).astype(np.float32)[..., None]
+        share = (position - before)[..., None]
         after = np.minimum(before + 1, high)
-        between: NDArray[np.float32] = self.data[before] * (1 - share) + self.data[after] * share
+        between: NDArray[np.float64] = self.data[before] * (1 - share) + self.data[after] * share
         return between
 
     def split(self, scaling: Scaling) -> Split:
@@ -133,7 +114,7 @@ class WindowPart:
         parts = [self._varied(self.windows.chosen(part), rng) for part in _chunks(len(self))]
         return Split(_inputs(parts, self.scaling), self.labels, self.class_weights)
 
-    def _varied(self, windows: Windows, rng: np.random.Generator) -> NDArray[np.float32]:
+    def _varied(self, windows: Windows, rng: np.random.Generator) -> NDArray[np.float64]:
         count, how = len(windows), self.variation
         first, last = windows.first, windows.last
         if how.trim:
@@ -146,13 +127,13 @@ class WindowPart:
         moved = rng.integers(-how.move, how.move + 1, count)
         # about the middle of what it sees for a trimmed one, about its own middle else
         middle = np.where(first != windows.first, (first + last + 1) / 2, windows.start + windows.steps / 2)
-        readings: NDArray[np.floating] = windows.readings(middle - rate * windows.steps / 2 + moved, rate, first, last)
+        readings = windows.readings(middle - rate * windows.steps / 2 + moved, rate, first, last)
         if how.turn:
             readings = np.einsum("nij,ntj->nti", _rotations(rng, count, np.radians(how.turn)), readings)
         readings = readings * (1 + rng.uniform(-how.gain, how.gain, (count, 1, 1)))
-        shape = readings.shape
-        readings = readings + how.drift * rng.standard_normal((count, 1, shape[2]))
-        varied: NDArray[np.float32] = (readings + how.noise * rng.standard_normal(shape)).astype(np.float32)
+        shape, step = readings.shape, self.scaling.step
+        readings = readings + how.drift * step * rng.standard_normal((count, 1, shape[2]))
+        varied: NDArray[np.float64] = readings + how.noise * step * rng.standard_normal(shape)
         return varied
 
 
@@ -160,11 +141,11 @@ def _chunks(count: int) -> list[NDArray[np.int64]]:
     return [np.arange(begin, min(begin + _CHUNK, count)) for begin in range(0, count, _CHUNK)]
 
 
-def _inputs(parts: list[NDArray[np.float32]], scaling: Scaling) -> NDArray[np.uint8]:
+def _inputs(parts: list[NDArray[np.float64]], scaling: Scaling) -> NDArray[np.uint8]:
     return np.concatenate([scaling.to_bytes(part)[:, None] for part in parts])
 
 
-def _rotations(rng: np.random.Generator, count: int, deviation: float) -> NDArray[np.float32]:
+def _rotations(rng: np.random.Generator, count: int, deviation: float) -> NDArray[np.float64]:
     """Rotation matrices (count, 3, 3) about random axes by normally distributed angles (Rodrigues' formula)."""
     axis = rng.standard_normal((count, 3))
     axis /= np.linalg.norm(axis, axis=1, keepdims=True)
@@ -172,5 +153,5 @@ def _rotations(rng: np.random.Generator, count: int, deviation: float) -> NDArra
     x, y, z = axis.T
     zero = np.zeros(count)
     cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], 1).reshape(count, 3, 3)
-    turned: NDArray[np.float32] = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
+    turned: NDArray[np.float64] = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
     return turned

@@ -35,6 +35,7 @@ def recalibrate(network: PlainNetwork, inputs: Tensor) -> None:
             layer.variance.zero_()
         return layer
 
+    inputs = inputs.to(next(network.parameters()).device)
     # from zeroed statistics one training pass leaves momentum * batch statistics
     execute(network.graph, inputs, provide, training=True)
     for key in network.weights.gamma:
@@ -57,17 +58,19 @@ def one_thread_each() -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-def accuracy(network: PlainNetwork, images: ImageSet, batch: int = 250) -> float:
-    """Share of right answers (0..1) in evaluation mode."""
+def accuracy(network: PlainNetwork, images: ImageSet, batch: int = 250, most: int | None = None) -> float:
+    """Share of right answers (0..1) in evaluation mode, on the first `most` examples or on all."""
     network.eval()
+    count = min(most or len(images), len(images))
+    device = next(network.parameters()).device
     _, height, width, _ = network.graph.shapes[network.graph.inputs[0]]
     resolution = resolution_of((height, width))
 
     @torch.no_grad()
     def right(begin: int) -> int:
-        part = slice(begin, begin + batch)
-        logits = network(images.floats_at(resolution, part))
-        return int((logits.argmax(1) == images.labels[part]).sum())
+        part = slice(begin, min(begin + batch, count))
+        logits = network(images.floats_at(resolution, part).to(device))
+        return int((logits.argmax(1).cpu() == images.labels[part]).sum())
 
     with one_thread_each() as workers, ThreadPoolExecutor(workers) as pool:
-        return sum(pool.map(right, range(0, len(images), batch))) / len(images)
+        return sum(pool.map(right, range(0, count, batch))) / count

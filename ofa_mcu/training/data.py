@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -63,6 +63,7 @@ class Batch:
     _shift: Tensor  # (B, 2) native rows and columns
     _hole: Tensor  # (B, 2) first row and column of what is cut out, native
     _augmentation: Augmentation
+    weight_of_share: float | None = None
 
     def at(self, resolution: int) -> Tensor:
         """Augmented network inputs float32 (B, C, H, W)."""
@@ -88,6 +89,24 @@ class Batch:
             hit = (hit_rows[:, :, None] & hit_columns[:, None, :])[:, None]
             examples = examples.masked_fill(hit, self._augmentation.fill)
         return _to_float(examples.contiguous())
+
+    def share(self, rank: int, world: int) -> Batch:
+        """Every `world`th example from `rank` on: what one of `world` processes computes.
+
+        `weight_of_share` is an equal share of the whole batch's class weights, so that the mean of all processes'
+        losses is the loss of the whole batch.
+        """
+        part = slice(rank, None, world)
+        weights = self.class_weights
+        return replace(
+            self,
+            labels=self.labels[part],
+            _indices=self._indices[part],
+            _flip=self._flip[part],
+            _shift=self._shift[part],
+            _hole=self._hole[part],
+            weight_of_share=None if weights is None else float(weights[self.labels].sum()) / world,
+        )
 
 
 class TrainingStream:

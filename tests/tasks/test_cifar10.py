@@ -56,9 +56,8 @@ def check(data: Dataset) -> None:
     labels = np.concatenate([every[name][1] for name in NAMES[:5]])
     assert (len(data.train), len(data.validation), len(data.test)) == (90, 10, 20)  # the last tenth validates
     inputs = np.concatenate([data.train.inputs, data.validation.inputs])
-    assert inputs.shape == (100, 32, 32, 3) and np.array_equal(
-        np.concatenate([data.train.labels, data.validation.labels]), labels
-    )
+    assert inputs.shape == (100, 32, 32, 3)
+    assert np.array_equal(np.concatenate([data.train.labels, data.validation.labels]), labels)
     for index, y, x, c in ((0, 0, 0, 0), (57, 3, 30, 1), (99, 31, 2, 2)):
         assert inputs[index, y, x, c] == planes[index, 1024 * c + 32 * y + x]  # red plane first, row by row
     assert np.array_equal(data.test.labels, every["test_batch"][1])

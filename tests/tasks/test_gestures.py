@@ -56,7 +56,7 @@ def numbers_of(part: np.ndarray, stored: dict[str, np.ndarray]) -> list[int]:
     """Which recordings the inputs are of; those of equal windows count as the first of them."""
     ends = np.cumsum(stored["length"])
     begins = ends - stored["length"]
-    known = {}
+    known: dict[bytes, int] = {}
     for number, (begin, end) in enumerate(zip(begins, ends, strict=True)):
         known.setdefault(slow_window(stored["data"][begin:end]).tobytes(), number)
     return [known[one.tobytes()] for one in part]

@@ -18,7 +18,7 @@ from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import Supernet
 from ofa_mcu.supernet.sorting import importance, sort_channels
 from ofa_mcu.training.data import ImageSet, TrainingStream
-from ofa_mcu.training.early_bird import EarlyBird, _distance, ranking_masks
+from ofa_mcu.training.early_bird import EarlyBird, normalised_distance, ranking_masks
 from ofa_mcu.training.learners import PlainLearner, SupernetLearner
 from ofa_mcu.training.recipe import Recipe
 from tests.space.spaces import SPECTRUM, TINY
@@ -78,11 +78,11 @@ def random_masks(rng: np.random.Generator, density: float) -> list[torch.Tensor]
 def test_distance_is_0_for_equal_and_1_for_unrelated_rankings(density: float) -> None:
     rng = np.random.default_rng(0)
     first, second = random_masks(rng, density), random_masks(rng, density)
-    assert _distance(first, first) == 0.0
-    assert _distance(first, second) == pytest.approx(1.0, abs=0.1)
-    assert _distance(first, second) == _distance(second, first)
+    assert normalised_distance(first, first) == 0.0
+    assert normalised_distance(first, second) == pytest.approx(1.0, abs=0.1)
+    assert normalised_distance(first, second) == normalised_distance(second, first)
     half = [torch.cat([a[:1000], b[1000:]]) for a, b in zip(first, second, strict=True)]
-    assert _distance(first, half) == pytest.approx(0.5, abs=0.15)
+    assert normalised_distance(first, half) == pytest.approx(0.5, abs=0.15)
 
 
 def test_the_test_needs_five_agreeing_rankings() -> None:
@@ -177,7 +177,7 @@ def test_the_warm_up_trains_the_largest_network_alone() -> None:
 
 def test_students_are_the_smallest_and_a_balanced_sample() -> None:
     learner, recorder = recorded(students=4)
-    learner.restore({**learner.state(), "warm": True})
+    learner.restore({**learner.state(), "elastic": True})
     for step in range(3):
         recorder.ran.clear()
         learner.backward(STREAM.batch(step), step)
@@ -200,7 +200,7 @@ def test_students_are_the_smallest_and_a_balanced_sample() -> None:
 
 def test_gradients_are_those_of_labels_and_of_the_teachers_predictions() -> None:
     learner, recorder = recorded(students=1)
-    learner.restore({**learner.state(), "warm": True})
+    learner.restore({**learner.state(), "elastic": True})
     batch = STREAM.batch(0)
     shown = learner.backward(batch, 0)
     found = {name: value.grad.clone() for name, value in recorder.named_parameters() if value.grad is not None}
