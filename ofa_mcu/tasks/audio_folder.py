@@ -76,16 +76,13 @@ def _load(root: Path, labels: tuple[str, ...], samples: int, balance: bool) -> D
     counts = ", ".join(f"{len(indices)} {part}" for part, indices in zip(PARTS, (train, *held), strict=True))
     print(f"{printable(root)}: {len(clips)} clips of {len(labels)} classes, split by {by}: {counts}", file=sys.stderr)
     validation, test = (Split(features(clips[indices]), targets[indices]) for indices in held)
-    return Dataset(
-        AugmentedClips(
-            clips[train],
-            targets[train],
-            noises=[noise for noise in read_noises(root) if len(noise) >= samples],
-            class_weights=class_weights(targets[train], len(labels)) if balance else None,
-        ),
-        validation,
-        test,
+    heard = AugmentedClips(
+        clips[train],
+        targets[train],
+        noises=[noise for noise in read_noises(root) if len(noise) >= samples],
+        class_weights=class_weights(targets[train], len(labels)) if balance else None,
     )
+    return Dataset(heard, validation, test)
 
 
 def _read(root: Path, found: ClassFiles, samples: int) -> tuple[NDArray[np.int16], dict[str, list[str]]]:
