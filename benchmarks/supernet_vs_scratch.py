@@ -25,7 +25,8 @@ from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import PlainNetwork, extract
 from ofa_mcu.supernet.store import load_supernet
 from ofa_mcu.tasks.registry import task_named
-from ofa_mcu.tasks.task import Split
+from ofa_mcu.tasks.resample import resolution_of
+from ofa_mcu.tasks.task import Split, TrainingPart
 from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, accuracy, recalibrate
 from ofa_mcu.training.data import ImageSet
 from ofa_mcu.training.learners import PlainLearner
@@ -45,12 +46,12 @@ def spread(space: SearchSpace, count: int = 4, seed: int = 0) -> list[Subnet]:
     return [space.smallest, *inner, space.largest]
 
 
-def test_accuracy(network: PlainNetwork, train: Split, test: Split) -> float:
+def test_accuracy(network: PlainNetwork, train: TrainingPart, test: Split) -> float:
     """Accuracy on the test images with statistics recalibrated on training images."""
-    resolution = network.graph.shapes["input"][1]
-    first = Split(train.images[:CALIBRATION_IMAGES], train.labels[:CALIBRATION_IMAGES])
-    recalibrate(network, ImageSet(first, (resolution,)).floats_at(resolution))
-    return accuracy(network, ImageSet(test, (resolution,)))
+    _, height, width, _ = network.graph.shapes["input"]
+    first = Split(train.inputs[:CALIBRATION_IMAGES], train.labels[:CALIBRATION_IMAGES])
+    recalibrate(network, ImageSet(first, ((height, width),)).floats_at(resolution_of((height, width))))
+    return accuracy(network, ImageSet(test, ((height, width),)))
 
 
 def main() -> None:
@@ -72,7 +73,8 @@ def main() -> None:
     for subnet in spread(space):
         graph = shape_graph(space, subnet)
         learner = PlainLearner(graph, recipe)
-        fit(learner, task, data, (subnet.resolution,), recipe, options.out / str(subnet), f"alone {subnet}")
+        sizes = (space.input_size(subnet.resolution),)
+        fit(learner, task, data, sizes, recipe, options.out / str(subnet), f"alone {subnet}")
         if supernet is None:
             continue
         alone = test_accuracy(learner.module, data.train, data.test)

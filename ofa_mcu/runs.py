@@ -40,6 +40,11 @@ class Run:
         return self.folder / "model.tflite"
 
     @property
+    def network_path(self) -> Path:
+        """The float network of a pick that was trained further; the supernet no longer gives it."""
+        return self.folder / "network.npz"
+
+    @property
     def project_path(self) -> Path:
         """The PlatformIO project."""
         return self.folder / "firmware"
@@ -111,7 +116,15 @@ class Run:
 
     def forget(self) -> None:
         """Remove what an earlier search and the verbs after it left, so that nothing stale lies beside a new result."""
-        for name in (_REPORT, "build.json", "bench.json", "crosscheck.json", "crosscheck.tflite", "crosscheck.log"):
+        for name in (
+            _REPORT,
+            "network.npz",
+            "build.json",
+            "bench.json",
+            "crosscheck.json",
+            "crosscheck.tflite",
+            "crosscheck.log",
+        ):
             (self.folder / name).unlink(missing_ok=True)
 
     def write(self, name: str, value: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BENCH", "BUILD", "COMPILE", "CROSSCHECK", "SEARCH", "VALIDATE"]
+__all__ = ["BENCH", "BUILD", "COMPILE", "CROSSCHECK", "SEARCH", "TRAIN", "VALIDATE"]
 
 SEARCH = 1
 BUILD = 1
@@ -10,3 +10,4 @@ BENCH = 1
 CROSSCHECK = 1
 COMPILE = 1
 VALIDATE = 1
+TRAIN = 1

@@ -37,6 +37,10 @@ def search(
     give_up: Annotated[
         float, typer.Option(min=0, max=100, help="Points of accuracy to give up for another objective.")
     ] = 1.0,
+    finetune: Annotated[
+        int, typer.Option(min=0, help="Epochs of fine-tuning of the chosen subnet, taught by the largest.")
+    ] = 0,
+    qat: Annotated[int, typer.Option(min=0, help="Epochs of quantization-aware training after that.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same answer.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder of the run (default: runs/TASK-BOARD-NUMBER).")] = None,
     data_dir: DataDir = None,
@@ -62,7 +66,7 @@ def search(
             power_mw,
         )
         own_profile = Path(board) if Path(board).is_file() else None
-        request = Request(budget, task, supernet, objective, give_up / 100, seed, data_dir, own_profile)
+        request = Request(budget, task, supernet, objective, give_up / 100, seed, data_dir, own_profile, finetune, qat)
         with status() as show:
             report = recommend(request, out, say, show)
     if as_json:
@@ -104,6 +108,12 @@ def print_report(report: dict[str, Any]) -> None:
         f"{pick['instructions'] / 1e6:.2f} M instructions",
         highlight=False,
     )
+    refinement = report["refinement"]
+    if refinement is not None:
+        scores = ", ".join(f"{k} {100 * v:.2f} %" for k, v in refinement["accuracy_int8_validation"].items())
+        console.print(
+            f"trained further, int8 on validation examples: {scores}; kept: {refinement['kept']}", highlight=False
+        )
     bound = pick["arena_lower_bound"]
     console.print(
         f"SRAM counts arena, protocol buffers, HAL data and stack reserve; arena {pick['arena_bytes']} B "

@@ -78,10 +78,11 @@ class Trial:
         }
 
 
-def _examples(graph: Int8Graph, images: NDArray[np.uint8]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    """Input codes (n, input bytes) of test images and the outputs (n, output bytes) that the reference gives."""
+def _examples(graph: Int8Graph, inputs: NDArray[np.uint8]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    """Input codes (n, input bytes) of test examples and the outputs (n, output bytes) that the reference gives."""
     source, target = graph.structure.inputs[0], graph.structure.outputs[0]
-    codes = to_codes(resample(images, graph.structure.shapes[source][1]))
+    _, height, width, _ = graph.structure.shapes[source]
+    codes = to_codes(resample(inputs, (height, width)))
     parts = [
         run_reference(graph, {source: codes[begin : begin + _REFERENCE_BATCH]})[target]
         for begin in range(0, len(codes), _REFERENCE_BATCH)
@@ -113,9 +114,9 @@ def try_run(
             assert profile.emulator is not None  # build_run says so otherwise
             emulator = stack.enter_context(RunningEmulator(profile.emulator, built.build.elf))
             link = stack.enter_context(Link(emulator.url))
-        test = task_named(run.task).load(data_dir).test
+        test = task_named(run.task, data_dir).load(data_dir).test
         count = min(images, len(test))
-        inputs, expected = _examples(graph, test.images[:count])
+        inputs, expected = _examples(graph, test.inputs[:count])
         twin = profile.emulator if port is None else None
         measured = measure(link, inputs, expected, twin=twin, board=profile.id, model_crc32=crc, progress=progress)
     accuracy = float((measured.outputs.argmax(1) == test.labels[:count]).mean())

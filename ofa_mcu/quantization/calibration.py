@@ -19,7 +19,7 @@ _LEAST_SCALE = float(np.finfo(np.float32).tiny)
 
 @torch.no_grad()
 def activation_ranges(network: PlainNetwork, inputs: Tensor) -> dict[str, tuple[float, float]]:
-    """Tensor name -> (least, largest) value over `inputs` (N, C, r, r), in evaluation mode."""
+    """Tensor name -> (least, largest) value over `inputs` (N, C, H, W), in evaluation mode."""
     ranges: dict[str, tuple[float, float]] = {}
 
     def observe(name: str, value: Tensor) -> None:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.quantization.fast import int8_accuracy
 from ofa_mcu.quantization.ptq import quantize
 from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import PlainNetwork, Supernet, extract
-from ofa_mcu.tasks.resample import resample, to_codes
+from ofa_mcu.tasks.resample import resample, resolution_of, to_codes
 from ofa_mcu.tasks.task import Dataset, Split
 from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, accuracy, one_thread_each, recalibrate
 from ofa_mcu.training.data import ImageSet
@@ -35,12 +36,12 @@ class Specialised:
 
 
 class Evaluator:
-    """Specialises and scores subnets of one supernet on one data set; resampled images are kept."""
+    """Specialises and scores subnets of one supernet on one data set; resampled inputs are kept."""
 
     def __init__(self, supernet: Supernet, data: Dataset) -> None:
         self.supernet, self.data = supernet, data
-        first = data.train.images[:CALIBRATION_IMAGES], data.train.labels[:CALIBRATION_IMAGES]
-        self._calibration = ImageSet(Split(*first), supernet.space.resolutions)
+        first = data.train.inputs[:CALIBRATION_IMAGES], data.train.labels[:CALIBRATION_IMAGES]
+        self._calibration = ImageSet(Split(*first), supernet.space.sizes)
         self._images: dict[tuple[str, int], ImageSet] = {}
         self._codes: dict[tuple[str, int], NDArray[np.int8]] = {}
 
@@ -48,39 +49,43 @@ class Evaluator:
         split: Split = getattr(self.data, part)
         return split
 
+    def calibration(self, resolution: int) -> Tensor:
+        """Training inputs (N, C, H, W) that set statistics and ranges."""
+        return self._calibration.floats_at(resolution)
+
     def float_network(self, subnet: Subnet) -> PlainNetwork:
         """The subnet's own network, batch norm recalibrated on training images."""
         network: PlainNetwork = extract(self.supernet, subnet)
         with one_thread_each():
-            recalibrate(network, self._calibration.floats_at(subnet.resolution))
+            recalibrate(network, self.calibration(subnet.resolution))
         return network
 
     def specialise(self, subnet: Subnet) -> Specialised:
         """The subnet's float network and its int8 graph."""
         network = self.float_network(subnet)
         with one_thread_each():
-            graph = quantize(network, self._calibration.floats_at(subnet.resolution), self.supernet)
+            graph = quantize(network, self.calibration(subnet.resolution), self.supernet)
         return Specialised(subnet, network, graph)
 
     def codes(self, part: str, resolution: int) -> NDArray[np.int8]:
-        """Input codes (N, r, r, C) of a part of the data ("validation" or "test")."""
+        """Input codes (N, H, W, C) of a part of the data ("validation" or "test")."""
         key = (part, resolution)
         if key not in self._codes:
-            self._codes[key] = to_codes(resample(self._part(part).images, resolution))
+            self._codes[key] = to_codes(resample(self._part(part).inputs, self.supernet.space.input_size(resolution)))
         return self._codes[key]
 
     def float_accuracy(self, network: PlainNetwork, part: str) -> float:
         """Float accuracy (0..1) on a part of the data."""
-        resolution = network.graph.shapes[network.graph.inputs[0]][1]
-        key = (part, resolution)
+        _, height, width, _ = network.graph.shapes[network.graph.inputs[0]]
+        key = (part, resolution_of((height, width)))
         if key not in self._images:
-            self._images[key] = ImageSet(self._part(part), (resolution,))
+            self._images[key] = ImageSet(self._part(part), ((height, width),))
         return accuracy(network, self._images[key])
 
     def int8_accuracy(self, graph: Int8Graph, part: str) -> float:
         """Int8 accuracy (0..1) on a part of the data, exact."""
-        resolution = graph.structure.shapes[graph.structure.inputs[0]][1]
-        return int8_accuracy(graph, self.codes(part, resolution), self._part(part).labels)
+        _, height, width, _ = graph.structure.shapes[graph.structure.inputs[0]]
+        return int8_accuracy(graph, self.codes(part, resolution_of((height, width))), self._part(part).labels)
 
     def specialise_and_score(self, subnets: Sequence[Subnet], part: str) -> list[tuple[Specialised, float]]:
         """Each subnet specialised, with its int8 accuracy on a part of the data.

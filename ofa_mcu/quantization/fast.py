@@ -7,6 +7,7 @@ where it does not hold, 64-bit integers take over.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -28,7 +29,7 @@ from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Operator
 from ofa_mcu.training.calibrate import one_thread_each
 
-__all__ = ["Int8Network", "int8_accuracy"]
+__all__ = ["Int8Network", "int8_accuracy", "scaler"]
 
 _EXACT_SINGLE, _EXACT_DOUBLE = 2**24, 2**53
 
@@ -99,7 +100,8 @@ def _require_known(graph: Int8Graph, operator: Operator) -> None:
         )
 
 
-def _scaler(scaling: Scaling, spatial: bool, bound: int) -> _Requantizer:
+def scaler(scaling: Scaling, spatial: bool, bound: int) -> Callable[..., Tensor]:
+    """What scales and rounds integers of at most `bound` in size as TFLite does; float64 in, float64 out."""
     return _Requantizer(scaling.multiplier, scaling.shift, spatial, bound)
 
 
@@ -113,9 +115,9 @@ def _addition_table(constants: AddConstants) -> Tensor:
         (constants.second, constants.second_zero_point),
     ):
         shifted = (codes - zero_point) * float(1 << constants.left_shift)
-        sides.append(_scaler(scaling, False, bound)(shifted.reshape(-1, 1)).flatten())
+        sides.append(scaler(scaling, False, bound)(shifted.reshape(-1, 1)).flatten())
     total = (sides[0][:, None] + sides[1][None, :]).reshape(-1, 1)
-    out = _scaler(constants.output, False, 2 * bound)(total).flatten()
+    out = scaler(constants.output, False, 2 * bound)(total).flatten()
     low, high = constants.clamp_min - constants.output_zero_point, constants.clamp_max - constants.output_zero_point
     return out.clamp_(low, high).float()
 
@@ -133,7 +135,7 @@ class _Layer:
             case AddConstants() as constants:
                 self.table = _addition_table(constants)
             case MeanConstants() as constants:
-                self.mean = _scaler(constants.scaling, False, 255 * constants.count)
+                self.mean = scaler(constants.scaling, False, 255 * constants.count)
 
     def _prepare(self, graph: Int8Graph, operator: Operator, constants: ChannelRequantization) -> None:
         parameters = graph.parameters[operator.name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from ofa_mcu.graph.ir import Int8Graph, Quantization
@@ -10,7 +12,14 @@ from ofa_mcu.quantization.weights import filter_scales, quantize_operator
 from ofa_mcu.supernet.network import PlainNetwork, Supernet
 from ofa_mcu.tasks.resample import INPUT_SCALE, INPUT_ZERO_POINT
 
-__all__ = ["quantize"]
+__all__ = ["quantize", "quantize_with", "tensor_quantizations"]
+
+
+def tensor_quantizations(network: PlainNetwork, inputs: Tensor) -> dict[str, Quantization]:
+    """Scale and zero point of every tensor of `network`, from its ranges over `inputs` (N, C, H, W)."""
+    return quantizations(
+        activation_ranges(network, inputs), network.graph.inputs[0], Quantization(INPUT_SCALE, INPUT_ZERO_POINT)
+    )
 
 
 def quantize(network: PlainNetwork, inputs: Tensor, supernet: Supernet | None = None) -> Int8Graph:
@@ -18,14 +27,18 @@ def quantize(network: PlainNetwork, inputs: Tensor, supernet: Supernet | None = 
 
     Args:
         network: batch-norm statistics calibrated.
-        inputs: calibration inputs (N, C, r, r) that set the activation ranges.
+        inputs: calibration inputs (N, C, H, W) that set the activation ranges.
         supernet: where the network was cut from; its full filters set the weight scales. Without it the
             network's own do.
     """
+    return quantize_with(network, tensor_quantizations(network, inputs), supernet)
+
+
+def quantize_with(
+    network: PlainNetwork, tensors: Mapping[str, Quantization], supernet: Supernet | None = None
+) -> Int8Graph:
+    """The int8 graph of `network` with the quantization of its tensors given, as by quantization-aware training."""
     graph = network.graph
-    tensors = quantizations(
-        activation_ranges(network, inputs), graph.inputs[0], Quantization(INPUT_SCALE, INPUT_ZERO_POINT)
-    )
     parameters = {
         op.name: quantize_operator(
             graph,

@@ -41,31 +41,35 @@ def crosscheck_run(
     from ofa_mcu.graph.tflite_writer import write_tflite
     from ofa_mcu.quantization.crosscheck import crosscheck
     from ofa_mcu.quantization.evaluate import Evaluator
+    from ofa_mcu.quantization.refine import load_refined
     from ofa_mcu.space.subnet import Subnet
     from ofa_mcu.supernet.store import load_supernet
     from ofa_mcu.tasks.resample import resample, to_codes
     from ofa_mcu.training.calibrate import CALIBRATION_IMAGES
 
     configuration, model = run.read("config.json"), run.model()
-    task, named = task_named(configuration["task"]), configuration["supernet"]
+    task, named = task_named(configuration["task"], data_dir), configuration["supernet"]
     folder = supernet_folder(task.name, None if named == "shipped" else Path(named))
     supernet, _ = load_supernet(folder / SUPERNET_FILE)
     data = task.load(data_dir)
 
     show("recalibrating the network")
-    pick = Evaluator(supernet, data).specialise(Subnet.parse(run.report()["pick"]["subnet"]))
+    if run.network_path.is_file():
+        pick = load_refined(run.network_path)
+    else:
+        pick = Evaluator(supernet, data).specialise(Subnet.parse(run.report()["pick"]["subnet"]))
     rebuilt = write_tflite(pick.graph) == model
     if not rebuilt:
         say(
             f"{run.model_path} is not byte for byte what the supernet gives here (another supernet, version or "
             "number of threads); it is compared with the network of here"
         )
-    resolution = pick.subnet.resolution
+    size = supernet.space.input_size(pick.subnet.resolution)
     checked = crosscheck(
         pick.network,
         model,
-        to_codes(resample(data.train.images[:CALIBRATION_IMAGES], resolution)),
-        to_codes(resample(data.test.images[:images], resolution)),
+        to_codes(resample(data.train.inputs[:CALIBRATION_IMAGES], size)),
+        to_codes(resample(data.test.inputs[:images], size)),
         data.test.labels[:images],
         run.folder / _LOG,
         show,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,11 @@ from ofa_mcu.search.candidates import CandidatePool
 from ofa_mcu.search.feasibility import check_feasible
 from ofa_mcu.search.pick import Objective
 from ofa_mcu.search.predictor import Predictor, load_predictor
+from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.shipped_files import PREDICTOR_FILE, SUPERNET_FILE, supernet_folder
 from ofa_mcu.tasks.registry import task_named
+from ofa_mcu.tasks.resample import resolution_of
+from ofa_mcu.tasks.task import Task
 
 __all__ = ["Request", "recommend"]
 
@@ -25,6 +29,7 @@ __all__ = ["Request", "recommend"]
 class Request:
     """What a user asks: the budget, whose supernet, what matters, and `give`, the accuracy (0..1) given up for it.
 
+    `finetune` and `qat` are epochs of further training of the pick, float and on its int8 grid.
     `profile_path` is the file of a board's profile that does not come with the package; the run keeps a copy.
     """
 
@@ -36,6 +41,8 @@ class Request:
     seed: int = 0
     data_dir: Path | None = None
     profile_path: Path | None = None
+    finetune: int = 0
+    qat: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """What the run's `config.json` holds; enough to repeat the search."""
@@ -50,6 +57,8 @@ class Request:
             "objective": self.objective,
             "give": self.give,
             "seed": self.seed,
+            "finetune": self.finetune,
+            "qat": self.qat,
         }
 
 
@@ -76,11 +85,11 @@ def recommend(
     except ValueError as error:
         known = ", ".join(o.value for o in Objective)
         raise UsageError(f"there is no objective '{request.objective}'; known: {known}") from error
-    task_named(request.task)
+    task_named(request.task, request.data_dir)
     folder = supernet_folder(request.task, request.supernet)
     predictor = load_predictor(folder / PREDICTOR_FILE)
     check_feasible(CandidatePool(predictor, request.budget))
-    with new_run(f"{request.task}-{request.budget.profile.id}", out) as run:
+    with new_run(f"{request.task.partition(':')[0]}-{request.budget.profile.id}", out) as run:
         return _search(request, objective, predictor, folder, run, say, show)
 
 
@@ -94,7 +103,8 @@ def _search(
     show: Callable[[str], None],
 ) -> dict[str, Any]:
     """The slow part: weights and data loaded, subnets evolved and measured, the run written."""
-    from ofa_mcu.quantization.evaluate import Evaluator
+    from ofa_mcu.quantization.evaluate import Evaluator, Specialised
+    from ofa_mcu.quantization.refine import Refinement, refine, save_refined
     from ofa_mcu.search.run import SearchOptions, search, write_run
     from ofa_mcu.supernet.store import load_supernet
 
@@ -103,8 +113,36 @@ def _search(
     if supernet.space != predictor.space:
         raise UsageError(f"{folder / PREDICTOR_FILE} is of another space than {SUPERNET_FILE}; train them together")
     options = SearchOptions(request.budget, objective, request.give, request.seed)
-    data = task_named(request.task).load(request.data_dir)
-    result = search(Evaluator(supernet, data), predictor, options, show)
+    task = task_named(request.task, request.data_dir)
+    _check_serves(supernet.space, task)
+    data = task.load(request.data_dir)
+    evaluator = Evaluator(supernet, data)
+    wanted = Refinement(request.finetune, request.qat, seed=request.seed)
+
+    def trained_further(pick: Specialised) -> tuple[Specialised, dict[str, Any]]:
+        for stale in ("finetune", "qat"):
+            shutil.rmtree(run.folder / stale, ignore_errors=True)
+        return refine(pick, evaluator, task, wanted, run.folder, show)
+
+    result = search(evaluator, predictor, options, show, trained_further if wanted else None)
+
+    def write_network() -> None:
+        refinement = result.report["refinement"]
+        if refinement is not None and refinement["kept"] != "supernet":
+            save_refined(run.network_path, result.pick, evaluator, refinement)
+
     if request.profile_path is not None:
         write_text(run.profile_path(request.budget.profile.id), request.profile_path.read_text())
-    return write_run(run, result, request.to_json())
+    meaning = {"labels": list(task.labels), "scaling": data.scaling.to_json() if data.scaling else None}
+    return write_run(run, result, {**request.to_json(), **meaning}, write_network)
+
+
+def _check_serves(space: SearchSpace, task: Task) -> None:
+    """Raise UsageError where the supernet reads other inputs or tells other classes apart than the task has."""
+    size, channels, classes = task.shape[:2], task.shape[2], len(task.labels)
+    if (space.input_size(resolution_of(size)), space.input_channels, space.classes) != (size, channels, classes):
+        height, width = space.input_size(max(space.resolutions))
+        raise UsageError(
+            f"the supernet reads {height}x{width}x{space.input_channels} and tells {space.classes} classes apart, but "
+            f"task '{task.name}' has inputs {size[0]}x{size[1]}x{channels} and {classes} classes; train one for it"
+        )

@@ -58,8 +58,11 @@ def search(
     predictor: Predictor,
     options: SearchOptions,
     report: Callable[[str], None] = lambda text: None,
+    refine: Callable[[Specialised], tuple[Specialised, dict[str, Any]]] | None = None,
 ) -> SearchResult:
     """The best fitting subnet: evolved by predicted accuracy and exact cost, chosen by measured int8 accuracy.
+
+    `refine` may train the pick further; it gives it back with what `refinement` of the report is to say.
 
     Raises:
         InfeasibleError: no subnet meets the constraints.
@@ -87,8 +90,12 @@ def search(
             measured.append(Measured(candidate, score))
     best = choose(measured, options.objective, options.give)
 
-    report("testing the pick")
     pick = nets[best.candidate.subnet]
+    refinement, validated = None, best.accuracy
+    if refine is not None:
+        pick, refinement = refine(pick)
+        validated = refinement["accuracy_int8_validation"][refinement["kept"]]
+    report("testing the pick")
     model = write_tflite(pick.graph)
     probes = probe_inputs(pick.graph, seed=options.seed)
     name = pick.graph.structure.inputs[0]
@@ -111,7 +118,7 @@ def search(
             "parameters": pick.graph.structure.parameters,
             "accuracy_fp32": round(accuracy_fp32, 5),
             "accuracy_int8": round(accuracy_int8, 5),
-            "accuracy_int8_validation": round(best.accuracy, 5),
+            "accuracy_int8_validation": round(validated, 5),
             "sram_bytes": cost.sram_bytes,
             "flash_bytes": cost.flash_bytes,
             "instructions": round(cost.instructions),
@@ -121,6 +128,7 @@ def search(
             "model_crc32": zlib.crc32(model),
             "estimates": options.budget.estimates(cost),
         },
+        "refinement": refinement,
         "front": [
             candidate_json(c)
             | {"accuracy_int8_validation": round(by_measure[c.subnet], 5) if c.subnet in by_measure else None}
@@ -134,9 +142,18 @@ def search(
     return SearchResult(pick, model, body, evaluated)
 
 
-def write_run(run: Run, result: SearchResult, configuration: dict[str, Any]) -> dict[str, Any]:
-    """Fill the run's folder; `report.json`, which makes it a run, comes last. The report, with the run's path."""
+def write_run(
+    run: Run,
+    result: SearchResult,
+    configuration: dict[str, Any],
+    write_more: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Fill the run's folder; `report.json`, which makes it a run, comes last. The report, with the run's path.
+
+    `write_more` adds what else belongs to the result, once what an earlier search left is gone.
+    """
     run.forget()
+    write_more()
     run.write("config.json", {"version": __version__, **configuration})
     run.write(
         "evaluated.json",

@@ -15,10 +15,12 @@ from ofa_mcu.space.shapes import (
     ShapeGraph,
     same_padding,
 )
-from ofa_mcu.space.space import SearchSpace, scaled_channels
+from ofa_mcu.space.space import BlockKind, SearchSpace, scaled_channels
 from ofa_mcu.space.subnet import Subnet
 
 __all__ = ["block_prefix", "shape_graph"]
+
+Pair = tuple[int, int]
 
 
 def block_prefix(stage: int, block: int) -> str:
@@ -33,39 +35,44 @@ class _Builder:
         self.shapes: dict[str, Shape] = {"input": input_shape}
         self.operators: list[Operator] = []
 
-    def conv(self, name: str, source: str, channels: int, kernel: int, stride: int, activation: Activation) -> str:
-        _, height, width, _ = self.shapes[source]
-        padding = _square_padding(height, width, kernel, stride)
-        self.shapes[name] = (1, -(-height // stride), -(-width // stride), channels)
+    def conv(self, name: str, source: str, channels: int, kernel: Pair, stride: Pair, activation: Activation) -> str:
+        padding = self._windows(name, source, channels, kernel, stride)
         self.operators.append(
             Conv2D(
                 name=name,
                 inputs=(source,),
                 output=name,
-                kernel=(kernel, kernel),
-                stride=(stride, stride),
+                kernel=kernel,
+                stride=stride,
                 padding=padding,
                 activation=activation,
             )
         )
         return name
 
-    def depthwise(self, name: str, source: str, kernel: int, stride: int) -> str:
-        _, height, width, channels = self.shapes[source]
-        padding = _square_padding(height, width, kernel, stride)
-        self.shapes[name] = (1, -(-height // stride), -(-width // stride), channels)
+    def pointwise(self, name: str, source: str, channels: int, activation: Activation) -> str:
+        return self.conv(name, source, channels, (1, 1), (1, 1), activation)
+
+    def depthwise(self, name: str, source: str, kernel: Pair, stride: Pair) -> str:
+        padding = self._windows(name, source, self.shapes[source][-1], kernel, stride)
         self.operators.append(
             DepthwiseConv2D(
                 name=name,
                 inputs=(source,),
                 output=name,
-                kernel=(kernel, kernel),
-                stride=(stride, stride),
+                kernel=kernel,
+                stride=stride,
                 padding=padding,
                 activation=Activation.RELU6,
             )
         )
         return name
+
+    def _windows(self, name: str, source: str, channels: int, kernel: Pair, stride: Pair) -> Padding:
+        """Records the shape of what windows over `source` give; their SAME padding."""
+        _, height, width, _ = self.shapes[source]
+        self.shapes[name] = (1, -(-height // stride[0]), -(-width // stride[1]), channels)
+        return Padding(*same_padding(height, kernel[0], stride[0]), *same_padding(width, kernel[1], stride[1]))
 
     def add(self, name: str, first: str, second: str) -> str:
         self.shapes[name] = self.shapes[first]
@@ -83,32 +90,40 @@ class _Builder:
         return name
 
 
-def _square_padding(height: int, width: int, kernel: int, stride: int) -> Padding:
-    return Padding(*same_padding(height, kernel, stride), *same_padding(width, kernel, stride))
-
-
 def shape_graph(space: SearchSpace, subnet: Subnet) -> ShapeGraph:
-    """The network of `subnet`: input (1, r, r, C), output `logits` (1, classes).
+    """The network of `subnet`: input (1, H, W, C), output `logits` (1, classes).
 
     Raises:
         UsageError: the subnet is not in the space.
     """
     space.validate(subnet)
-    net = _Builder((1, subnet.resolution, subnet.resolution, space.input_channels))
+    net = _Builder((1, *space.input_size(subnet.resolution), space.input_channels))
     channels = scaled_channels(space.stem_channels, subnet.width)
-    x = net.conv("stem", "input", channels, space.stem_kernel, space.stem_stride, Activation.RELU6)
+    kernel, stride = space.window(space.stem_kernel), space.window(space.stem_stride)
+    x = net.conv("stem", "input", channels, kernel, stride, Activation.RELU6)
     for s, (stage, blocks) in enumerate(zip(space.stages, subnet.stages, strict=True)):
-        out_channels = scaled_channels(stage.channels, subnet.width)
+        channels = scaled_channels(stage.channels, subnet.width)
+        build = _separable if stage.kind is BlockKind.SEPARABLE else _inverted
         for b, choice in enumerate(blocks):
-            stride = stage.stride if b == 0 else 1
-            prefix = block_prefix(s, b)
-            y = net.conv(f"{prefix}.expand", x, channels * choice.expand, 1, 1, Activation.RELU6)
-            y = net.depthwise(f"{prefix}.depthwise", y, choice.kernel, stride)
-            y = net.conv(f"{prefix}.project", y, out_channels, 1, 1, Activation.NONE)
-            if stride == 1 and channels == out_channels:
-                y = net.add(f"{prefix}.add", x, y)
-            x, channels = y, out_channels
-    x = net.conv("head", x, scaled_channels(space.head_channels, subnet.width), 1, 1, Activation.RELU6)
+            stride = space.window(stage.stride if b == 0 else 1)
+            x = build(net, block_prefix(s, b), x, channels, space.window(choice.kernel), stride, choice.expand)
+    if space.head_channels:
+        x = net.pointwise("head", x, scaled_channels(space.head_channels, subnet.width), Activation.RELU6)
     x = net.mean("pool", x)
     x = net.dense("logits", x, space.classes)
     return ShapeGraph(str(subnet), net.shapes, tuple(net.operators), ("input",), (x,))
+
+
+def _inverted(net: _Builder, prefix: str, x: str, channels: int, kernel: Pair, stride: Pair, expand: int) -> str:
+    """An inverted residual; its sum where input and output have one shape."""
+    y = net.pointwise(f"{prefix}.expand", x, net.shapes[x][-1] * expand, Activation.RELU6)
+    y = net.depthwise(f"{prefix}.depthwise", y, kernel, stride)
+    y = net.pointwise(f"{prefix}.project", y, channels, Activation.NONE)
+    same = stride == (1, 1) and net.shapes[x][-1] == channels
+    return net.add(f"{prefix}.add", x, y) if same else y
+
+
+def _separable(net: _Builder, prefix: str, x: str, channels: int, kernel: Pair, stride: Pair, expand: int) -> str:
+    """A depthwise-separable block, both layers with ReLU6."""
+    y = net.depthwise(f"{prefix}.depthwise", x, kernel, stride)
+    return net.pointwise(f"{prefix}.pointwise", y, channels, Activation.RELU6)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from enum import Enum
 from functools import cached_property
 from itertools import product
 from math import prod
@@ -14,7 +15,15 @@ import numpy as np
 from ofa_mcu.errors import UsageError
 from ofa_mcu.space.subnet import BlockChoice, Subnet
 
-__all__ = ["SearchSpace", "StageSpace", "scaled_channels"]
+__all__ = ["BlockKind", "SearchSpace", "StageSpace", "scaled_channels"]
+
+
+class BlockKind(Enum):
+    """What a block is made of."""
+
+    INVERTED = "inverted"
+    SEPARABLE = "separable"
+
 
 CHANNEL_MULTIPLE = 4  # what the word-wise kernels like
 
@@ -26,13 +35,23 @@ def scaled_channels(channels: int, width: float) -> int:
 
 @dataclass(frozen=True)
 class StageSpace:
-    """A run of inverted-residual blocks; `channels` at width 1, `stride` of the first block."""
+    """A run of blocks; `channels` at width 1, `stride` of the first block.
+
+    An inverted residual widens by its expand ratio, convolves each channel, and projects to the stage's channels
+    (Sandler et al. 2018). A separable block convolves each channel and mixes them, both with ReLU6, without a sum
+    (DS-CNN, Zhang et al. 2017); its expand ratio is 1.
+    """
 
     channels: int
     stride: int
     depths: tuple[int, ...]
     kernels: tuple[int, ...]
-    expands: tuple[int, ...]
+    expands: tuple[int, ...] = (1,)
+    kind: BlockKind = BlockKind.INVERTED
+
+    def __post_init__(self) -> None:
+        if self.kind is BlockKind.SEPARABLE and self.expands != (1,):
+            raise ValueError("a separable stage has the one expand ratio 1")
 
     @property
     def choices_per_block(self) -> int:
@@ -42,9 +61,12 @@ class StageSpace:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Stem convolution, stages of inverted residuals, 1x1 head, global mean, classifier.
+    """Stem convolution, stages of blocks, 1x1 head (none with 0 channels), global mean, classifier.
 
-    Sizes are in channels at width 1; resolutions in pixels (square inputs).
+    Sizes are in channels at width 1. A resolution is the height of the input: pixels, or steps in time. The width is
+    the same (a square) unless `input_width` fixes it, as the cepstra of a frame do. A `sequence` is one row, its
+    resolution the number of steps, and every window one row high, as TensorFlow lays out its Conv1D.
+    The stem's kernel and stride are (height, width); one number is a square, or (1, number) for a sequence.
     """
 
     name: str
@@ -52,11 +74,32 @@ class SearchSpace:
     widths: tuple[float, ...]
     input_channels: int
     stem_channels: int
-    stem_kernel: int
-    stem_stride: int
+    stem_kernel: int | tuple[int, int]
+    stem_stride: int | tuple[int, int]
     stages: tuple[StageSpace, ...]
     head_channels: int
     classes: int
+    input_width: int | None = None
+    sequence: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sequence and self.input_width is not None:
+            raise ValueError("the width of a sequence is its resolution")
+
+    def input_size(self, resolution: int) -> tuple[int, int]:
+        """Height and width of the input at a resolution."""
+        return 1 if self.sequence else resolution, self.input_width or resolution
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """The input's size at every resolution."""
+        return tuple(map(self.input_size, self.resolutions))
+
+    def window(self, extent: int | tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of a kernel or stride given as the stem's."""
+        if not isinstance(extent, int):
+            return extent
+        return 1 if self.sequence else extent, extent
 
     @cached_property
     def size(self) -> int:
@@ -128,17 +171,32 @@ class SearchSpace:
                 yield Subnet(resolution, width, stages)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready object; `from_json` is its inverse."""
-        return asdict(self)
+        """A JSON-ready object, without what has its default; `from_json` is its inverse."""
+        return {**_written(self), "stages": [_written(stage) for stage in self.stages]}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> SearchSpace:
-        """The space written by `to_json`."""
-        fields = dict(value)
-        fields["resolutions"] = tuple(value["resolutions"])
-        fields["widths"] = tuple(value["widths"])
-        fields["stages"] = tuple(
-            StageSpace(s["channels"], s["stride"], tuple(s["depths"]), tuple(s["kernels"]), tuple(s["expands"]))
-            for s in value["stages"]
-        )
-        return cls(**fields)
+        """The space written by `to_json`.
+
+        Raises:
+            TypeError, ValueError, KeyError: it was not.
+        """
+        plain = {name: _tuples(field) for name, field in value.items() if name != "stages"}
+        stages = tuple(StageSpace(**_read_stage(stage)) for stage in value["stages"])
+        return cls(**plain, stages=stages)
+
+
+def _written(value: SearchSpace | StageSpace) -> dict[str, Any]:
+    """Fields that differ from their default, tuples as they are."""
+    found = {field.name: getattr(value, field.name) for field in fields(value)}
+    shown = {field.name: found[field.name] for field in fields(value) if found[field.name] != field.default}
+    return {name: item.value if isinstance(item, Enum) else item for name, item in shown.items()}
+
+
+def _read_stage(value: dict[str, Any]) -> dict[str, Any]:
+    known = {name: _tuples(field) for name, field in value.items()}
+    return known | ({"kind": BlockKind(value["kind"])} if "kind" in value else {})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

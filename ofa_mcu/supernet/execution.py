@@ -21,7 +21,7 @@ from ofa_mcu.space.shapes import (
     ShapeGraph,
 )
 
-__all__ = ["BN_EPSILON", "BN_MOMENTUM", "ConvParameters", "DenseParameters", "execute"]
+__all__ = ["BN_EPSILON", "BN_MOMENTUM", "BatchNorm", "ConvParameters", "DenseParameters", "execute"]
 
 BN_EPSILON = 1e-5
 BN_MOMENTUM = 0.1
@@ -47,6 +47,8 @@ class DenseParameters:
 
 
 Provider = Callable[[Operator], ConvParameters | DenseParameters]
+BatchNorm = Callable[[Tensor, Tensor | None, Tensor | None, Tensor, Tensor, bool, float, float], Tensor]
+"""`F.batch_norm`, or what stands in for it where a batch is spread over processes."""
 
 
 def _pad(x: Tensor, padding: Padding) -> tuple[Tensor, tuple[int, int]]:
@@ -66,13 +68,15 @@ def _activate(x: Tensor, activation: Activation) -> Tensor:
             return x
 
 
-def _convolve(op: Conv2D | DepthwiseConv2D, x: Tensor, parameters: ConvParameters, training: bool) -> Tensor:
+def _convolve(
+    op: Conv2D | DepthwiseConv2D, x: Tensor, parameters: ConvParameters, training: bool, batch_norm: BatchNorm
+) -> Tensor:
     groups = x.shape[1] if isinstance(op, DepthwiseConv2D) else 1
     x, padding = _pad(x, op.padding)
     x = F.conv2d(x, parameters.weight, None, op.stride, padding, 1, groups)
     # a one-channel input has no channels-last form of its own, so the first convolution's output sets it
     x = x.contiguous(memory_format=torch.channels_last)
-    x = F.batch_norm(
+    x = batch_norm(
         x,
         parameters.mean,
         parameters.variance,
@@ -91,6 +95,8 @@ def execute(
     parameters: Provider,
     training: bool,
     observe: Callable[[str, Tensor], None] | None = None,
+    batch_norm: BatchNorm = F.batch_norm,
+    transform: Callable[[str, Tensor], Tensor] = lambda name, value: value,
 ) -> Tensor:
     """Output of the network for inputs (N, C, H, W).
 
@@ -100,7 +106,14 @@ def execute(
         parameters: gives an operator's parameters.
         training: batch norm uses (and updates) batch statistics.
         observe: called with the name and value of every tensor, input included.
+        batch_norm: how to normalise.
+        transform: what becomes of every tensor before it is read, input included.
     """
+    x = transform(graph.inputs[0], x)
+    _, height, width, channels = graph.shapes[graph.inputs[0]]
+    if x.shape[1:] != (channels, height, width):
+        # a convolution would run on any size, and nobody would notice
+        raise ValueError(f"inputs {tuple(x.shape)} for a network that reads (N, {channels}, {height}, {width})")
     values = {graph.inputs[0]: x}
     if observe:
         observe(graph.inputs[0], x)
@@ -110,7 +123,7 @@ def execute(
             case Conv2D() | DepthwiseConv2D():
                 layer = parameters(op)
                 assert isinstance(layer, ConvParameters)
-                y = _convolve(op, sources[0], layer, training)
+                y = _convolve(op, sources[0], layer, training, batch_norm)
             case FullyConnected():
                 dense = parameters(op)
                 assert isinstance(dense, DenseParameters)
@@ -121,6 +134,7 @@ def execute(
                 y = sources[0].mean((2, 3))
             case _:
                 raise AssertionError(f"no execution for {op}")
+        y = transform(op.output, y)
         values[op.output] = y
         if observe:
             observe(op.output, y)

@@ -6,12 +6,13 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Operator, ShapeGraph
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.space.subnet import Subnet
-from ofa_mcu.supernet.execution import ConvParameters, DenseParameters, execute
+from ofa_mcu.supernet.execution import BatchNorm, ConvParameters, DenseParameters, execute
 
 __all__ = ["PlainNetwork", "Supernet", "extract", "parameter_key"]
 
@@ -71,6 +72,7 @@ class Supernet(nn.Module):
     def __init__(self, space: SearchSpace, seed: int = 0) -> None:
         super().__init__()
         self.space = space
+        self.batch_norm: BatchNorm = F.batch_norm
         self.weights = _Weights(shape_graph(space, space.largest), seed)
         self._graph = lru_cache(maxsize=512)(lambda subnet: shape_graph(space, subnet))
 
@@ -82,15 +84,14 @@ class Supernet(nn.Module):
         weight, beta = weight[: shape[0], : shape[1]], beta[: shape[0]]
         if isinstance(op, FullyConnected):
             return DenseParameters(weight, beta)
-        margin = (weight.shape[-1] - shape[-1]) // 2
-        if margin:
-            weight = weight[:, :, margin:-margin, margin:-margin]
+        top, left = (weight.shape[2] - shape[2]) // 2, (weight.shape[3] - shape[3]) // 2
+        weight = weight[:, :, top : top + shape[2], left : left + shape[3]]
         return ConvParameters(weight, self.weights.gamma[key][: shape[0]], beta)
 
     def forward(self, x: Tensor, subnet: Subnet) -> Tensor:
-        """Logits (N, classes) of `subnet` for inputs (N, C, r, r), with the batch's own statistics."""
+        """Logits (N, classes) of `subnet` for inputs (N, C, H, W), with the batch's own statistics."""
         graph = self._graph(subnet)
-        return execute(graph, x, lambda op: self.slice(graph, op), training=True)
+        return execute(graph, x, lambda op: self.slice(graph, op), training=True, batch_norm=self.batch_norm)
 
 
 class PlainNetwork(nn.Module):
@@ -99,6 +100,7 @@ class PlainNetwork(nn.Module):
     def __init__(self, graph: ShapeGraph, seed: int = 0) -> None:
         super().__init__()
         self.graph = graph
+        self.batch_norm: BatchNorm = F.batch_norm
         self.weights = _Weights(graph, seed)
         for key, gamma in self.weights.gamma.items():
             self.register_buffer(f"mean_{key}", torch.zeros(len(gamma)))
@@ -114,8 +116,8 @@ class PlainNetwork(nn.Module):
         return ConvParameters(weight, self.weights.gamma[key], beta, mean, variance)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, classes) for inputs (N, C, r, r)."""
-        return execute(self.graph, x, self.parameters_of, self.training)
+        """Logits (N, classes) for inputs (N, C, H, W)."""
+        return execute(self.graph, x, self.parameters_of, self.training, batch_norm=self.batch_norm)
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from ofa_mcu.files import write_bytes
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.network import Supernet
 
-__all__ = ["load_supernet", "read_meta", "save_supernet"]
+__all__ = ["load_supernet", "read_archive", "read_meta", "save_supernet"]
 
 _FORMAT = 1
 _DAMAGE = (
@@ -36,7 +36,7 @@ _META = "meta.json"
 
 def save_supernet(path: Path, supernet: Supernet, meta: dict[str, Any]) -> None:
     """Write weights as float16 and `meta` (JSON-ready; task, recipe, results) atomically; same input, same bytes."""
-    arrays = {name: value.detach().numpy().astype(np.float16) for name, value in supernet.state_dict().items()}
+    arrays = {name: value.detach().cpu().numpy().astype(np.float16) for name, value in supernet.state_dict().items()}
     header = {"format": _FORMAT, "space": supernet.space.to_json(), **meta}
     buffer = io.BytesIO()
     np.savez_compressed(
@@ -45,7 +45,14 @@ def save_supernet(path: Path, supernet: Supernet, meta: dict[str, Any]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_archive(
+    path: Path, kind: str = "supernet file", command: str = "ofa-mcu train --out FOLDER"
+) -> dict[str, Any]:
+    """Arrays of a file written by `np.savez`, by name; `kind` and `command` say what it should be and who makes it.
+
+    Raises:
+        OfaMcuError: there is no such file, or it is damaged.
+    """
     try:
         # not by the path: what is no zip file would come back as something else than an archive
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
@@ -54,14 +61,14 @@ def _read(path: Path) -> dict[str, Any]:
                 for name in archive.namelist()
             }
     except FileNotFoundError as error:
-        raise OfaMcuError(f"there is no supernet file {path}; train one with: ofa-mcu train --out FOLDER") from error
+        raise OfaMcuError(f"there is no {kind} {path}; train one with: {command}") from error
     except _DAMAGE as error:
-        raise OfaMcuError(f"{path} is no supernet file, or is damaged ({error}); train or copy it again") from error
+        raise OfaMcuError(f"{path} is no {kind}, or is damaged ({error}); train or copy it again") from error
 
 
 def read_meta(path: Path) -> dict[str, Any]:
     """The header of a supernet file: format, space, task and what else was stored."""
-    return _header(path, _read(path))
+    return _header(path, read_archive(path))
 
 
 def _header(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +90,7 @@ def load_supernet(path: Path) -> tuple[Supernet, dict[str, Any]]:
     Raises:
         OfaMcuError: there is no such file, or it is not a supernet of this format.
     """
-    arrays = _read(path)
+    arrays = read_archive(path)
     header = _header(path, arrays)
     try:
         supernet = Supernet(SearchSpace.from_json(header["space"]))

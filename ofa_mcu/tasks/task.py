@@ -2,49 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Dataset", "Split", "Task"]
+from ofa_mcu.tasks.scaling import Scaling
+
+__all__ = ["Augmentation", "Dataset", "Split", "Task", "TrainingPart"]
+
+
+class TrainingPart(Protocol):
+    """Training examples that may change from epoch to epoch.
+
+    They are in no particular order: the first thousand stand for all when a network is calibrated.
+    """
+
+    @property
+    def inputs(self) -> NDArray[np.uint8]:
+        """Examples as they are (N, H, W, C), not augmented: what calibration sees."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Their labels (N,)."""
+
+    @property
+    def class_weights(self) -> NDArray[np.float32] | None:
+        """Weight of each class in the loss (classes,); None: all alike."""
+
+    def __len__(self) -> int:
+        """Number of examples, the same in every epoch."""
+
+    def epoch(self, seed: int, epoch: int) -> Split:
+        """The examples of an epoch (from 0), by seed and epoch alone, so that a resumed run sees the same."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images uint8 (N, H, W, C) at native resolution and labels int64 (N,)."""
+    """Inputs uint8 (N, H, W, C) at native size, labels int64 (N,) and weights of the classes in the loss (classes,).
 
-    images: NDArray[np.uint8]
+    Whatever an input is (pixels, features of sound, samples of a sensor), it is a byte, and a network reads byte / 255.
+    """
+
+    inputs: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    class_weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def epoch(self, seed: int, epoch: int) -> Split:
+        """Itself: plain data is the same in every epoch."""
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Train, validation and test parts, disjoint."""
+    """Train, validation and test parts, disjoint; `apart` holds examples by name that are tested on their own.
 
-    train: Split
+    `scaling` says how the readings of sensors became bytes; None where inputs are pixels or features.
+    """
+
+    train: TrainingPart
     validation: Split
     test: Split
+    apart: Mapping[str, Split] = field(default_factory=dict)
+    scaling: Scaling | None = None
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of every training example in every batch, all of which leave its label true.
+
+    `flip`: mirrored left to right, every second time. `shift`: moved by at most so many native rows and columns;
+    what enters has the byte `fill` (the same as a random crop of the padded input). `cutout`: a square of that many
+    native rows and columns, its centre anywhere, is set to `fill` (DeVries & Taylor 2017); 0: none.
+    """
+
+    flip: bool = False
+    shift: tuple[int, int] = (0, 0)
+    cutout: int = 0
+    fill: int = 0
 
 
 @dataclass(frozen=True)
 class Task:
-    """A learning task: how to get its data and what its classes are called.
+    """A learning task: how to get its data, what its classes are called, and the shape (H, W, C) of an example.
 
-    `native_resolution` is in pixels (square), `flip` says whether a mirrored image is still a valid example,
-    `shift` is the largest random translation in training, in pixels at native resolution.
+    `name` is what the user wrote, options included, so that it says all there is to know beside the data's folder.
     """
 
     name: str
     labels: tuple[str, ...]
-    native_resolution: int
-    channels: int
-    flip: bool
-    shift: int
+    shape: tuple[int, int, int]
     load: Callable[[Path | None], Dataset]
     licence: str
+    augmentation: Augmentation = Augmentation()

@@ -12,6 +12,7 @@ from torch import Tensor
 from ofa_mcu.space.shapes import Operator
 from ofa_mcu.supernet.execution import BN_EPSILON, BN_MOMENTUM, ConvParameters, DenseParameters, execute
 from ofa_mcu.supernet.network import PlainNetwork
+from ofa_mcu.tasks.resample import resolution_of
 from ofa_mcu.training.data import ImageSet
 
 __all__ = ["CALIBRATION_IMAGES", "accuracy", "one_thread_each", "recalibrate"]
@@ -21,7 +22,7 @@ CALIBRATION_IMAGES = 1024
 
 @torch.no_grad()
 def recalibrate(network: PlainNetwork, inputs: Tensor) -> None:
-    """Set every batch norm's statistics to those of `inputs` (N, C, r, r), layer by layer, in one pass.
+    """Set every batch norm's statistics to those of `inputs` (N, C, H, W), layer by layer, in one pass.
 
     The variance is the unbiased one, as training's running estimate is.
     """
@@ -34,6 +35,7 @@ def recalibrate(network: PlainNetwork, inputs: Tensor) -> None:
             layer.variance.zero_()
         return layer
 
+    inputs = inputs.to(next(network.parameters()).device)
     # from zeroed statistics one training pass leaves momentum * batch statistics
     execute(network.graph, inputs, provide, training=True)
     for key in network.weights.gamma:
@@ -56,16 +58,19 @@ def one_thread_each() -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-def accuracy(network: PlainNetwork, images: ImageSet, batch: int = 250) -> float:
-    """Share of right answers (0..1) in evaluation mode."""
+def accuracy(network: PlainNetwork, images: ImageSet, batch: int = 250, most: int | None = None) -> float:
+    """Share of right answers (0..1) in evaluation mode, on the first `most` examples or on all."""
     network.eval()
-    resolution = network.graph.shapes[network.graph.inputs[0]][1]
+    count = min(most or len(images), len(images))
+    device = next(network.parameters()).device
+    _, height, width, _ = network.graph.shapes[network.graph.inputs[0]]
+    resolution = resolution_of((height, width))
 
     @torch.no_grad()
     def right(begin: int) -> int:
-        part = slice(begin, begin + batch)
-        logits = network(images.floats_at(resolution, part))
-        return int((logits.argmax(1) == images.labels[part]).sum())
+        part = slice(begin, min(begin + batch, count))
+        logits = network(images.floats_at(resolution, part).to(device))
+        return int((logits.argmax(1).cpu() == images.labels[part]).sum())
 
     with one_thread_each() as workers, ThreadPoolExecutor(workers) as pool:
-        return sum(pool.map(right, range(0, len(images), batch))) / len(images)
+        return sum(pool.map(right, range(0, count, batch))) / count

@@ -6,15 +6,22 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Recipe"]
+from ofa_mcu.errors import UsageError
+
+__all__ = ["METHODS", "Recipe"]
+
+METHODS = ("sandwich", "progressive", "plain")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Hyperparameters of one run; `docs/training.md` says where each value comes from.
 
-    `warmup_share` bounds the max-net warm-up (share of all steps) and `warmup_least` is its least length;
-    between them the early-bird test ends it. `students` random subnets a step join the largest and the smallest.
+    `method` is the sandwich rule, OFA's progressive shrinking, or one plain network. `warmup_share` bounds the max-net
+    warm-up (share of all steps) and `warmup_least` is its least length; between them the early-bird test ends it;
+    without `warmup` there is none. `students` random subnets a step join the largest and the smallest; without
+    `distillation` they learn from the labels. `stop_tau`: the supernet is finished once the ranking of its subnets
+    has settled at this Kendall tau (None: never).
     Learning rate: linear rise over `rise_share` of the steps, cosine down to `floor_share` of the peak.
     """
 
@@ -30,6 +37,18 @@ class Recipe:
     warmup_least: float = 0.08
     warmup_share: float = 0.20
     seed: int = 0
+    method: str = "sandwich"
+    warmup: bool = True
+    distillation: bool = True
+    stop_tau: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UsageError(f"there is no method '{self.method}' of training; known: {', '.join(METHODS)}")
+        if self.method == "progressive" and not self.warmup:
+            raise UsageError("progressive shrinking begins with the largest network: leave --no-warmup out")
+        if self.stop_tau is not None and not 0 < self.stop_tau <= 1:
+            raise UsageError(f"a Kendall tau of {self.stop_tau:g} to stop at is not within 0 and 1; 0.9 is usual")
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate of `step` (from 0) of `steps`."""

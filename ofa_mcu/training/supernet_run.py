@@ -5,32 +5,59 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ofa_mcu.space.presets import space_named
+from ofa_mcu.errors import UsageError
+from ofa_mcu.space.presets import space_for
+from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.store import save_supernet
 from ofa_mcu.tasks.registry import task_named
-from ofa_mcu.training.learners import SupernetLearner
+from ofa_mcu.training.curves import plot_curves
+from ofa_mcu.training.early_bird import THRESHOLD
+from ofa_mcu.training.learners import ElasticLearner, SupernetLearner
 from ofa_mcu.training.loop import fit, use_threads
+from ofa_mcu.training.progressive import ProgressiveLearner
+from ofa_mcu.training.ranks import ALONE, Ranks
 from ofa_mcu.training.recipe import Recipe
 
-__all__ = ["train_supernet"]
+__all__ = ["SUPERNET_FILE", "elastic_learner", "train_supernet"]
 
 SUPERNET_FILE = "supernet.npz"
 
 
-def train_supernet(task_name: str, recipe: Recipe, folder: Path, data_dir: Path | None, threads: int | None) -> Path:
+def elastic_learner(space: SearchSpace, recipe: Recipe, ranks: Ranks = ALONE) -> ElasticLearner:
+    """What trains a supernet by the recipe's method.
+
+    Raises:
+        UsageError: the method trains no supernet.
+    """
+    match recipe.method:
+        case "sandwich":
+            return SupernetLearner(space, recipe, ranks)
+        case "progressive":
+            return ProgressiveLearner(space, recipe, ranks)
+    raise UsageError(f"method '{recipe.method}' trains one network, no supernet")
+
+
+def train_supernet(
+    task_name: str, recipe: Recipe, folder: Path, data_dir: Path | None, threads: int | None, ranks: Ranks = ALONE
+) -> Path:
     """Train (or resume) the supernet of a task in `folder`; the path of the finished supernet file."""
-    task, space = task_named(task_name), space_named(task_name)
+    task = task_named(task_name, data_dir)
+    space = space_for(task.name, task.shape, len(task.labels))
     data = task.load(data_dir)
     used = use_threads(threads)
-    learner = SupernetLearner(space, recipe)
-    last = fit(learner, task, data, space.resolutions, recipe, folder, "supernet")
+    learner = elastic_learner(space, recipe, ranks)
+    last = fit(learner, task, data, space.sizes, recipe, folder, "supernet", ranks)
     meta: dict[str, Any] = {
         "task": task.name,
         "licence_of_data": task.licence,
         "recipe": recipe.to_json(),
         "threads": used,
+        "processes": ranks.world,
+        "device": ranks.device.type,
         "trained": last,
     }
     path = folder / SUPERNET_FILE
-    save_supernet(path, learner.module, meta)
+    if ranks.first:
+        save_supernet(path, learner.module, meta)
+        plot_curves(folder, THRESHOLD, recipe.stop_tau)
     return path

@@ -15,14 +15,17 @@ from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.graph.verify import verify
 from ofa_mcu.quantization.fast import Int8Network, int8_accuracy
 from ofa_mcu.quantization.ptq import quantize
+from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import Supernet, extract
 from ofa_mcu.tasks.resample import resample, to_codes
+from ofa_mcu.tasks.task import Split
 from ofa_mcu.training.calibrate import accuracy, recalibrate
 from ofa_mcu.training.data import ImageSet
 from ofa_mcu.training.learners import SupernetLearner
 from ofa_mcu.training.loop import fit
-from tests.space.spaces import TINY
+from tests.space.spaces import SEQUENCE, SPECTRUM, TINY
+from tests.supernet.networks import lively_supernet
 from tests.training.made_up import DATA, QUARTERS, RECIPE
 
 IMAGES = ImageSet(DATA.train, TINY.resolutions)
@@ -47,7 +50,7 @@ def test_the_whole_way(supernet: Supernet, text: str) -> None:
     recalibrate(network, IMAGES.floats_at(subnet.resolution))
     graph = quantize(network, IMAGES.floats_at(subnet.resolution), supernet)
     model = write_tflite(graph)
-    codes = to_codes(resample(DATA.test.images, subnet.resolution))
+    codes = to_codes(resample(DATA.test.inputs, subnet.resolution))
     result = verify(graph, model, {"input": codes[:6]})
     assert result.images == 6 and result.tensors == len(graph.structure.shapes)
 
@@ -75,3 +78,19 @@ def test_the_same_network_gives_the_same_bytes(supernet: Supernet) -> None:
         recalibrate(network, IMAGES.floats_at(12))
         files.append(write_tflite(quantize(network, IMAGES.floats_at(12), supernet)))
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("space", [SEQUENCE, SPECTRUM], ids=lambda space: space.name)
+def test_sequences_and_spectra_equal_tflite_micro_too(space: SearchSpace) -> None:
+    """Windows of one row, oblong kernels, separable blocks: every tensor of several subnets."""
+    whole = lively_supernet(0, space)
+    rng = np.random.default_rng(1)
+    for subnet in (space.largest, space.smallest, *space.sample_balanced(rng, 3)):
+        shape = (100, *space.input_size(subnet.resolution), space.input_channels)
+        examples = ImageSet(Split(rng.integers(0, 256, shape, dtype=np.uint8), np.zeros(100, np.int64)), (shape[1:3],))
+        network = extract(whole, subnet)
+        recalibrate(network, examples.floats_at(subnet.resolution))
+        graph = quantize(network, examples.floats_at(subnet.resolution), whole)
+        codes = to_codes(rng.integers(0, 256, (4, *shape[1:]), dtype=np.uint8))
+        verify(graph, write_tflite(graph), {"input": codes})
+        assert np.array_equal(Int8Network(graph)(codes), reference.run(graph, {"input": codes})["logits"])

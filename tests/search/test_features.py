@@ -11,10 +11,10 @@ from ofa_mcu.search.features import Genome, features
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
 from ofa_mcu.space.space import SearchSpace
-from tests.space.spaces import TINY, spaces
+from tests.space.spaces import SEQUENCE, SPECTRUM, TINY, spaces
 
 
-@pytest.mark.parametrize("space", [TINY, FASHION_MNIST], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [TINY, SEQUENCE, SPECTRUM, FASHION_MNIST], ids=lambda space: space.name)
 def test_decoding_undoes_encoding(space: SearchSpace) -> None:
     genome = Genome.of(space)
     for subnet in [*space.sample_balanced(np.random.default_rng(0), 300), space.largest, space.smallest]:

@@ -50,7 +50,7 @@ def test_the_report_holds_what_counting_again_gives(result: SearchResult) -> Non
 
     graph = read_tflite(result.model)
     for part, key in ((DATA.test, "accuracy_int8"), (DATA.validation, "accuracy_int8_validation")):
-        codes = to_codes(resample(part.images, subnet.resolution))
+        codes = to_codes(resample(part.inputs, subnet.resolution))
         (outputs,) = (
             reference.run(graph, {name: codes})[graph.structure.outputs[0]] for name in graph.structure.inputs
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -14,9 +15,9 @@ from ofa_mcu.errors import UsageError
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
 from ofa_mcu.space.shapes import Activation, Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, same_padding
-from ofa_mcu.space.space import SearchSpace, scaled_channels
+from ofa_mcu.space.space import BlockKind, SearchSpace, StageSpace, scaled_channels
 from ofa_mcu.space.subnet import Subnet
-from tests.space.spaces import TINY, spaces
+from tests.space.spaces import SEQUENCE, SPECTRUM, TINY, spaces
 
 
 @given(st.integers(1, 64), st.integers(1, 11), st.integers(1, 4))
@@ -32,22 +33,37 @@ def test_same_padding_is_tensorflows(size: int, kernel: int, stride: int) -> Non
 
 def independent_macs(space: SearchSpace, subnet: Subnet) -> tuple[int, int]:
     """(MACs, weights and biases) by walking the blocks with ceil sizes, as on paper."""
-    size = math.ceil(subnet.resolution / space.stem_stride)
-    channels = scaled_channels(space.stem_channels, subnet.width)
-    weights = space.stem_kernel**2 * space.input_channels * channels
-    macs, parameters = size * size * weights, weights + channels
+
+    def pair(extent: int | tuple[int, int]) -> tuple[int, int]:
+        return extent if isinstance(extent, tuple) else (1 if space.sequence else extent, extent)
+
+    def after(size: tuple[int, int], stride: int | tuple[int, int]) -> tuple[int, int]:
+        down, right = pair(stride)
+        return math.ceil(size[0] / down), math.ceil(size[1] / right)
+
+    height = 1 if space.sequence else subnet.resolution
+    start = (height, subnet.resolution if space.input_width is None else space.input_width)
+    size, channels = after(start, space.stem_stride), scaled_channels(space.stem_channels, subnet.width)
+    weights = math.prod(pair(space.stem_kernel)) * space.input_channels * channels
+    macs, parameters = math.prod(size) * weights, weights + channels
     for stage, blocks in zip(space.stages, subnet.stages, strict=True):
         out = scaled_channels(stage.channels, subnet.width)
         for index, block in enumerate(blocks):
-            hidden = channels * block.expand
-            after = math.ceil(size / (stage.stride if index == 0 else 1))
-            macs += size * size * channels * hidden + after * after * hidden * (block.kernel**2 + out)
-            parameters += channels * hidden + hidden * block.kernel**2 + hidden * out + 2 * hidden + out
-            size, channels = after, out
-    head = scaled_channels(space.head_channels, subnet.width)
-    macs += size * size * channels * head + head * space.classes
-    parameters += channels * head + head + head * space.classes + space.classes
-    return macs, parameters
+            taps, new = math.prod(pair(block.kernel)), after(size, stage.stride if index == 0 else 1)
+            hidden = channels
+            if stage.kind is BlockKind.INVERTED:
+                hidden = channels * block.expand
+                macs += math.prod(size) * channels * hidden
+                parameters += channels * hidden + hidden
+            macs += math.prod(new) * hidden * (taps + out)
+            parameters += hidden * taps + hidden + hidden * out + out
+            size, channels = new, out
+    if space.head_channels:
+        head = scaled_channels(space.head_channels, subnet.width)
+        macs += math.prod(size) * channels * head
+        parameters += channels * head + head
+        channels = head
+    return macs + channels * space.classes, parameters + channels * space.classes + space.classes
 
 
 @given(spaces(), st.randoms(use_true_random=False))
@@ -94,7 +110,9 @@ def test_shapes_and_names_hang_together(space: SearchSpace, random: object) -> N
             case FullyConnected():
                 assert out == (1, space.classes)
     assert known == set(graph.shapes) and graph.name == str(subnet)
-    assert graph.shapes["input"] == (1, subnet.resolution, subnet.resolution, space.input_channels)
+    width = subnet.resolution if space.input_width is None else space.input_width
+    height = 1 if space.sequence else subnet.resolution
+    assert graph.shapes["input"] == (1, height, width, space.input_channels)
     assert graph.outputs == ("logits",)
 
 
@@ -138,3 +156,48 @@ def test_sizes_equal_those_torch_computes() -> None:
 def test_a_subnet_of_another_space_is_refused() -> None:
     with pytest.raises(UsageError, match="resolution 12 is none of"):
         shape_graph(FASHION_MNIST, TINY.largest)
+
+
+def test_a_sequence_has_windows_of_one_row() -> None:
+    graph = shape_graph(SEQUENCE, SEQUENCE.largest)
+    assert graph.shapes["input"] == (1, 1, 32, 3) and graph.shapes["stem"] == (1, 1, 16, 8)
+    for op in graph.operators:
+        if isinstance(op, Conv2D | DepthwiseConv2D):
+            assert op.kernel[0] == op.stride[0] == 1 and (op.padding.top, op.padding.bottom) == (0, 0)
+    kernels = {op.name: op.kernel[1] for op in graph.operators if isinstance(op, DepthwiseConv2D)}
+    assert kernels == {"s0b0.depthwise": 7, "s0b1.depthwise": 7, "s1b0.depthwise": 5, "s1b1.depthwise": 5}
+
+
+def test_separable_blocks_are_those_of_ds_cnn() -> None:
+    """Two layers a block, both with ReLU6, no sums; the classifier reads the last of them where there is no head."""
+    graph = shape_graph(SPECTRUM, SPECTRUM.smallest)
+    assert [op.name for op in graph.operators] == [
+        "stem",
+        "s0b0.depthwise",
+        "s0b0.pointwise",
+        "s1b0.depthwise",
+        "s1b0.pointwise",
+        "pool",
+        "logits",
+    ]
+    stem = graph.operators[0]
+    assert isinstance(stem, Conv2D) and (stem.kernel, stem.stride) == ((6, 4), (2, 2))
+    assert [graph.shapes[name] for name in ("input", "stem", "s1b0.pointwise", "pool")] == [
+        (1, 13, 6, 1),
+        (1, 7, 3, 8),
+        (1, 4, 2, 16),
+        (1, 16),
+    ]
+    for op in graph.operators:
+        if isinstance(op, Conv2D | DepthwiseConv2D):
+            assert op.activation is Activation.RELU6
+
+
+def test_the_width_of_a_sequence_is_its_resolution() -> None:
+    with pytest.raises(ValueError, match="its resolution"):
+        dataclasses.replace(SEQUENCE, input_width=3)
+
+
+def test_a_separable_stage_widens_nothing() -> None:
+    with pytest.raises(ValueError, match="expand ratio 1"):
+        StageSpace(channels=8, stride=1, depths=(1,), kernels=(3,), expands=(1, 2), kind=BlockKind.SEPARABLE)

@@ -17,10 +17,10 @@ from ofa_mcu.errors import UsageError
 from ofa_mcu.space.presets import FASHION_MNIST, SPACES, space_named
 from ofa_mcu.space.space import SearchSpace, scaled_channels
 from ofa_mcu.space.subnet import BlockChoice, Subnet
-from tests.space.spaces import TINY, spaces
+from tests.space.spaces import SEQUENCE, SPECTRUM, TINY, spaces
 
 
-@pytest.mark.parametrize("space", [TINY, FASHION_MNIST], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [TINY, SEQUENCE, SPECTRUM, FASHION_MNIST], ids=lambda space: space.name)
 def test_size_is_the_number_of_distinct_subnets(space: SearchSpace) -> None:
     assert len(set(space)) == space.size
 
@@ -44,6 +44,27 @@ def test_size_equals_enumeration_of_any_space(space: SearchSpace) -> None:
 @given(spaces())
 def test_json_gives_the_same_space_back(space: SearchSpace) -> None:
     assert SearchSpace.from_json(json.loads(json.dumps(space.to_json()))) == space
+
+
+def test_json_of_spaces_written_before_there_were_widths_and_kinds_still_loads() -> None:
+    """As it lies in supernet files: the fields of then, in their order; and such a space is still written so."""
+    old = {
+        "name": "tiny",
+        "resolutions": [8, 12],
+        "widths": [0.5, 1.0],
+        "input_channels": 1,
+        "stem_channels": 8,
+        "stem_kernel": 3,
+        "stem_stride": 2,
+        "stages": [
+            {"channels": 8, "stride": 1, "depths": [1, 2], "kernels": [3, 5], "expands": [2, 3]},
+            {"channels": 16, "stride": 2, "depths": [1, 2], "kernels": [3], "expands": [2, 4]},
+        ],
+        "head_channels": 24,
+        "classes": 4,
+    }
+    assert SearchSpace.from_json(old) == TINY
+    assert json.dumps(TINY.to_json()) == json.dumps(old)
 
 
 def test_corners_take_the_extreme_of_every_choice() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,17 +13,17 @@ from torch.nn import functional as F
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D
-from ofa_mcu.space.space import SearchSpace
+from ofa_mcu.space.space import BlockKind, SearchSpace
 from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.execution import ConvParameters, execute
 from ofa_mcu.supernet.network import PlainNetwork, Supernet, extract, parameter_key
-from tests.space.spaces import TINY
+from tests.space.spaces import SEQUENCE, SPECTRUM, TINY
 from tests.supernet.networks import lively_supernet
 
 
-def images(subnet: Subnet, count: int, seed: int = 0) -> torch.Tensor:
+def images(subnet: Subnet, count: int, seed: int = 0, space: SearchSpace = TINY) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
-    return torch.rand((count, 1, subnet.resolution, subnet.resolution), generator=generator)
+    return torch.rand((count, space.input_channels, *space.input_size(subnet.resolution)), generator=generator)
 
 
 def some_subnets(space: SearchSpace, count: int) -> list[Subnet]:
@@ -29,20 +31,21 @@ def some_subnets(space: SearchSpace, count: int) -> list[Subnet]:
     return [space.largest, space.smallest, *sample]
 
 
-@pytest.mark.parametrize("space", [TINY, FASHION_MNIST], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [TINY, SEQUENCE, SPECTRUM, FASHION_MNIST], ids=lambda space: space.name)
 def test_an_extracted_network_equals_the_supernets_subnet_bit_for_bit(space: SearchSpace) -> None:
     supernet = lively_supernet(1, space)
     for subnet in some_subnets(space, 12):
-        x = images(subnet, 8)
+        x = images(subnet, 8, space=space)
         network = extract(supernet, subnet)
         network.train()
         assert torch.equal(network(x), supernet(x, subnet)), str(subnet)
 
 
-def test_gradients_of_a_subnet_are_those_of_its_own_network() -> None:
-    supernet = lively_supernet(2)
-    for subnet in some_subnets(TINY, 4):
-        x, labels = images(subnet, 8), torch.arange(8) % TINY.classes
+@pytest.mark.parametrize("space", [TINY, SEQUENCE, SPECTRUM], ids=lambda space: space.name)
+def test_gradients_of_a_subnet_are_those_of_its_own_network(space: SearchSpace) -> None:
+    supernet = lively_supernet(2, space)
+    for subnet in some_subnets(space, 4):
+        x, labels = images(subnet, 8, space=space), torch.arange(8) % space.classes
         network = extract(supernet, subnet)
         network.train()
         F.cross_entropy(network(x), labels).backward()
@@ -53,9 +56,9 @@ def test_gradients_of_a_subnet_are_those_of_its_own_network() -> None:
                 own = network.weights.weight[parameter_key(op.name)].grad
                 shared = supernet.weights.weight[parameter_key(op.name)].grad
                 assert own is not None and shared is not None
-                rows, columns, size, _ = own.shape
-                margin = (shared.shape[-1] - size) // 2
-                centre = shared[:rows, :columns, margin : margin + size, margin : margin + size]
+                rows, columns, height, width = own.shape
+                top, left = (shared.shape[2] - height) // 2, (shared.shape[3] - width) // 2
+                centre = shared[:rows, :columns, top : top + height, left : left + width]
                 assert torch.equal(own, centre)
                 assert int((shared != 0).sum()) == int((own != 0).sum())  # nothing else was touched
 
@@ -79,7 +82,7 @@ def test_slices_are_first_channels_and_centres() -> None:
 
 
 class _ByHand(nn.Module):
-    """An inverted-residual network from torch's own layers, built from a subnet without a shape graph."""
+    """A network from torch's own layers, built from a subnet without a shape graph."""
 
     def __init__(self, space: SearchSpace, subnet: Subnet) -> None:
         super().__init__()
@@ -88,8 +91,11 @@ class _ByHand(nn.Module):
         self.plan: list[tuple[str, bool]] = []  # name, relu6
         self.residual: dict[str, str] = {}
 
-        def conv(name: str, before: int, after: int, kernel: int, stride: int, groups: int, relu: bool) -> None:
-            self.layers[name] = nn.Conv2d(before, after, kernel, stride, 0, groups=groups, bias=False)
+        def pair(extent: int | tuple[int, int]) -> tuple[int, int]:
+            return extent if isinstance(extent, tuple) else (1 if space.sequence else extent, extent)
+
+        def conv(name: str, before: int, after: int, kernel: Any, stride: Any, groups: int, relu: bool) -> None:
+            self.layers[name] = nn.Conv2d(before, after, pair(kernel), pair(stride), 0, groups=groups, bias=False)
             self.layers[f"{name}_bn"] = nn.BatchNorm2d(after)
             self.plan.append((name, relu))
 
@@ -102,14 +108,21 @@ class _ByHand(nn.Module):
                     int(stage.channels * scale),
                     channels * block.expand,
                 )
+                if stage.kind is BlockKind.SEPARABLE:
+                    conv(f"s{s}b{b}_depthwise", channels, channels, block.kernel, stride, channels, True)
+                    conv(f"s{s}b{b}_pointwise", channels, out, 1, 1, 1, True)
+                    channels = out
+                    continue
                 conv(f"s{s}b{b}_expand", channels, hidden, 1, 1, 1, True)
                 conv(f"s{s}b{b}_depthwise", hidden, hidden, block.kernel, stride, hidden, True)
                 conv(f"s{s}b{b}_project", hidden, out, 1, 1, 1, False)
                 if stride == 1 and out == channels:
                     self.residual[f"s{s}b{b}_expand"] = f"s{s}b{b}_project"
                 channels = out
-        conv("head", channels, int(space.head_channels * scale), 1, 1, 1, True)
-        self.layers["logits"] = nn.Linear(int(space.head_channels * scale), space.classes)
+        if space.head_channels:
+            conv("head", channels, int(space.head_channels * scale), 1, 1, 1, True)
+            channels = int(space.head_channels * scale)
+        self.layers["logits"] = nn.Linear(channels, space.classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         kept: dict[str, torch.Tensor] = {}
@@ -118,9 +131,11 @@ class _ByHand(nn.Module):
                 kept[self.residual[name]] = x
             layer = self.layers[name]
             assert isinstance(layer, nn.Conv2d)
-            kernel, stride, size = layer.kernel_size[0], layer.stride[0], x.shape[-1]
-            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            x = F.pad(x, (total // 2, total - total // 2) * 2)
+            ends: list[int] = []
+            for kernel, stride, size in zip(layer.kernel_size, layer.stride, x.shape[2:], strict=True):
+                total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+                ends = [total // 2, total - total // 2, *ends]  # torch names the last axis first
+            x = F.pad(x, ends)
             x = self.layers[f"{name}_bn"](layer(x))
             x = F.relu6(x) if relu else x
             if name in kept:
@@ -128,11 +143,12 @@ class _ByHand(nn.Module):
         return self.layers["logits"](x.mean((2, 3)))
 
 
+@pytest.mark.parametrize("space", [TINY, SEQUENCE, SPECTRUM], ids=lambda space: space.name)
 @pytest.mark.parametrize("training", [True, False])
-def test_the_executor_equals_torchs_own_layers(training: bool) -> None:
-    supernet = lively_supernet(4)
-    for subnet in some_subnets(TINY, 6):
-        network, other = extract(supernet, subnet), _ByHand(TINY, subnet)
+def test_the_executor_equals_torchs_own_layers(training: bool, space: SearchSpace) -> None:
+    supernet = lively_supernet(4, space)
+    for subnet in some_subnets(space, 6):
+        network, other = extract(supernet, subnet), _ByHand(space, subnet)
         generator = torch.Generator().manual_seed(5)
         for name, buffer in network.named_buffers():
             buffer.copy_(torch.rand(buffer.shape, generator=generator) + (0.5 if "variance" in name else 0.0))
@@ -149,7 +165,7 @@ def test_the_executor_equals_torchs_own_layers(training: bool) -> None:
                 norm.running_var.copy_(network.get_buffer(f"variance_{key}"))
         network.train(training)
         other.train(training)
-        x = images(subnet, 6)
+        x = images(subnet, 6, space=space)
         assert torch.allclose(network(x), other(x), atol=1e-5)
         for key in network.weights.gamma:  # running statistics move alike, too
             norm = other.layers[f"{key}_bn"]
@@ -194,3 +210,16 @@ def test_every_tensor_is_observed_with_its_shape() -> None:
     for name, shape in graph.shapes.items():
         wanted = (3, shape[3], shape[1], shape[2]) if len(shape) == 4 else (3, shape[1])
         assert tuple(seen[name]) == wanted
+
+
+@pytest.mark.parametrize("space", [TINY, SEQUENCE, SPECTRUM], ids=lambda space: space.name)
+def test_inputs_of_another_size_are_refused(space: SearchSpace) -> None:
+    """Convolutions would run on them all the same."""
+    supernet = lively_supernet(6, space)
+    right = images(space.largest, 4, space=space)
+    supernet(right, space.largest)
+    for wrong in (right[..., 1:], torch.cat([right, right], 2), right.repeat(1, 2, 1, 1)):
+        with pytest.raises(ValueError, match="for a network that reads"):
+            supernet(wrong, space.largest)
+        with pytest.raises(ValueError, match="for a network that reads"):
+            extract(supernet, space.largest)(wrong)

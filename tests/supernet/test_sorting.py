@@ -9,7 +9,7 @@ from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.sorting import channel_groups, importance, sort_channels
-from tests.space.spaces import TINY
+from tests.space.spaces import SEQUENCE, SPECTRUM, TINY
 from tests.supernet.networks import lively_supernet
 
 
@@ -33,6 +33,14 @@ def test_groups_of_tensors_that_share_an_order() -> None:
     )
 
 
+def test_groups_of_separable_blocks() -> None:
+    """A depthwise layer keeps the order of its input; what mixes channels starts a new one."""
+    groups = channel_groups(shape_graph(SPECTRUM, SPECTRUM.smallest))
+    assert groups["s0b0.depthwise"] == groups["stem"] != groups["s0b0.pointwise"]
+    assert groups["s1b0.depthwise"] == groups["s0b0.pointwise"]
+    assert groups["pool"] == groups["s1b0.pointwise"] != groups["logits"]
+
+
 def test_importance_is_the_l1_norm_of_all_reading_weights() -> None:
     supernet = lively_supernet(0)
     weights = {name: value.detach() for name, value in supernet.weights.weight.items()}
@@ -48,25 +56,24 @@ def test_importance_is_the_l1_norm_of_all_reading_weights() -> None:
     assert "logits" not in found  # nobody reads the classes
 
 
-@pytest.mark.parametrize("space", [TINY, FASHION_MNIST], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [TINY, SEQUENCE, SPECTRUM, FASHION_MNIST], ids=lambda space: space.name)
 def test_sorting_leaves_the_largest_network_as_it_was(space: SearchSpace) -> None:
     supernet = lively_supernet(1, space).double()
-    resolution = space.largest.resolution
-    x = torch.rand((4, 1, resolution, resolution), dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    before, smaller = (
-        supernet(x, space.largest),
-        supernet(x[..., : min(space.resolutions), : min(space.resolutions)], space.smallest),
-    )
+    height, width = space.input_size(space.largest.resolution)
+    shape = (4, space.input_channels, height, width)
+    x = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    rows, columns = space.input_size(space.smallest.resolution)
+    before, smaller = supernet(x, space.largest), supernet(x[..., :rows, :columns], space.smallest)
     weights = {name: value.clone() for name, value in supernet.state_dict().items()}
     sort_channels(supernet)
     assert torch.allclose(supernet(x, space.largest), before, rtol=1e-9, atol=1e-9)
     assert any(not torch.equal(value, weights[name]) for name, value in supernet.state_dict().items())
     # the small network does change: it now holds the most important channels
-    after = supernet(x[..., : min(space.resolutions), : min(space.resolutions)], space.smallest)
+    after = supernet(x[..., :rows, :columns], space.smallest)
     assert not torch.allclose(after, smaller, atol=1e-3)
 
 
-@pytest.mark.parametrize("space", [TINY, FASHION_MNIST], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [TINY, SEQUENCE, SPECTRUM, FASHION_MNIST], ids=lambda space: space.name)
 def test_sorting_orders_importance_descending(space: SearchSpace) -> None:
     supernet = lively_supernet(3, space).double()
     unsorted = importance(supernet)

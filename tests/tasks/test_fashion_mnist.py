@@ -15,15 +15,15 @@ import pytest
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.tasks import fashion_mnist
 from ofa_mcu.tasks.registry import TASKS, task_named
-from ofa_mcu.tasks.task import Dataset, Split
+from ofa_mcu.tasks.task import Dataset, TrainingPart
 from tests.tasks.files import NAMES, idx, write_data
 
 load = fashion_mnist.FASHION_MNIST.load
 
 
-def indices(split: Split) -> np.ndarray:
+def indices(split: TrainingPart) -> np.ndarray:
     """Numbers of a split's images in the file."""
-    flat = split.images.reshape(len(split), 4).astype(np.int64)
+    flat = split.inputs.reshape(len(split), 4).astype(np.int64)
     return flat[:, 0] << 16 | flat[:, 1] << 8 | flat[:, 2]
 
 
@@ -48,8 +48,8 @@ def test_parts_are_disjoint_and_complete(data: Dataset) -> None:
 
 def test_labels_stay_with_their_images(data: Dataset) -> None:
     for split in (data.train, data.validation, data.test):
-        assert split.labels.dtype == np.int64 and split.images.dtype == np.uint8
-        assert split.images.shape == (len(split), 2, 2, 1)
+        assert split.labels.dtype == np.int64 and split.inputs.dtype == np.uint8
+        assert split.inputs.shape == (len(split), 2, 2, 1)
         assert np.array_equal(indices(split) % 10, split.labels)
 
 
@@ -197,6 +197,6 @@ def test_the_official_files_are_what_the_checksums_say() -> None:
 
 def test_tasks_are_known_by_name() -> None:
     assert task_named("fashion-mnist") is fashion_mnist.FASHION_MNIST
-    assert all(task.name == name for name, task in TASKS.items())
+    assert all(kind.name == name for name, kind in TASKS.items())
     with pytest.raises(UsageError, match="there is no task 'mnist'; known: .*fashion-mnist"):
         task_named("mnist")

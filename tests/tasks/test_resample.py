@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ofa_mcu.space.presets import SPACES
-from ofa_mcu.tasks.registry import TASKS
+from ofa_mcu.space.presets import SPACES, space_for
+from ofa_mcu.tasks.registry import task_named
 from ofa_mcu.tasks.resample import INPUT_SCALE, INPUT_ZERO_POINT, area_matrix, resample, to_codes
 
 
@@ -68,6 +68,15 @@ def test_any_small_image_equals_slow_arithmetic(size: int, target: int, channels
     assert np.array_equal(resample(image[None], target)[0], slow_resample(image, target))
 
 
+def test_height_and_width_go_their_own_ways() -> None:
+    image = np.random.default_rng(2).integers(0, 256, (2, 9, 4, 3), dtype=np.uint8)
+    narrow = resample(image, (5, 4))
+    assert narrow.shape == (2, 5, 4, 3)
+    for column in range(4):  # columns do not mix
+        alone = resample(image[:, :, column : column + 1], (5, 1))
+        assert np.array_equal(narrow[:, :, column : column + 1], alone)
+
+
 def test_the_bytes_shipped_supernets_were_trained_on_stay_the_same() -> None:
     images = np.random.default_rng(0).integers(0, 256, (8, 28, 28, 1), dtype=np.uint8)
     found = hashlib.sha256(b"".join(resample(images, r).tobytes() for r in (20, 24, 28))).hexdigest()
@@ -116,7 +125,7 @@ def test_codes_are_bytes_less_128() -> None:
 
 
 def test_every_task_has_a_space_of_its_shape() -> None:
-    for name, task in TASKS.items():
-        space = SPACES[name]
-        assert space.input_channels == task.channels and space.classes == len(task.labels)
-        assert max(space.resolutions) <= task.native_resolution
+    for name, space in SPACES.items():
+        task = task_named(name)
+        assert space_for(name, task.shape, len(task.labels)) is space
+        assert space.input_size(max(space.resolutions)) == task.shape[:2]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ofa_mcu.tasks.task import Dataset, Split, Task
+from ofa_mcu.tasks.task import Augmentation, Dataset, Split, Task
 from ofa_mcu.training.recipe import Recipe
 
 __all__ = ["DATA", "QUARTERS", "RECIPE", "quarters"]
@@ -30,7 +30,7 @@ def _load(_: Path | None) -> Dataset:
     return DATA
 
 
-QUARTERS = Task("quarters", ("a", "b", "c", "d"), 12, 1, flip=False, shift=1, load=_load, licence="none")
+QUARTERS = Task("quarters", ("a", "b", "c", "d"), (12, 12, 1), _load, "none", Augmentation(shift=(1, 1)))
 
 RECIPE = Recipe(epochs=5, batch=32, peak_rate=0.05, students=2, seed=3)
 """40 steps; the warm-up ends at step 8 at the latest."""

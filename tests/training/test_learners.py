@@ -18,12 +18,12 @@ from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import Supernet
 from ofa_mcu.supernet.sorting import importance, sort_channels
 from ofa_mcu.training.data import ImageSet, TrainingStream
-from ofa_mcu.training.early_bird import EarlyBird, _distance, ranking_masks
+from ofa_mcu.training.early_bird import EarlyBird, normalised_distance, ranking_masks
 from ofa_mcu.training.learners import PlainLearner, SupernetLearner
 from ofa_mcu.training.recipe import Recipe
-from tests.space.spaces import TINY
+from tests.space.spaces import SPECTRUM, TINY
 from tests.supernet.networks import lively_supernet
-from tests.training.made_up import DATA, QUARTERS, RECIPE
+from tests.training.made_up import DATA, QUARTERS, RECIPE, quarters
 
 TRAIN = ImageSet(DATA.train, TINY.resolutions)
 HELD_OUT = ImageSet(DATA.validation, TINY.resolutions)
@@ -63,6 +63,13 @@ def test_masks_are_the_top_channels_of_every_block() -> None:
     assert ranking_masks(supernet)[0].tolist() == [True] * 16 + [False] * 8
 
 
+def test_masks_of_separable_blocks_are_those_of_the_widths() -> None:
+    masks = ranking_masks(lively_supernet(0, SPECTRUM))
+    # 16 channels at widths 0.5 and 0.75 in three blocks, 32 in two
+    shapes = [(16, 8), (16, 12)] * 3 + [(32, 16), (32, 24)] * 2
+    assert [(len(mask), int(mask.sum())) for mask in masks] == shapes
+
+
 def random_masks(rng: np.random.Generator, density: float) -> list[torch.Tensor]:
     return [torch.from_numpy(rng.permutation(2000) < density * 2000) for _ in range(3)]
 
@@ -71,11 +78,11 @@ def random_masks(rng: np.random.Generator, density: float) -> list[torch.Tensor]
 def test_distance_is_0_for_equal_and_1_for_unrelated_rankings(density: float) -> None:
     rng = np.random.default_rng(0)
     first, second = random_masks(rng, density), random_masks(rng, density)
-    assert _distance(first, first) == 0.0
-    assert _distance(first, second) == pytest.approx(1.0, abs=0.1)
-    assert _distance(first, second) == _distance(second, first)
+    assert normalised_distance(first, first) == 0.0
+    assert normalised_distance(first, second) == pytest.approx(1.0, abs=0.1)
+    assert normalised_distance(first, second) == normalised_distance(second, first)
     half = [torch.cat([a[:1000], b[1000:]]) for a, b in zip(first, second, strict=True)]
-    assert _distance(first, half) == pytest.approx(0.5, abs=0.15)
+    assert normalised_distance(first, half) == pytest.approx(0.5, abs=0.15)
 
 
 def test_the_test_needs_five_agreeing_rankings() -> None:
@@ -170,7 +177,7 @@ def test_the_warm_up_trains_the_largest_network_alone() -> None:
 
 def test_students_are_the_smallest_and_a_balanced_sample() -> None:
     learner, recorder = recorded(students=4)
-    learner.restore({**learner.state(), "warm": True})
+    learner.restore({**learner.state(), "elastic": True})
     for step in range(3):
         recorder.ran.clear()
         learner.backward(STREAM.batch(step), step)
@@ -193,7 +200,7 @@ def test_students_are_the_smallest_and_a_balanced_sample() -> None:
 
 def test_gradients_are_those_of_labels_and_of_the_teachers_predictions() -> None:
     learner, recorder = recorded(students=1)
-    learner.restore({**learner.state(), "warm": True})
+    learner.restore({**learner.state(), "elastic": True})
     batch = STREAM.batch(0)
     shown = learner.backward(batch, 0)
     found = {name: value.grad.clone() for name, value in recorder.named_parameters() if value.grad is not None}
@@ -210,6 +217,23 @@ def test_gradients_are_those_of_labels_and_of_the_teachers_predictions() -> None
     for name, value in recorder.named_parameters():
         assert value.grad is not None
         assert torch.allclose(found[name], value.grad, atol=1e-5), name
+
+
+def test_classes_weigh_in_the_loss_as_the_data_says() -> None:
+    """The loss is the weighted mean over the examples, for one network and for the largest of a supernet."""
+    weights = np.array([0.5, 1.0, 2.0, 4.0], np.float32)
+    weighted = ImageSet(dataclasses.replace(quarters(64, 5), class_weights=weights), TINY.resolutions)
+    batch = TrainingStream(QUARTERS, weighted, 32, 0).batch(0)
+    assert len(batch.labels.unique()) == 4
+    plain = PlainLearner(shape_graph(TINY, TINY.largest), RECIPE)
+    for learner in (plain, SupernetLearner(TINY, RECIPE)):
+        arguments = () if learner is plain else (TINY.largest,)
+        learner.module.train()
+        with torch.no_grad():
+            losses = -F.log_softmax(learner.module(batch.at(12), *arguments), 1)[torch.arange(32), batch.labels]
+        share = torch.from_numpy(weights)[batch.labels]
+        assert learner.backward(batch, 0) == pytest.approx(float((losses * share).sum() / share.sum()), rel=1e-5)
+        assert float((losses * share).sum() / share.sum()) != pytest.approx(float(losses.mean()), rel=1e-3)
 
 
 def test_validation_of_a_plain_network_leaves_it_as_it_was() -> None:

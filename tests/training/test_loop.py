@@ -5,28 +5,36 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import multiprocessing
 import os
+import random
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.space.lowering import shape_graph
+from ofa_mcu.space.presets import SPACES
+from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.store import load_supernet
+from ofa_mcu.tasks.options import fixed
+from ofa_mcu.tasks.registry import TASKS
+from ofa_mcu.tasks.task import Dataset, Split, Task
 from ofa_mcu.training import supernet_run
-from ofa_mcu.training.learners import Learner, PlainLearner, SupernetLearner
+from ofa_mcu.training.learner import Learner
+from ofa_mcu.training.learners import PlainLearner, SupernetLearner
 from ofa_mcu.training.loop import fit, use_threads
 from ofa_mcu.training.recipe import Recipe
-from tests.space.spaces import TINY
+from ofa_mcu.training.rollback import SpikeGuard
+from tests.space.spaces import SEQUENCE, SPECTRUM, TINY
 from tests.training.made_up import DATA, QUARTERS, RECIPE
-
-ROOT = Path(__file__).parents[2]
+from tests.training.train_quarters import STRIKE, Struck, train_quarters
 
 
 def run(
@@ -60,18 +68,22 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(folder: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.training.train_quarters", str(folder)]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+def start(folder: Path) -> BaseProcess:
+    """A process of its own; the server it is forked from has read torch, which is what takes so long."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.training.train_quarters", "torch._dynamo", "codecarbon"])
+    process = context.Process(target=train_quarters, args=(folder,), daemon=True)
+    process.start()
+    return process
 
 
-def wait_for_steps(process: subprocess.Popen, folder: Path, steps: int) -> None:
+def wait_for_steps(process: BaseProcess, folder: Path, steps: int) -> None:
     """Until the run's checkpoint is `steps` steps further than now."""
     path, deadline = folder / "checkpoint.pt", time.monotonic() + 120
     first = saved(folder)["step"] if path.exists() else 0
     seen = path.stat().st_mtime_ns if path.exists() else 0
     while time.monotonic() < deadline:
-        assert process.poll() is None, "the run ended before it could be killed"
+        assert process.exitcode is None, "the run ended before it could be killed"
         if path.exists() and path.stat().st_mtime_ns != seen:
             seen = path.stat().st_mtime_ns
             if saved(folder)["step"] >= first + steps:
@@ -80,27 +92,58 @@ def wait_for_steps(process: subprocess.Popen, folder: Path, steps: int) -> None:
     raise AssertionError("no checkpoint within two minutes")
 
 
+@pytest.fixture(scope="module")
+def struck(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an undisturbed run whose weights are spoilt at step 30."""
+    folder = tmp_path_factory.mktemp("struck") / "run"
+    run(folder, Struck(TINY, RECIPE))
+    return folder
+
+
+def test_a_loss_spike_is_rolled_back(struck: Path, whole: Path) -> None:
+    """The state before the damage comes back, training goes on with half the rate, and ends about as well."""
+    guard = saved(struck)["guard"]
+    assert len(guard["rollbacks"]) == 1 and STRIKE <= guard["rollbacks"][0] < STRIKE + 4
+    assert guard["rate_factor"] == 0.5 and saved(whole)["guard"]["rollbacks"] == []
+    assert saved(struck)["optimizer"]["param_groups"][0]["lr"] == RECIPE.rate(39, 40) / 2
+    assert saved(struck)["log"][-1]["accuracy_max"] > saved(whole)["log"][-1]["accuracy_max"] - 0.1
+
+
+def test_without_the_guard_the_damage_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, struck: Path) -> None:
+    monkeypatch.setattr(SpikeGuard, "spike", lambda *_: False)
+    result = run(tmp_path, Struck(TINY, RECIPE))
+    assert result["loss"] > 2 * saved(struck)["log"][-1]["loss"]
+
+
+def test_a_run_that_breaks_out_again_and_again_is_given_up(tmp_path: Path) -> None:
+    """A rate of infinity: every step ends in weights that are no numbers."""
+    recipe = dataclasses.replace(RECIPE, peak_rate=1e30, epochs=8)
+    with pytest.raises(OfaMcuError, match="broke out at step .* for the 6th time .*: train with a lower --rate"):
+        run(tmp_path, PlainLearner(shape_graph(TINY, TINY.smallest), recipe), recipe)
+
+
 @pytest.mark.slow
-def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, whole: Path) -> None:
-    """kill -9 in the warm-up and again after it; while it runs nobody else may use its folder."""
-    folder = tmp_path / "run"
-    for steps in (3, 12):
+def test_a_run_killed_five_times_ends_in_the_same_weights(tmp_path: Path, struck: Path) -> None:
+    """kill -9 at random points, through warm-up, sort and roll-back; while it runs nobody else may use its folder."""
+    folder, rng = tmp_path / "run", random.Random(4)
+    steps = []
+    for _ in range(5):
         process = start(folder)
         try:
-            wait_for_steps(process, folder, steps)
-            with pytest.raises(OfaMcuError, match="another training run is writing to .*; wait for it or use another"):
-                run(folder)
+            wait_for_steps(process, folder, rng.randint(1, 9))
+            if not steps:
+                with pytest.raises(OfaMcuError, match="another training run is writing to .*; wait for it or use"):
+                    run(folder)
+            time.sleep(rng.uniform(0, 0.1))
         finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        state = saved(folder)
-        assert 0 < state["step"] < 40  # killed in the middle, with a checkpoint that reads
-        if steps == 3:
-            assert state["step"] < 8
-    assert saved(folder)["learner"]["warm"]
-    assert run(folder)["epoch"] == RECIPE.epochs
-    killed, undisturbed = saved(folder), saved(whole)
-    for part in ("module", "optimizer", "learner", "step"):
+            process.kill()
+            process.join()
+        assert process.exitcode == -signal.SIGKILL
+        steps.append(saved(folder)["step"])
+    assert 0 < steps[0] < 40 and steps == sorted(set(steps))  # killed in the middle, further each time
+    assert run(folder, Struck(TINY, RECIPE))["epoch"] == RECIPE.epochs
+    killed, undisturbed = saved(folder), saved(struck)
+    for part in ("module", "optimizer", "learner", "guard", "step"):
         assert equal(killed[part], undisturbed[part]), part
     for ours, theirs in zip(killed["log"], undisturbed["log"], strict=True):
         assert {k: v for k, v in ours.items() if k not in ("seconds", "kwh")} == {
@@ -109,7 +152,13 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, whole: Path) -
 
 
 def test_the_folder_holds_configuration_log_and_checkpoint(whole: Path) -> None:
-    assert {path.name for path in whole.iterdir()} == {".lock", "checkpoint.pt", "config.json", "log.jsonl"}
+    assert {path.name for path in whole.iterdir()} == {
+        ".lock",
+        "checkpoint.pt",
+        "config.json",
+        "log.jsonl",
+        "rankings.json",
+    }
     configuration = json.loads((whole / "config.json").read_text())
     versions = configuration.pop("versions")
     assert set(versions) == {"ofa_mcu", "torch", "python"}
@@ -119,6 +168,8 @@ def test_the_folder_holds_configuration_log_and_checkpoint(whole: Path) -> None:
         "resolutions": list(TINY.resolutions),
         "recipe": RECIPE.to_json(),
         "threads": torch.get_num_threads(),
+        "processes": 1,
+        "device": "cpu",
     }
     log = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in log] == [1, 2, 3, 4, 5]
@@ -221,8 +272,8 @@ def test_nothing_but_progress_is_printed(tmp_path: Path, capfd: pytest.CaptureFi
 
 
 def test_training_ends_in_a_supernet_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supernet_run, "task_named", {"quarters": QUARTERS}.__getitem__)
-    monkeypatch.setattr(supernet_run, "space_named", {"quarters": TINY}.__getitem__)
+    monkeypatch.setitem(TASKS, "quarters", fixed(QUARTERS))
+    monkeypatch.setitem(SPACES, "quarters", TINY)
     recipe = dataclasses.replace(RECIPE, epochs=1)
     path = supernet_run.train_supernet("quarters", recipe, tmp_path, None, 1)
     supernet, header = load_supernet(path)
@@ -230,6 +281,25 @@ def test_training_ends_in_a_supernet_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert all(torch.equal(value, module[name].half().float()) for name, value in supernet.state_dict().items())
     assert header["task"] == "quarters" and header["threads"] == 1
     assert Recipe.from_json(header["recipe"]) == recipe
+
+
+@pytest.mark.parametrize("space", [SEQUENCE, SPECTRUM], ids=lambda space: space.name)
+def test_supernets_of_other_shapes_are_trained_on_their_shape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: SearchSpace
+) -> None:
+    rng = np.random.default_rng(0)
+    shape = (*space.input_size(max(space.resolutions)), space.input_channels)
+
+    def part(count: int) -> Split:
+        return Split(rng.integers(0, 256, (count, *shape), dtype=np.uint8), np.arange(count) % space.classes)
+
+    data = Dataset(part(64), part(20), part(20))
+    labels = tuple("abcdefg"[: space.classes])
+    monkeypatch.setitem(TASKS, space.name, fixed(Task(space.name, labels, shape, lambda folder: data, "none")))
+    monkeypatch.setitem(SPACES, space.name, space)
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    supernet, header = load_supernet(supernet_run.train_supernet(space.name, recipe, tmp_path, None, 1))
+    assert supernet.space == space and header["trained"]["epoch"] == 1
 
 
 def test_threads_default_to_the_cores_of_the_process() -> None:
