@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ofa_mcu.errors import UsageError
-from ofa_mcu.space.space import SearchSpace, StageSpace
+from ofa_mcu.space.design import designed_space
+from ofa_mcu.space.space import BlockKind, SearchSpace, StageSpace
 
 __all__ = ["SPACES", "space_for", "space_named"]
 
@@ -25,7 +28,61 @@ FASHION_MNIST = SearchSpace(
     classes=10,
 )
 
-SPACES = {space.name: space for space in (FASHION_MNIST,)}
+# 32x32 colour, 1.2 to 15.5 M MACs. The stem keeps the full map, which small photographs need; one separable block,
+# which widens nothing, brings it down to 16x16, so that no tensor is larger than 32 KB. One resolution and two ratios.
+CIFAR10 = SearchSpace(
+    name="cifar10",
+    resolutions=(32,),
+    widths=(0.5, 0.75, 1.0),
+    input_channels=3,
+    stem_channels=24,
+    stem_kernel=3,
+    stem_stride=1,
+    stages=(
+        StageSpace(channels=32, stride=2, depths=(1,), kernels=(3,), kind=BlockKind.SEPARABLE),
+        StageSpace(channels=32, stride=1, depths=(1, 2), kernels=(3,), expands=(2, 4)),
+        StageSpace(channels=64, stride=2, depths=(1, 2, 3), kernels=(3, 5), expands=(2, 4)),
+        StageSpace(channels=96, stride=2, depths=(1, 2), kernels=(3,), expands=(2, 4)),
+    ),
+    head_channels=192,
+    classes=10,
+)
+
+# 49 columns of 10 cepstra: DS-CNN's stem (Zhang et al. 2017) and blocks, from a third of its width to above it.
+KEYWORDS = SearchSpace(
+    name="keywords",
+    resolutions=(49,),
+    widths=(0.5, 0.75, 1.0),
+    input_channels=1,
+    stem_channels=64,
+    stem_kernel=(10, 4),
+    stem_stride=(2, 2),
+    stages=(StageSpace(channels=64, stride=1, depths=(2, 3, 4), kernels=(3, 5), kind=BlockKind.SEPARABLE),),
+    head_channels=0,
+    classes=11,
+    input_width=10,
+)
+
+# Windows of 128 accelerometer samples in three axes, 0.06 to 0.39 M MACs.
+GESTURES = SearchSpace(
+    name="gestures",
+    resolutions=(128,),
+    widths=(0.5, 1.0),
+    input_channels=3,
+    stem_channels=16,
+    stem_kernel=5,
+    stem_stride=2,
+    stages=(
+        StageSpace(channels=16, stride=2, depths=(1,), kernels=(5,), expands=(2,)),
+        StageSpace(channels=24, stride=2, depths=(1, 2), kernels=(3, 5), expands=(2, 3)),
+        StageSpace(channels=40, stride=2, depths=(1, 2), kernels=(3, 5), expands=(2, 3)),
+    ),
+    head_channels=64,
+    classes=4,
+    sequence=True,
+)
+
+SPACES = {space.name: space for space in (FASHION_MNIST, CIFAR10, KEYWORDS, GESTURES)}
 
 
 def space_named(name: str) -> SearchSpace:
@@ -40,25 +97,17 @@ def space_named(name: str) -> SearchSpace:
 
 
 def space_for(task: str, shape: tuple[int, int, int], classes: int) -> SearchSpace:
-    """The space to search for a task: the one made for it by hand, where there is one of this shape.
+    """The space to search for a task: the one that comes with the tool, else one designed for the shape.
 
     Args:
-        task: name of the task, options included.
+        task: the task as written, options included; its name alone counts.
         shape: (height, width, channels) of its inputs.
         classes: how many there are.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the inputs are too small for a network, or there are fewer than two classes.
     """
     space = SPACES.get(task.partition(":")[0])
-    if space is not None and _serves(space, shape, classes):
-        return space
-    return space_named(task)
-
-
-def _serves(space: SearchSpace, shape: tuple[int, int, int], classes: int) -> bool:
-    return (space.input_size(max(space.resolutions)), space.input_channels, space.classes) == (
-        shape[:2],
-        shape[2],
-        classes,
-    )
+    if space is None or (space.input_size(max(space.resolutions)), space.input_channels) != (shape[:2], shape[2]):
+        return designed_space(task, shape, classes)
+    return space if space.classes == classes else replace(space, classes=classes)

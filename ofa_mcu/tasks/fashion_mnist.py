@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.tasks.download import download
+from ofa_mcu.tasks.files import cache_folder
 from ofa_mcu.tasks.task import Augmentation, Dataset, Split, Task
 
 __all__ = ["FASHION_MNIST"]
@@ -45,11 +45,6 @@ _TEST_LABELS = _File(
 _FILES = (_TRAIN_IMAGES, _TRAIN_LABELS, _TEST_IMAGES, _TEST_LABELS)
 
 
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if base else Path.home() / ".cache") / "ofa-mcu" / "fashion-mnist"
-
-
 def _folder(data_dir: Path | None) -> Path:
     """The folder that holds all four files; downloads them where none does and none was named."""
     if data_dir is not None:
@@ -61,7 +56,7 @@ def _folder(data_dir: Path | None) -> Path:
         return data_dir
     if all((_PACKAGED / file.name).is_file() for file in _FILES):
         return _PACKAGED
-    cache = _cache_folder()
+    cache = cache_folder("fashion-mnist")
     for file in _FILES:
         if not (cache / file.name).is_file():
             download(f"{_ADDRESS}/{file.name}", cache / file.name, file.sha256, file.size)

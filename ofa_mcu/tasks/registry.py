@@ -6,13 +6,31 @@ from pathlib import Path
 from typing import Any
 
 from ofa_mcu.errors import UsageError
+from ofa_mcu.tasks.audio_folder import AUDIO_FOLDER
+from ofa_mcu.tasks.cifar10 import CIFAR10
+from ofa_mcu.tasks.csv_windows import CSV_WINDOWS
 from ofa_mcu.tasks.fashion_mnist import FASHION_MNIST
+from ofa_mcu.tasks.gestures import GESTURES
+from ofa_mcu.tasks.image_folder import IMAGE_FOLDER, PERSON
+from ofa_mcu.tasks.keywords import KEYWORDS
 from ofa_mcu.tasks.options import TaskKind, fixed
 from ofa_mcu.tasks.task import Task
 
 __all__ = ["TASKS", "task_named"]
 
-TASKS: dict[str, TaskKind[Any]] = {kind.name: kind for kind in (fixed(FASHION_MNIST),)}
+TASKS: dict[str, TaskKind[Any]] = {
+    kind.name: kind
+    for kind in (
+        fixed(FASHION_MNIST),
+        fixed(CIFAR10),
+        KEYWORDS,
+        GESTURES,
+        IMAGE_FOLDER,
+        PERSON,
+        AUDIO_FOLDER,
+        CSV_WINDOWS,
+    )
+}
 
 
 def task_named(text: str, data_dir: Path | None = None) -> Task:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ofa_mcu.tasks.scaling import Scaling
 
 __all__ = ["Augmentation", "Dataset", "Split", "Task", "TrainingPart"]
 
@@ -59,11 +61,16 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Train, validation and test parts, disjoint."""
+    """Train, validation and test parts, disjoint; `apart` holds examples by name that are tested on their own.
+
+    `scaling` says how the readings of sensors became bytes; None where inputs are pixels or features.
+    """
 
     train: TrainingPart
     validation: Split
     test: Split
+    apart: Mapping[str, Split] = field(default_factory=dict)
+    scaling: Scaling | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,18 @@ from ofa_mcu.planning.plan import Plan
 from tests.codegen.models import plan_with, write_model
 from tests.kernels.toolchain import ARM_CORES, WARNINGS, Flags, build, kernel_include, kernel_sources
 
-__all__ = ["FLAVOURS", "MICROBIT", "Emulator", "Machine", "Observation", "needs_emulator"]
+__all__ = [
+    "FLAVOURS",
+    "MACHINES",
+    "MICROBIT",
+    "NETDUINO",
+    "Emulator",
+    "Machine",
+    "Observation",
+    "link_for",
+    "needs_emulator",
+    "run_on",
+]
 
 needs_emulator = pytest.mark.skipif(
     shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None,
@@ -63,8 +74,36 @@ AN505 = Machine("mps2-an505", 0x10000000, 0x38000000, 2 << 20, systick_hz=20_000
 AN547 = Machine("mps3-an547", 0, 0x20000000, 128 << 10, systick_hz=32_000_000)
 MICROBIT = Machine("microbit", 0, 0x20000000, 16 << 10, systick_hz=16_000_000)
 
+MACHINES = {core: {"cortex-m33": AN505, "cortex-m55": AN547}.get(core, NETDUINO) for core in ARM_CORES}
+"""Where the code of a core runs."""
+
 _HERE = Path(__file__).parent
 _FLAGS: Flags = ("-O2", "-std=gnu11", *WARNINGS, "-ffunction-sections", "-fdata-sections", f"-I{kernel_include()}")
+
+
+def link_for(machine: Machine, flags: Sequence[str], sources: Sequence[Path], program: Path) -> None:
+    """Links a program that includes emulated_start.h for a machine."""
+    flags = (*flags, f"-I{_HERE}", "-nostartfiles", "-Wl,--gc-sections", "--specs=nano.specs")
+    flags += ("-T", str(_HERE / "emulated.ld"))
+    if machine.systick_hz is None:
+        flags += ("-DTEST_STM32_TIMER",)
+    symbols = {
+        "flash_origin": machine.flash_origin,
+        "ram_origin": machine.ram_origin,
+        "ram_bytes": machine.ram_bytes,
+    }
+    flags += tuple(f"-Wl,--defsym={name}={value:#x}" for name, value in symbols.items())
+    build("arm-none-eabi-gcc", flags, *sources, "-o", program)
+
+
+def run_on(machine: Machine, program: Path, options: Sequence[str] = ()) -> bytes:
+    """What the program puts out on the machine; `options` are further ones for QEMU."""
+    command = ["qemu-system-arm", "-M", machine.name, "-display", "none", "-monitor", "none", "-serial", "none"]
+    command += ["-icount", f"shift={machine.icount_shift}", "-semihosting-config", "enable=on,target=native"]
+    command += ["-kernel", str(program), *options]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, (done.returncode, done.stderr.decode())
+    return done.stdout
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +128,7 @@ class Emulator:
         self.flavour = FLAVOURS[core]
         self.folder = folder
         self.program = folder / "model.elf"
-        self.machine = machine or {"cortex-m33": AN505, "cortex-m55": AN547}.get(core, NETDUINO)
+        self.machine = machine or MACHINES[core]
         self._flags = (*ARM_CORES[core], *_FLAGS)
         self._kernels = [folder / f"{source.stem}.o" for source in kernel_sources()]
         for source, target in zip(kernel_sources(), self._kernels, strict=True):
@@ -111,32 +150,14 @@ class Emulator:
         data += [array_definition("test_images", images, 32), f"const int32_t test_image_count = {len(images)};", ""]
         (self.folder / "images.c").write_text("\n".join(data))
         sources = [self.folder / name for name in ("ofa_model.c", "ofa_weights.c", "images.c")]
-        program = self.program
-        flags = (
-            *self._flags,
-            f"-I{self.folder}",
-            "-nostartfiles",
-            "-Wl,--gc-sections",
-            "--specs=nano.specs",
-            "-T",
-            str(_HERE / "emulated.ld"),
+        link_for(
+            self.machine,
+            (*self._flags, f"-I{self.folder}"),
+            [*sources, _HERE / "emulated_main.c", *self._kernels],
+            self.program,
         )
-        machine = self.machine
-        if machine.systick_hz is None:
-            flags += ("-DTEST_STM32_TIMER",)
-        symbols = {
-            "flash_origin": machine.flash_origin,
-            "ram_origin": machine.ram_origin,
-            "ram_bytes": machine.ram_bytes,
-        }
-        flags += tuple(f"-Wl,--defsym={name}={value:#x}" for name, value in symbols.items())
-        build("arm-none-eabi-gcc", flags, *sources, _HERE / "emulated_main.c", *self._kernels, "-o", program)
-        command = ["qemu-system-arm", "-M", machine.name, "-display", "none", "-monitor", "none", "-serial", "none"]
-        command += ["-icount", f"shift={machine.icount_shift}", "-semihosting-config", "enable=on,target=native"]
-        command += ["-kernel", str(program), *(options(program) if options else ())]
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-        assert done.returncode == 0, (done.returncode, done.stderr.decode())
-        return self._records(done.stdout, len(graph.structure.operators), len(images))
+        output = run_on(self.machine, self.program, options(self.program) if options else ())
+        return self._records(output, len(graph.structure.operators), len(images))
 
     def link_alone(self, function: str) -> Path:
         """A program that holds nothing but this function of the kernel library and what it calls."""

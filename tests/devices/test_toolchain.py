@@ -11,6 +11,7 @@ import pytest
 from ofa_mcu.devices import toolchain
 from ofa_mcu.devices.toolchain import data_set, examine, wanted_scons
 from ofa_mcu.tasks import fashion_mnist
+from ofa_mcu.tasks.files import cache_folder
 
 
 def test_everything_found_has_a_version_and_everything_else_a_remedy() -> None:
@@ -49,7 +50,7 @@ def test_the_data_set_may_lie_in_the_cache(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(toolchain, "DATA_SET", tmp_path / "none")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     cache = tmp_path / "ofa-mcu" / "fashion-mnist"
-    assert fashion_mnist._cache_folder() == cache
+    assert cache_folder("fashion-mnist") == cache
     cache.mkdir(parents=True)
     for file in toolchain.DATA_FILES:
         assert not data_set().found and "apt-get install" in data_set().remedy
