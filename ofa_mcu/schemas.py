@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BENCH", "BUILD", "COMPILE", "CROSSCHECK", "SEARCH", "TRAIN", "VALIDATE"]
+__all__ = ["BENCH", "BUILD", "CARBON", "COMPILE", "CROSSCHECK", "SEARCH", "TRAIN", "VALIDATE"]
 
 SEARCH = 1
 BUILD = 1
@@ -11,3 +11,4 @@ CROSSCHECK = 1
 COMPILE = 1
 VALIDATE = 1
 TRAIN = 1
+CARBON = 1

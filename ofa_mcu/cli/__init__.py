@@ -32,6 +32,7 @@ def _register_verbs() -> None:
         bench,
         boards,
         build,
+        carbon,
         compile,
         crosscheck,
         demo,
@@ -42,7 +43,7 @@ def _register_verbs() -> None:
         validate,
     )
 
-    for verb in (demo, search, compile, validate, build, bench, flash, crosscheck, train, boards, doctor):
+    for verb in (demo, search, compile, validate, build, bench, flash, crosscheck, train, carbon, boards, doctor):
         verb.register(app)
 
 

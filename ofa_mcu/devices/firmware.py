@@ -16,6 +16,7 @@ from ofa_mcu.devices.project import Project, write_project
 from ofa_mcu.errors import MismatchError, OfaMcuError, UsageError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_reader import read_tflite
+from ofa_mcu.ledger import recorded
 from ofa_mcu.planning.compile import compile_graph
 from ofa_mcu.planning.cost import Cost
 from ofa_mcu.profiles import BoardProfile
@@ -113,10 +114,11 @@ def build_run(run: Run, profile: BoardProfile, say: Callable[[str], None] = lamb
     """
     if profile.emulator is None:
         raise UsageError(f"board {profile.id} has no emulator twin to build for; flash it with: ofa-mcu flash")
-    project, promise = project_of(run, profile, say)
-    say(f"building {project.emulated_environment} in {project.folder}")
-    build = build_project(project)
-    result = FirmwareBuild(project, build, read_image(build.elf), promise)
-    result.check()
+    with recorded(run.folder, "build"):
+        project, promise = project_of(run, profile, say)
+        say(f"building {project.emulated_environment} in {project.folder}")
+        build = build_project(project)
+        result = FirmwareBuild(project, build, read_image(build.elf), promise)
+        result.check()
     run.write("build.json", result.to_json())
     return result

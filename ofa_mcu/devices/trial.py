@@ -19,6 +19,7 @@ from ofa_mcu.devices.link import Link
 from ofa_mcu.errors import MismatchError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.reference import run as run_reference
+from ofa_mcu.ledger import recorded
 from ofa_mcu.profiles import BoardProfile
 from ofa_mcu.runs import Run
 from ofa_mcu.tasks.registry import task_named
@@ -106,11 +107,13 @@ def try_run(
     """
     graph, crc = run_graph(run)
     with ExitStack() as stack:
+        watch = stack.enter_context(recorded(run.folder, "measure"))
         # the device first: if it is not there, nobody waits for the reference
         if port is not None:
             link = stack.enter_context(Link(port))
         else:
-            built = build_run(run, profile, say)
+            with watch.exclude():  # it has an entry of its own
+                built = build_run(run, profile, say)
             assert profile.emulator is not None  # build_run says so otherwise
             emulator = stack.enter_context(RunningEmulator(profile.emulator, built.build.elf))
             link = stack.enter_context(Link(emulator.url))

@@ -10,6 +10,7 @@ from typing import Any
 
 from ofa_mcu.errors import UsageError
 from ofa_mcu.files import write_text
+from ofa_mcu.ledger import Stopwatch, recorded
 from ofa_mcu.runs import Run, new_run
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.candidates import CandidatePool
@@ -89,8 +90,9 @@ def recommend(
     folder = supernet_folder(request.task, request.supernet)
     predictor = load_predictor(folder / PREDICTOR_FILE)
     check_feasible(CandidatePool(predictor, request.budget))
-    with new_run(f"{request.task.partition(':')[0]}-{request.budget.profile.id}", out) as run:
-        return _search(request, objective, predictor, folder, run, say, show)
+    stem = f"{request.task.partition(':')[0]}-{request.budget.profile.id}"
+    with new_run(stem, out) as run, recorded(run.folder, "search") as watch:
+        return _search(request, objective, predictor, folder, run, watch, say, show)
 
 
 def _search(
@@ -99,6 +101,7 @@ def _search(
     predictor: Predictor,
     folder: Path,
     run: Run,
+    watch: Stopwatch,
     say: Callable[[str], None],
     show: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -122,7 +125,8 @@ def _search(
     def trained_further(pick: Specialised) -> tuple[Specialised, dict[str, Any]]:
         for stale in ("finetune", "qat"):
             shutil.rmtree(run.folder / stale, ignore_errors=True)
-        return refine(pick, evaluator, task, wanted, run.folder, show)
+        with watch.exclude():  # both trainings keep ledgers of their own
+            return refine(pick, evaluator, task, wanted, run.folder, show)
 
     result = search(evaluator, predictor, options, show, trained_further if wanted else None)
 

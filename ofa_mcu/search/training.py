@@ -72,15 +72,17 @@ def _supernet(request: TrainRequest, ranks: Ranks) -> dict[str, Any]:
 
 
 def _predictor(request: TrainRequest, report: Callable[[int, int], None]) -> dict[str, Any]:
+    from ofa_mcu.ledger import recorded
     from ofa_mcu.search.labelling import train_predictor
     from ofa_mcu.supernet.store import read_meta
     from ofa_mcu.training.supernet_run import SUPERNET_FILE
 
     path = request.out / SUPERNET_FILE
     data = task_named(request.task, request.data_dir).load(request.data_dir)
-    predictor = train_predictor(
-        path, data, request.out / PREDICTOR_FILE, request.predictor_subnets, request.recipe.seed, report
-    )
+    with recorded(request.out, "predictor"):
+        predictor = train_predictor(
+            path, data, request.out / PREDICTOR_FILE, request.predictor_subnets, request.recipe.seed, report
+        )
     quality = predictor.quality
     return {
         "trained": read_meta(path)["trained"],
@@ -95,6 +97,7 @@ def _predictor(request: TrainRequest, report: Callable[[int, int], None]) -> dic
 
 
 def _single(request: TrainRequest, ranks: Ranks) -> dict[str, Any]:
+    from ofa_mcu.ledger import recorded
     from ofa_mcu.quantization.single import export_single
     from ofa_mcu.training.plain_run import PlainRun, train_plain, train_ticket
 
@@ -107,4 +110,7 @@ def _single(request: TrainRequest, ranks: Ranks) -> dict[str, Any]:
             run, request.recipe, request.out, request.threads, request.early_bird, request.late_ticket, ranks
         )
         found |= {"kind": "early-bird", "ticket": ticket}
-    return found | export_single(request.out, run.data) if ranks.first else found
+    if ranks.first:
+        with recorded(request.out, "quantize"):
+            found |= export_single(request.out, run.data)
+    return found

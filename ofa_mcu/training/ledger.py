@@ -10,18 +10,18 @@ from types import TracebackType
 __all__ = ["EnergyMeter"]
 
 _TICK = 20.0  # seconds between readings
+_PARTS = ("cpu", "gpu", "memory")
 
 
 class EnergyMeter:
     """Accumulates kWh of CPU, GPU and memory; readings come from RAPL/NVML where the machine lets them be read.
 
-    Elsewhere CodeCarbon's load-based estimate stands in; `basis` says that it is one.
+    Elsewhere CodeCarbon's load-based estimate stands in; `basis` says which it is.
     """
 
-    basis = "CodeCarbon, offline: counters where readable, else estimated from load and constants"
-
-    def __init__(self, kwh: float = 0.0) -> None:
-        self._done, self._since = kwh, 0.0
+    def __init__(self, done: dict[str, float] | None = None) -> None:
+        self._done = dict.fromkeys(_PARTS, 0.0) | (done or {})
+        self._since = 0.0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from codecarbon import OfflineEmissionsTracker
@@ -41,13 +41,36 @@ class EnergyMeter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._done += self._tracker.stop_task().energy_consumed
+        self._read()
         self._tracker.stop()
 
-    def kwh(self) -> float:
-        """Energy so far, earlier parts of a resumed run included; read at most every 20 s."""
+    def _read(self) -> None:
+        reading = self._tracker.stop_task()
+        for part, kwh in zip(_PARTS, (reading.cpu_energy, reading.gpu_energy, reading.ram_energy), strict=True):
+            self._done[part] += kwh
+
+    def parts(self) -> dict[str, float]:
+        """Energy so far in kWh, earlier parts of a resumed run included; read at most every 20 s."""
         if time.monotonic() - self._since > _TICK:
-            self._done += self._tracker.stop_task().energy_consumed
+            self._read()
             self._tracker.start_task()
             self._since = time.monotonic()
-        return self._done
+        return dict(self._done)
+
+    def kwh(self) -> float:
+        """Sum of the parts."""
+        return sum(self.parts().values())
+
+    @property
+    def basis(self) -> str:
+        """Where the figures come from, in words."""
+        words = []
+        for hardware in self._tracker._hardware:
+            kind, mode = type(hardware).__name__, str(getattr(hardware, "_mode", ""))
+            if kind == "GPU":
+                words.append("GPU: NVML")
+            elif kind == "CPU":
+                words.append("CPU: RAPL" if "rapl" in mode else "CPU: estimated from load and nominal power")
+            else:
+                words.append("memory: estimated from its size")
+        return "; ".join(sorted(words)) + " (CodeCarbon, offline)"

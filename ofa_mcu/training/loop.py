@@ -14,6 +14,7 @@ import torch
 
 from ofa_mcu.errors import UsageError
 from ofa_mcu.files import write_json
+from ofa_mcu.ledger import Entry, cpu_seconds, record
 from ofa_mcu.tasks.resample import Size, resolution_of
 from ofa_mcu.tasks.task import Dataset, Task
 from ofa_mcu.training.checkpoint import (
@@ -51,7 +52,17 @@ def fit(
     """Train `learner` to the end of the recipe in `folder`, resuming what is there.
 
     Writes `config.json`, `checkpoint.pt` (atomically, every minute and epoch), `log.jsonl`, a line an epoch, and
-    `rankings.json` for a supernet. With several processes the first one writes.
+    `rankings.json` for a supernet, and keeps the ledger. With several processes the first one writes.
+
+    Args:
+        learner: what is trained.
+        task: names it, and its augmentation.
+        data: of the task.
+        sizes: of the inputs that the learner asks for.
+        recipe: how.
+        folder: of the run.
+        label: what is trained, in words; the first is the stage's name in the ledger.
+        ranks: the processes that train together.
 
     Returns:
         The last line of the log: epoch, loss, accuracies, seconds, kWh.
@@ -94,6 +105,7 @@ class _Run:
             momentum=recipe.momentum,
             nesterov=True,
         )
+        self.stage = label.partition(" ")[0]
         self.guard = SpikeGuard(self.stream.steps_per_epoch // _SNAPSHOTS)
         self.configuration = {
             "label": label,
@@ -101,8 +113,9 @@ class _Run:
             "resolutions": list(map(resolution_of, sizes)),
             "recipe": recipe.to_json(),
         }
-        self.start, self.seconds, self.kwh, self.log = 0, 0.0, 0.0, list[dict[str, Any]]()
-        self.began = time.monotonic()
+        self.start, self.seconds, self.log = 0, 0.0, list[dict[str, Any]]()
+        self.device_seconds, self.energy = 0.0, dict[str, float]()
+        self.began, self.cpu_began = time.monotonic(), cpu_seconds()
 
     @property
     def end(self) -> int:
@@ -125,6 +138,7 @@ class _Run:
             if data is not None:
                 self._write_logs()  # a kill may have come between checkpoint and log
         self.began = saved_at = time.monotonic()
+        self.cpu_began = cpu_seconds()
         with self._metered() as meter, Display(self.label, self.end, self.start, self.ranks.first) as display:
             if self.start:
                 display.say(f"resuming {self.folder} at step {self.start} of {self.end}")
@@ -155,7 +169,8 @@ class _Run:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.learner.restore(saved["learner"])
         self.guard.restore(saved["guard"])
-        self.start, self.seconds, self.kwh, self.log = saved["step"], saved["seconds"], saved["kwh"], saved["log"]
+        self.start, self.seconds, self.log = saved["step"], saved["seconds"], saved["log"]
+        self.device_seconds, self.energy = saved["device_seconds"], saved["energy"]
 
     def _step(self, step: int, display: Display) -> float:
         """One step of the optimizer, or a step back; the loss."""
@@ -225,11 +240,28 @@ class _Run:
             "guard": self.guard.state(),
             "step": step,
             "seconds": self._elapsed(),
-            "kwh": meter.kwh(),
+            "device_seconds": self._device_seconds(),
+            "energy": meter.parts(),
             "log": self.log,
         }
         write_checkpoint(self.folder, content)
         self._write_logs()
+        parts = {part: round(kwh, 9) for part, kwh in content["energy"].items()}
+        entry = Entry(
+            self.stage,
+            round(content["seconds"], 3),
+            round(content["device_seconds"], 3),
+            round(sum(parts.values()), 9),
+            meter.basis,
+            parts,
+        )
+        record(self.folder, entry, running=True)
+
+    def _device_seconds(self) -> float:
+        """Of processor cores in this process, or of all GPUs."""
+        if self.ranks.device.type == "cuda":
+            return self.device_seconds + self.ranks.world * (time.monotonic() - self.began)
+        return self.device_seconds + self.ranks.world * (cpu_seconds() - self.cpu_began)
 
     def _write_logs(self) -> None:
         write_log(self.folder, self.log)
@@ -243,7 +275,7 @@ class _Run:
         if not self.ranks.first:
             yield None
             return
-        with EnergyMeter(self.kwh) as meter:
+        with EnergyMeter(self.energy) as meter:
             yield meter
 
 

@@ -89,11 +89,11 @@ def train_ticket(
         raise UsageError(f"--early-bird {percentile:g} is no share of the channels in per cent; 30, 50 or 70 are usual")
     use_threads(threads)
     dense = TicketLearner(run.graph, recipe, percentile, late, ranks)
-    label = f"{'late' if late else 'early'} ticket {percentile:g} % of {run.subnet}"
-    first = fit(dense, run.task, run.data, run.sizes, recipe, folder / "dense", label, ranks)
+    name = f"{'late' if late else 'early'} ticket, {percentile:g} % of {run.subnet}"
+    first = fit(dense, run.task, run.data, run.sizes, recipe, folder / "dense", f"dense {name}", ranks)
     small = slim(dense.module.cpu(), dense.masks())
     learner = PlainLearner(small.graph, recipe, ranks, small)
-    last = fit(learner, run.task, run.data, run.sizes, recipe, folder / "slim", f"slim {label}", ranks)
+    last = fit(learner, run.task, run.data, run.sizes, recipe, folder / "slim", f"slim {name}", ranks)
     epochs = first["step"] * recipe.epochs / first["steps"]
     saved = recipe.epochs - epochs
     summary = {
