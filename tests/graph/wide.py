@@ -130,10 +130,12 @@ class WideBuilder(GraphBuilder):
             return self.append(kind, (source,), here, self._factored(prod(shape)))
         if kind is Squeeze:
             return self.append(kind, (source,), here, axes=tuple(i for i, n in enumerate(shape) if n == 1 and i))
-        if kind is Softmax:
+        if (
+            kind is Softmax and shape[-1] < 256
+        ):  # TFLite Micro shifts by more than 31 bits where more exponentials sum up
             return self.append(kind, (source,), UNIT, beta=float(rng.choice([1.0, 1.0, 0.5, 3.0])))
-        if kind is Logistic:
-            return self.append(kind, (source,), UNIT)
+        if kind in (Softmax, Logistic):
+            return self.append(Logistic, (source,), UNIT)
         if kind is HardSwish:
             return self.append(kind, (source,), self.near(source, 0.1, 3.0))
         if kind in (Relu, Quantize):
