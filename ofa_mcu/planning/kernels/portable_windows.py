@@ -164,8 +164,9 @@ def conv_gap(windows: Windows, step: int) -> int:
     """The same for a convolution whose windows are gathered `step` at a time before their outputs are written."""
     rows, columns = windows.rows, windows.columns
     pitch = columns.size * windows.depth
-    zero = columns.before // columns.stride  # the last window that starts at the first column
-    places = {zero // step * step, (columns.out - 1) // step * step}
+    # What is written gets ahead of what is read until windows leave the first column, and perhaps at the end.
+    kept = columns.before // columns.stride // step * step
+    places = {kept, kept + step, (columns.out - 1) // step * step}
     gap = 0
     for y in range(rows.out):
         top = min(max(y * rows.stride - rows.before, 0), rows.size - 1) * pitch
