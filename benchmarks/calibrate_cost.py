@@ -56,7 +56,7 @@ FLAGS = ("-O2", "-std=gnu11", "-ffunction-sections", "-fdata-sections")
 GRAPHS_PER_KIND = 10
 ENOUGH = 24
 """Layers that a kernel needs for its weights to be told from each other."""
-GRAPHS = {"others": 45, "vectors": 60, "dots": 40}
+GRAPHS = {"others": 45, "sum": 20, "vectors": 60, "dots": 40}
 """Where they are not `GRAPHS_PER_KIND`."""
 OTHERS_PER_GRAPH = 8
 WAYS_PER_GRAPH = 4
@@ -104,7 +104,7 @@ def measure(core: str, folder: Path, kinds: Sequence[str] = PROBE_KINDS) -> Samp
         if _NEEDS.get(kind, Flavour.PORTABLE) not in FLAVOURS[core].runs:
             continue
         # What runs kernels of every flavour needs more layers for each of them.
-        graphs = GRAPHS.get(kind, GRAPHS_PER_KIND) * (1 + (FLAVOURS[core] is Flavour.MVE and kind in FILTERS))
+        graphs = GRAPHS.get(kind, GRAPHS_PER_KIND) * (1 + (FLAVOURS[core] is Flavour.MVE and kind in (*FILTERS, "sum")))
         for index in range(graphs):
             others = [OTHERS[(index * OTHERS_PER_GRAPH + i) % len(OTHERS)] for i in range(OTHERS_PER_GRAPH)]
             if kind in named:
