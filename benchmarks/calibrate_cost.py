@@ -59,7 +59,7 @@ ENOUGH = 24
 """Layers that a kernel needs for its weights to be told from each other."""
 COVERED, COVER_GRAPHS = 6, 150
 """Layers in which every number of a kernel that can be other than zero is to be; graphs of a kind tried for that."""
-GRAPHS = {"others": 45, "vectors": 60, "dots": 40}
+GRAPHS = {"others": 45, "sum": 20, "vectors": 60, "dots": 40}
 """Where they are not `GRAPHS_PER_KIND`."""
 OTHERS_PER_GRAPH = 8
 WAYS_PER_GRAPH = 5
@@ -107,7 +107,7 @@ def measure(core: str, folder: Path, kinds: Sequence[str] = PROBE_KINDS) -> Samp
         if not meant_for(core, kind):
             continue
         # What runs kernels of every flavour needs more layers for each of them.
-        graphs = GRAPHS.get(kind, GRAPHS_PER_KIND) * (1 + (FLAVOURS[core] is Flavour.MVE and kind in FILTERS))
+        graphs = GRAPHS.get(kind, GRAPHS_PER_KIND) * (1 + (FLAVOURS[core] is Flavour.MVE and kind in (*FILTERS, "sum")))
         for index in range(graphs):
             others = [OTHERS[(index * OTHERS_PER_GRAPH + i) % len(OTHERS)] for i in range(OTHERS_PER_GRAPH)]
             if kind in named:

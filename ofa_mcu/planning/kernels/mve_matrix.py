@@ -158,7 +158,8 @@ def _conv2d(
     return tuple(ways)
 
 
-_ONE = ("function",)
+# One for both kernels: the functions of dot products are theirs together, and so are the layers that tell their price.
+_CODE_TERMS = dict.fromkeys(("ofa_mve_pointwise", "ofa_mve_conv2d", *DOTS_CODE), ("function",))
 _FEATURES = (*_POINTWISE_FEATURES, *dict.fromkeys((*BLOCK_FEATURES, *ROW_FEATURES)), *DOTS_FEATURES)
 
 MVE_POINTWISE = Kernel(
@@ -166,7 +167,7 @@ MVE_POINTWISE = Kernel(
     flavour=Flavour.MVE,
     features=_FEATURES,
     ways=_pointwise_ways,
-    code_terms={"ofa_mve_pointwise": _ONE} | dict.fromkeys(DOTS_CODE, _ONE),
+    code_terms=_CODE_TERMS,
 )
 
 MVE_CONV2D = Kernel(
@@ -174,5 +175,5 @@ MVE_CONV2D = Kernel(
     flavour=Flavour.MVE,
     features=_FEATURES,
     ways=_conv2d_ways,
-    code_terms={"ofa_mve_conv2d": _ONE} | dict.fromkeys(DOTS_CODE, _ONE),
+    code_terms=_CODE_TERMS,
 )
