@@ -46,7 +46,7 @@ def train_supernet(
     data = task.load(data_dir)
     used = use_threads(threads)
     learner = elastic_learner(space, recipe, ranks)
-    last = fit(learner, task, data, space.resolutions, recipe, folder, "supernet", ranks)
+    last = fit(learner, task, data, space.sizes, recipe, folder, "supernet", ranks)
     meta: dict[str, Any] = {
         "task": task.name,
         "licence_of_data": task.licence,
