@@ -9,6 +9,7 @@ from typing import Any
 
 from ofa_mcu import schemas
 from ofa_mcu.codegen import emit_c
+from ofa_mcu.codegen.task_header import task_header
 from ofa_mcu.devices.build import Build, build_project
 from ofa_mcu.devices.elf import Image, read_image
 from ofa_mcu.devices.project import Project, write_project
@@ -20,6 +21,7 @@ from ofa_mcu.planning.compile import compile_graph
 from ofa_mcu.planning.cost import Cost
 from ofa_mcu.profiles import BoardProfile
 from ofa_mcu.runs import Run
+from ofa_mcu.tasks.scaling import Scaling
 
 __all__ = ["FirmwareBuild", "build_run", "project_of", "run_graph"]
 
@@ -83,10 +85,23 @@ def project_of(run: Run, profile: BoardProfile, say: Callable[[str], None] = lam
     graph, crc = run_graph(run)
     compiled = compile_graph(graph, profile)
     files = emit_c(compiled.graph, compiled.plan, name=subnet, model_crc32=crc, facts=compiled.facts)
-    project = write_project(run.project_path, profile, files)
+    project = write_project(run.project_path, profile, {**files, **_meaning(run)})
     if project.set_aside is not None:
         say(f"the project had been changed by hand; the changed one is now {project.set_aside}")
     return project, compiled.cost
+
+
+def _meaning(run: Run) -> dict[str, str]:
+    """The header that says what outputs and inputs stand for; none for runs from before labels were kept."""
+    configuration = run.read("config.json")
+    labels, scaling = configuration.get("labels"), configuration.get("scaling")
+    if labels is None:
+        return {}
+    try:
+        known = Scaling.from_json(scaling) if scaling is not None else None
+        return {"ofa_task.h": task_header(run.task, list(map(str, labels)), known)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise OfaMcuError(f"{run.folder / 'config.json'} is damaged ({error}); search again") from error
 
 
 def build_run(run: Run, profile: BoardProfile, say: Callable[[str], None] = lambda text: None) -> FirmwareBuild:

@@ -17,8 +17,11 @@ from ofa_mcu.search.candidates import CandidatePool
 from ofa_mcu.search.feasibility import check_feasible
 from ofa_mcu.search.pick import Objective
 from ofa_mcu.search.predictor import Predictor, load_predictor
+from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.shipped_files import PREDICTOR_FILE, SUPERNET_FILE, supernet_folder
 from ofa_mcu.tasks.registry import task_named
+from ofa_mcu.tasks.resample import resolution_of
+from ofa_mcu.tasks.task import Task
 
 __all__ = ["Request", "recommend"]
 
@@ -114,7 +117,9 @@ def _search(
         raise UsageError(f"{folder / PREDICTOR_FILE} is of another space than {SUPERNET_FILE}; train them together")
     options = SearchOptions(request.budget, objective, request.give, request.seed)
     task = task_named(request.task, request.data_dir)
-    evaluator = Evaluator(supernet, task.load(request.data_dir))
+    _check_serves(supernet.space, task)
+    data = task.load(request.data_dir)
+    evaluator = Evaluator(supernet, data)
     wanted = Refinement(request.finetune, request.qat, seed=request.seed)
 
     def trained_further(pick: Specialised) -> tuple[Specialised, dict[str, Any]]:
@@ -132,4 +137,16 @@ def _search(
 
     if request.profile_path is not None:
         write_text(run.profile_path(request.budget.profile.id), request.profile_path.read_text())
-    return write_run(run, result, request.to_json(), write_network)
+    meaning = {"labels": list(task.labels), "scaling": data.scaling.to_json() if data.scaling else None}
+    return write_run(run, result, {**request.to_json(), **meaning}, write_network)
+
+
+def _check_serves(space: SearchSpace, task: Task) -> None:
+    """Raise UsageError where the supernet reads other inputs or tells other classes apart than the task has."""
+    size, channels, classes = task.shape[:2], task.shape[2], len(task.labels)
+    if (space.input_size(resolution_of(size)), space.input_channels, space.classes) != (size, channels, classes):
+        height, width = space.input_size(max(space.resolutions))
+        raise UsageError(
+            f"the supernet reads {height}x{width}x{space.input_channels} and tells {space.classes} classes apart, but "
+            f"task '{task.name}' has inputs {size[0]}x{size[1]}x{channels} and {classes} classes; train one for it"
+        )

@@ -110,6 +110,10 @@ def execute(
         transform: what becomes of every tensor before it is read, input included.
     """
     x = transform(graph.inputs[0], x)
+    _, height, width, channels = graph.shapes[graph.inputs[0]]
+    if x.shape[1:] != (channels, height, width):
+        # a convolution would run on any size, and nobody would notice
+        raise ValueError(f"inputs {tuple(x.shape)} for a network that reads (N, {channels}, {height}, {width})")
     values = {graph.inputs[0]: x}
     if observe:
         observe(graph.inputs[0], x)

@@ -18,19 +18,17 @@ from ofa_mcu.tasks.task import Task
 
 __all__ = ["TASKS", "task_named"]
 
-TASKS: dict[str, TaskKind[Any]] = {
-    kind.name: kind
-    for kind in (
-        fixed(FASHION_MNIST),
-        fixed(CIFAR10),
-        KEYWORDS,
-        GESTURES,
-        IMAGE_FOLDER,
-        PERSON,
-        AUDIO_FOLDER,
-        CSV_WINDOWS,
-    )
-}
+_KINDS: tuple[TaskKind[Any], ...] = (
+    fixed(FASHION_MNIST),
+    fixed(CIFAR10),
+    KEYWORDS,
+    GESTURES,
+    IMAGE_FOLDER,
+    PERSON,
+    AUDIO_FOLDER,
+    CSV_WINDOWS,
+)
+TASKS: dict[str, TaskKind[Any]] = {kind.name: kind for kind in _KINDS}
 
 
 def task_named(text: str, data_dir: Path | None = None) -> Task:

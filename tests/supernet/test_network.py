@@ -210,3 +210,16 @@ def test_every_tensor_is_observed_with_its_shape() -> None:
     for name, shape in graph.shapes.items():
         wanted = (3, shape[3], shape[1], shape[2]) if len(shape) == 4 else (3, shape[1])
         assert tuple(seen[name]) == wanted
+
+
+@pytest.mark.parametrize("space", [TINY, SEQUENCE, SPECTRUM], ids=lambda space: space.name)
+def test_inputs_of_another_size_are_refused(space: SearchSpace) -> None:
+    """Convolutions would run on them all the same."""
+    supernet = lively_supernet(6, space)
+    right = images(space.largest, 4, space=space)
+    supernet(right, space.largest)
+    for wrong in (right[..., 1:], torch.cat([right, right], 2), right.repeat(1, 2, 1, 1)):
+        with pytest.raises(ValueError, match="for a network that reads"):
+            supernet(wrong, space.largest)
+        with pytest.raises(ValueError, match="for a network that reads"):
+            extract(supernet, space.largest)(wrong)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from ofa_mcu.tasks.task import Dataset, TrainingPart
 from ofa_mcu.tasks.windows import Variation, WindowPart, Windows
 
 
-def table(path: Path, columns: Mapping[str, Sequence], separator: str = ",") -> None:
+def table(path: Path, columns: Mapping[str, Any], separator: str = ",") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = zip(*columns.values(), strict=True)
     lines = [separator.join(columns), *(separator.join(map(str, row)) for row in rows)]

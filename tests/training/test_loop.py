@@ -14,22 +14,25 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import SPACES
+from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.store import load_supernet
 from ofa_mcu.tasks.options import fixed
 from ofa_mcu.tasks.registry import TASKS
+from ofa_mcu.tasks.task import Dataset, Split, Task
 from ofa_mcu.training import supernet_run
 from ofa_mcu.training.learner import Learner
 from ofa_mcu.training.learners import PlainLearner, SupernetLearner
 from ofa_mcu.training.loop import fit, use_threads
 from ofa_mcu.training.recipe import Recipe
 from ofa_mcu.training.rollback import SpikeGuard
-from tests.space.spaces import TINY
+from tests.space.spaces import SEQUENCE, SPECTRUM, TINY
 from tests.training.made_up import DATA, QUARTERS, RECIPE
 from tests.training.train_quarters import STRIKE, Struck, train_quarters
 
@@ -278,6 +281,25 @@ def test_training_ends_in_a_supernet_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert all(torch.equal(value, module[name].half().float()) for name, value in supernet.state_dict().items())
     assert header["task"] == "quarters" and header["threads"] == 1
     assert Recipe.from_json(header["recipe"]) == recipe
+
+
+@pytest.mark.parametrize("space", [SEQUENCE, SPECTRUM], ids=lambda space: space.name)
+def test_supernets_of_other_shapes_are_trained_on_their_shape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: SearchSpace
+) -> None:
+    rng = np.random.default_rng(0)
+    shape = (*space.input_size(max(space.resolutions)), space.input_channels)
+
+    def part(count: int) -> Split:
+        return Split(rng.integers(0, 256, (count, *shape), dtype=np.uint8), np.arange(count) % space.classes)
+
+    data = Dataset(part(64), part(20), part(20))
+    labels = tuple("abcdefg"[: space.classes])
+    monkeypatch.setitem(TASKS, space.name, fixed(Task(space.name, labels, shape, lambda folder: data, "none")))
+    monkeypatch.setitem(SPACES, space.name, space)
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    supernet, header = load_supernet(supernet_run.train_supernet(space.name, recipe, tmp_path, None, 1))
+    assert supernet.space == space and header["trained"]["epoch"] == 1
 
 
 def test_threads_default_to_the_cores_of_the_process() -> None:

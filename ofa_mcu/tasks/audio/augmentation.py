@@ -75,7 +75,7 @@ def _moved(clips: Clips, rng: np.random.Generator, how: AudioAugmentation, rate:
     count, length = clips.shape
     reach = min(round(how.shift * rate), length // 2)
     shifts: list[int] = rng.integers(-reach, reach + 1, count).tolist()
-    speeds = 1 + rng.uniform(-how.speed, how.speed, count)
+    speeds = np.asarray(1 + rng.uniform(-how.speed, how.speed, count))
     speeds[rng.random(count) >= 0.5] = 1.0
     out = np.zeros((count, length), np.float32)
     ramp = np.arange(length, dtype=np.float32) - length / 2

@@ -1,11 +1,8 @@
-"""Sound files of any kind as int16 mono at one rate and of one length, and an account of those that cannot be used."""
+"""Sound files of any kind as int16 mono at one rate and of one length."""
 
 from __future__ import annotations
 
 import io
-import os
-import sys
-from dataclasses import dataclass, field
 from math import gcd
 from pathlib import Path
 
@@ -14,51 +11,16 @@ from numpy.typing import NDArray
 
 from ofa_mcu.errors import OfaMcuError
 
-__all__ = ["SUFFIXES", "SkippedFiles", "Sound", "UnusableSound", "fitted", "read_sound"]
+__all__ = ["SUFFIXES", "WHAT", "Sound", "UnusableSound", "fitted", "read_sound"]
 
 Sound = NDArray[np.int16]
 SUFFIXES = frozenset({".wav", ".flac"})
+WHAT = "sound files"
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000
-_SHOWN = 3
 
 
 class UnusableSound(Exception):
     """A sound file that must be left out; the message says why in a few words."""
-
-
-@dataclass
-class SkippedFiles:
-    """Which files were left out, by reason."""
-
-    by_reason: dict[str, list[str]] = field(default_factory=dict)
-
-    def add(self, name: str, reason: str) -> None:
-        """Remember a file."""
-        self.by_reason.setdefault(reason, []).append(name)
-
-    @property
-    def count(self) -> int:
-        """Number of files left out."""
-        return sum(len(names) for names in self.by_reason.values())
-
-    def summary(self, of: int, where: Path) -> str:
-        """One line: how many of how many files were left out, why, and the first names."""
-        parts = []
-        for reason, names in sorted(self.by_reason.items(), key=lambda item: -len(item[1])):
-            shown = ", ".join(_printable(name) for name in names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-            parts.append(f"{len(names)} {reason} ({shown})")
-        return f"{where}: skipped {self.count} of {of} sound files: {'; '.join(parts)}"
-
-    def tell(self, of: int, where: Path) -> None:
-        """The summary on stderr, where there is something to tell."""
-        if self.count:
-            print(self.summary(of, where), file=sys.stderr)
-
-
-def _printable(name: str) -> str:
-    """A file name as it can be printed on any terminal."""
-    encoding = sys.stderr.encoding or "utf-8"
-    return name.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def read_sound(source: Path | bytes, rate: int = 16_000) -> Sound:
@@ -114,8 +76,3 @@ def fitted(sound: Sound, length: int, *, centred: bool) -> Sound:
     before = (length - len(sound)) // 2 if centred else 0
     out[before : before + len(sound)] = sound
     return out
-
-
-def file_name(path: Path, root: Path) -> str:
-    """The path below a root with forward slashes, for messages and for splits that do not depend on the machine."""
-    return os.fspath(path.relative_to(root)).replace(os.sep, "/")

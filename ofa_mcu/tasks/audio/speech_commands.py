@@ -12,7 +12,8 @@ import numpy as np
 
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.tasks.audio.recordings import Recordings, official_part
-from ofa_mcu.tasks.audio.sounds import SUFFIXES, SkippedFiles, Sound, UnusableSound, file_name, fitted, read_sound
+from ofa_mcu.tasks.audio.sounds import SUFFIXES, WHAT, Sound, UnusableSound, fitted, read_sound
+from ofa_mcu.tasks.folders import Skipped, named_below, printable
 
 __all__ = ["NOISE_FOLDER", "has_noise", "is_packed", "read_folders", "read_noises", "read_packed", "word_folders"]
 
@@ -71,12 +72,12 @@ def read_noises(folder: Path) -> tuple[Sound, ...]:
     """Recordings of background noise: `_background_noise_`, or kws_noise inside the folder or beside it; () if none."""
     noise_folder = folder / NOISE_FOLDER
     if noise_folder.is_dir():
-        skipped, found, files = SkippedFiles(), [], _sound_files(noise_folder)
+        skipped, found, files = Skipped(WHAT), [], _sound_files(noise_folder)
         for path in files:
             try:
                 found.append(read_sound(path))
             except UnusableSound as error:
-                skipped.add(file_name(path, folder), str(error))
+                skipped.add(named_below(path, folder), str(error))
         skipped.tell(len(files), noise_folder)
         return tuple(noise for noise in found if len(noise) >= 2 * _SAMPLES)
     pack = _noise_pack(folder)
@@ -126,7 +127,7 @@ def read_folders(root: Path, wanted: Collection[str], unknown_share: float = 1.0
     for word, files in word_folders(root).items():
         by_part: list[list[Path]] = [[], [], []]
         for path in files:
-            by_part[_part_of(file_name(path, root), listed)].append(path)
+            by_part[_part_of(named_below(path, root), listed)].append(path)
         if word in wanted:
             chosen += [(path, word, part) for part in range(3) for path in by_part[part]]
         else:
@@ -143,19 +144,19 @@ def _read(chosen: list[tuple[Path, str, int]], root: Path) -> Recordings:
     sounds: list[Sound] = []
     words: list[str] = []
     parts: list[int] = []
-    skipped = SkippedFiles()
+    skipped = Skipped(WHAT)
     for path, word, part in chosen:
         try:
             sounds.append(fitted(read_sound(path), _SAMPLES, centred=False))
         except UnusableSound as error:
-            skipped.add(file_name(path, root), str(error))
+            skipped.add(named_below(path, root), str(error))
             continue
         words.append(word)
         parts.append(part)
     skipped.tell(len(chosen), root)
     if not sounds:
         raise OfaMcuError(
-            f"{root} holds no readable sound; --data-dir names the folder that holds the folders of words"
+            f"{printable(root)} holds no readable sound; --data-dir names the folder that holds the folders of words"
         )
     return Recordings(_stacked(sounds), tuple(words), np.array(parts, np.int64), read_noises(root))
 

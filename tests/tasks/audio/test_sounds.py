@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ofa_mcu.tasks.audio.sounds import SkippedFiles, UnusableSound, fitted, read_sound
+from ofa_mcu.tasks.audio.sounds import UnusableSound, fitted, read_sound
 from tests.tasks.audio.files import tone
 
 
@@ -88,20 +88,6 @@ def test_names_of_any_kind_are_read(tmp_path: Path, name: str) -> None:
     soundfile.write(tmp_path / "a.wav", tone(440), 16_000)
     (tmp_path / "a.wav").rename(tmp_path / name)
     assert len(read_sound(tmp_path / name)) == 16_000
-    skipped = SkippedFiles()
-    skipped.add(name, "no readable sound")
-    skipped.tell(2, tmp_path)
-
-
-def test_the_summary_counts_and_names(tmp_path: Path) -> None:
-    skipped = SkippedFiles()
-    for i in range(5):
-        skipped.add(f"a/{i}.wav", "no readable sound")
-    skipped.add("b/x.wav", "without a sample")
-    assert skipped.summary(40, tmp_path) == (
-        f"{tmp_path}: skipped 6 of 40 sound files: 5 no readable sound (a/0.wav, a/1.wav, a/2.wav, ...); "
-        "1 without a sample (b/x.wav)"
-    )
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.booleans(), st.integers(0, 99))
