@@ -49,17 +49,17 @@ class EnergyMeter:
         for part, kwh in zip(_PARTS, (reading.cpu_energy, reading.gpu_energy, reading.ram_energy), strict=True):
             self._done[part] += kwh
 
-    def parts(self) -> dict[str, float]:
-        """Energy so far in kWh, earlier parts of a resumed run included; read at most every 20 s."""
-        if time.monotonic() - self._since > _TICK:
+    def parts(self, now: bool = False) -> dict[str, float]:
+        """Energy so far in kWh, earlier parts of a resumed run included; read every 20 s at most, or `now`."""
+        if now or time.monotonic() - self._since > _TICK:
             self._read()
             self._tracker.start_task()
             self._since = time.monotonic()
         return dict(self._done)
 
-    def kwh(self) -> float:
+    def kwh(self, now: bool = False) -> float:
         """Sum of the parts."""
-        return sum(self.parts().values())
+        return sum(self.parts(now).values())
 
     @property
     def basis(self) -> str:

@@ -213,7 +213,7 @@ class _Run:
                 **{f"accuracy_{name}": round(score, 4) for name, score in found["scores"].items()},
                 "tera_macs": round(self.learner.macs * self.ranks.world / 1e12, 6),
                 "seconds": round(self._elapsed(), 1),
-                "kwh": round(meter.kwh(), 6) if meter else 0.0,
+                "kwh": round(meter.kwh(now=step >= self.end), 6) if meter else 0.0,
             }
         )
 
@@ -241,7 +241,7 @@ class _Run:
             "step": step,
             "seconds": self._elapsed(),
             "device_seconds": self._device_seconds(),
-            "energy": meter.parts(),
+            "energy": meter.parts(now=step >= self.end),
             "log": self.log,
         }
         write_checkpoint(self.folder, content)

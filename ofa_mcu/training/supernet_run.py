@@ -12,7 +12,7 @@ from ofa_mcu.supernet.store import save_supernet
 from ofa_mcu.tasks.registry import task_named
 from ofa_mcu.training.curves import plot_curves
 from ofa_mcu.training.early_bird import THRESHOLD
-from ofa_mcu.training.learners import ElasticLearner, SupernetLearner
+from ofa_mcu.training.learners import SupernetLearner
 from ofa_mcu.training.loop import fit, use_threads
 from ofa_mcu.training.progressive import ProgressiveLearner
 from ofa_mcu.training.ranks import ALONE, Ranks
@@ -23,7 +23,7 @@ __all__ = ["SUPERNET_FILE", "elastic_learner", "train_supernet"]
 SUPERNET_FILE = "supernet.npz"
 
 
-def elastic_learner(space: SearchSpace, recipe: Recipe, ranks: Ranks = ALONE) -> ElasticLearner:
+def elastic_learner(space: SearchSpace, recipe: Recipe, ranks: Ranks = ALONE) -> SupernetLearner | ProgressiveLearner:
     """What trains a supernet by the recipe's method.
 
     Raises:

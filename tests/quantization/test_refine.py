@@ -50,7 +50,7 @@ def trained(evaluator: Evaluator) -> tuple[PlainNetwork, QatLearner, dict]:
     learner = QatLearner(network, evaluator.float_network(TINY.largest), tensors, RECIPE)
     stream = TrainingStream(QUARTERS, ImageSet(DATA.train, TINY.resolutions), 32, 0)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
-    first = None
+    first = 0.0
     for step in range(40):
         optimizer.zero_grad()
         loss = learner.backward(stream.batch(step), step)

@@ -19,7 +19,7 @@ from ofa_mcu.supernet.network import Supernet
 from ofa_mcu.supernet.sorting import importance, sort_channels
 from ofa_mcu.training.data import ImageSet, TrainingStream
 from ofa_mcu.training.early_bird import EarlyBird, normalised_distance, ranking_masks
-from ofa_mcu.training.learners import PlainLearner, SupernetLearner
+from ofa_mcu.training.learners import ElasticLearner, PlainLearner, SupernetLearner
 from ofa_mcu.training.recipe import Recipe
 from tests.space.spaces import SPECTRUM, TINY
 from tests.supernet.networks import lively_supernet
@@ -30,7 +30,7 @@ HELD_OUT = ImageSet(DATA.validation, TINY.resolutions)
 STREAM = TrainingStream(QUARTERS, TRAIN, 32, 0)
 
 
-def optimizer_of(learner: SupernetLearner) -> torch.optim.SGD:
+def optimizer_of(learner: ElasticLearner) -> torch.optim.SGD:
     return torch.optim.SGD(learner.module.parameters(), lr=0.05, momentum=0.9)
 
 

@@ -126,7 +126,7 @@ def test_a_run_that_breaks_out_again_and_again_is_given_up(tmp_path: Path) -> No
 def test_a_run_killed_five_times_ends_in_the_same_weights(tmp_path: Path, struck: Path) -> None:
     """kill -9 at random points, through warm-up, sort and roll-back; while it runs nobody else may use its folder."""
     folder, rng = tmp_path / "run", random.Random(4)
-    steps = []
+    steps: list[int] = []
     for _ in range(5):
         process = start(folder)
         try:
@@ -156,6 +156,7 @@ def test_the_folder_holds_configuration_log_and_checkpoint(whole: Path) -> None:
         ".lock",
         "checkpoint.pt",
         "config.json",
+        "ledger.json",
         "log.jsonl",
         "rankings.json",
     }

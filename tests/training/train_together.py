@@ -17,14 +17,14 @@ import torch
 from ofa_mcu.space.presets import SPACES
 from ofa_mcu.tasks.options import fixed
 from ofa_mcu.tasks.registry import TASKS
-from ofa_mcu.tasks.task import Dataset
+from ofa_mcu.tasks.task import Dataset, Split
 from ofa_mcu.training import __main__, supernet_run
 from ofa_mcu.training.learners import ElasticLearner
 from tests.space.spaces import TINY
 from tests.training.made_up import DATA, QUARTERS
 
 WEIGHTS = np.array([0.5, 1.0, 2.0, 4.0], np.float32)
-_DATA = Dataset(dataclasses.replace(DATA.train, class_weights=WEIGHTS), DATA.validation, DATA.test)
+_DATA = Dataset(Split(DATA.train.inputs, DATA.train.labels, WEIGHTS), DATA.validation, DATA.test)
 WEIGHTED = fixed(dataclasses.replace(QUARTERS, load=lambda _: _DATA))
 """The quarters with unequal weights of the classes, as a task of the command line."""
 
@@ -38,7 +38,7 @@ def main() -> None:
         made.append(elastic_learner(*arguments))
         return made[-1]
 
-    supernet_run.elastic_learner = kept
+    supernet_run.elastic_learner = kept  # type: ignore[assignment]
     __main__.main()
     folder = Path(sys.argv[sys.argv.index("--out") + 1])
     torch.save(made[0].module.state_dict(), folder / f"rank{os.environ.get('RANK', '0')}.pt")
