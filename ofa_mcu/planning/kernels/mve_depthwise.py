@@ -115,8 +115,8 @@ _FEEDS = ("feeds", "fed rows", "feeds of padding", "rows of padding", "fed group
 """Calls that bring rows to the ring, their rows, groups of eight pixels of these beside the last one."""
 
 _TERMS = ("layers", "channels", "passes", "ends", "products", "further vectors")
-"""Of each function, in every mode but for products. Passes: rows of outputs of a channel, or pairs of them; those with outputs beside whole products,
-which are four windows; vectors of these beyond the second.
+"""Of each kind of function, the products of each mode for themselves. Passes: rows of outputs of a channel, or pairs of
+them; those with outputs beside whole products, which are four windows; vectors of these beyond the second.
 """
 
 
