@@ -115,15 +115,15 @@ _FEEDS = ("feeds", "fed rows", "feeds of padding", "rows of padding", "fed group
 """Calls that bring rows to the ring, their rows, groups of eight pixels of these beside the last one."""
 
 _TERMS = ("layers", "channels", "passes", "ends", "products", "further vectors")
-"""Of each function. Passes: rows of outputs of a channel, or pairs of them; those with outputs beside whole products,
-which are four windows; vectors of these beyond the second.
+"""Of each kind of function, the products of each mode for themselves. Passes: rows of outputs of a channel, or pairs of
+them; those with outputs beside whole products, which are four windows; vectors of these beyond the second.
 """
 
 
 @cache
 def _features(kind: str, mode: str) -> tuple[str, ...]:
     terms = _TERMS if kind == "n" else _TERMS[:-1]
-    return (*_FEEDS, *(f"{kind} {mode}: {term}" for term in terms))
+    return (*_FEEDS, *(f"{kind} {mode}: {term}" if term == "products" else f"{kind}: {term}" for term in terms))
 
 
 _ONE = ("function",)
