@@ -25,6 +25,8 @@ PACKAGES = {
     "codecarbon": "the energy of a training",
     "pymoo": "search",
     "matplotlib": "figures",
+    "pillow": "reading pictures",
+    "soundfile": "reading sounds",
     "tflite-micro": "checking .tflite files",
     "pyserial": "talking to boards and emulators",
     "pyelftools": "sizes of linked images",
