@@ -24,6 +24,7 @@ from ofa_mcu.devices.validation_records import flat_bytes
 from ofa_mcu.devices.validation_twin import require_twin
 from ofa_mcu.errors import InfeasibleError, MismatchError, OfaMcuError
 from ofa_mcu.graph import interpreters, reference
+from ofa_mcu.graph.apart import apart
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_reader import read_tflite
 from ofa_mcu.graph.verify import Verification, compare_with_tflm, probe_inputs
@@ -239,8 +240,8 @@ def try_on_twin(
 def _ask_tflm(model: ModelFile, inputs: Mapping[str, NDArray[Any]]) -> tuple[Verification | None, str | None]:
     """TFLite Micro's word on the reference; where there is none, why."""
     try:
-        interpreters.tflm_version()
-        return compare_with_tflm(model.graph, model.data, inputs, arena=False), None
+        name = f"TFLite Micro {interpreters.tflm_version()}"
+        return apart(lambda: compare_with_tflm(model.graph, model.data, inputs, arena=False), name), None
     except OfaMcuError as error:
         return None, str(error)
 

@@ -20,6 +20,7 @@ from ofa_mcu.devices.validation_records import DebugModel, flat_bytes, split_out
 from ofa_mcu.devices.validation_twin import observe_on_twin, require_twin
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.graph import interpreters, reference
+from ofa_mcu.graph.apart import apart
 from ofa_mcu.graph.pipeline import Optimized, optimize
 from ofa_mcu.graph.verify import probe_inputs
 from ofa_mcu.planning.core_model import core_model, core_of
@@ -120,7 +121,8 @@ def _debug_model(optimized: Optimized, facts: GraphFacts, core: str) -> DebugMod
 
 def _tflm(model: ModelFile, inputs: Tensors, wanted: list[str]) -> Tensors:
     ordered = {name: inputs[name] for name in model.graph.structure.inputs}
-    return interpreters.tflm_tensors(model.data, ordered, wanted)
+    name = f"TFLite Micro {interpreters.tflm_version()}"
+    return apart(lambda: interpreters.tflm_tensors(model.data, ordered, wanted), name)
 
 
 def _litert(model: ModelFile, inputs: Tensors, wanted: list[str]) -> Tensors:
