@@ -32,6 +32,7 @@ from ofa_mcu.space.shapes import (
     Quantize,
     Relu,
     Relu6,
+    Reshape,
     ResizeNearestNeighbor,
     Shape,
     Softmax,
@@ -271,8 +272,15 @@ def _other(build: ProbeBuilder, source: str, kind: type[Operator]) -> None:
         scale = 40 * here.scale * here.scale if kind is Mul else float(rng.choice([1.7, 2.0])) * here.scale
         activation = Activation.RELU if rng.random() < 0.2 else Activation.NONE
         build.append(kind, (source, source), quantization(scale, int(rng.integers(-40, 40))), activation=activation)
+    elif kind is Mean and rng.random() < 0.2:
+        pixel = build.append(Reshape, (source,), here, (1, 1, 1, prod(build.shapes[source])))
+        build.append(kind, (pixel,), quantization(here.scale * 0.98, here.zero_point), axes=(1, 2))
     elif kind is Mean and rng.random() < 0.5:
         build.append(kind, (source,), quantization(here.scale * 0.98, here.zero_point), axes=(1, 2))
+    elif kind is Pad and rng.random() < 0.2:
+        # Nothing beside the rows: all codes are moved in one go.
+        rows = (int(rng.integers(0, 3)), int(rng.integers(1, 3)))
+        build.append(kind, (source,), here, padding=((0, 0), rows, (0, 0), (0, 0)))
     elif kind in (AveragePool2D, MaxPool2D) and rng.random() < (0.5 if prod(build.shapes[source][1:3]) > 255 else 0.1):
         # The whole map, as at the end of networks: sums of more than 16 bits, averages that take a division.
         build.append(kind, (source,), here, kernel=build.shapes[source][1:3])
