@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
 import signal
@@ -26,6 +27,7 @@ def apart(work: Callable[[], _Result], name: str) -> _Result:
         warnings.simplefilter("ignore", DeprecationWarning)  # other threads do not touch what the child computes with
         child = os.fork()
     if child == 0:
+        faulthandler.disable()  # how it ends is told by this process
         try:
             try:
                 answer: tuple[bool, object] = True, work()

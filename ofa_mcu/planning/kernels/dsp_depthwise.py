@@ -81,7 +81,7 @@ class Design:
         sweeps = sum(1 + (rows % sweep.unit != 0) for rows, _ in strips)
         split_rows = sum(rows for _, rows in strips)
         filled = GROUP * sweep.plane_words
-        parted = moves = moved = fills = 0
+        parted = moves = moved = fills = filled_rows = 0
         if len(strips) > 1:
             parted = planes.groups * len(strips)
             kept = planes.rows.taps - planes.rows.stride
@@ -93,9 +93,10 @@ class Design:
                 fills += missing > 0
                 have = kept
             moves = planes.groups * (len(strips) - 1) * (kept > 0)
-            moved = moves * GROUP * kept * planes.row_words
+            moved = max(kept, 0) * planes.row_words  # of each of the group's planes
             fills *= planes.groups
-            filled += planes.groups * GROUP * (fresh + planes.rows.before) * planes.row_words
+            filled_rows = planes.groups * GROUP * (fresh + planes.rows.before)
+            filled += filled_rows * planes.row_words
         blocks = planes.channels * units * (sweep.whole + (sweep.rest > 0))
         known = planes.channels * units * sweep.unit_instructions
         return (
@@ -113,9 +114,11 @@ class Design:
             0 if sweep.held else known,
             0 if sweep.held else blocks,
             fills,
+            filled_rows,
             filled,
             moves,
-            moved,
+            moves * GROUP * (moved // 4),
+            moves * GROUP * (moved % 4),
         )
 
     @property
@@ -228,9 +231,11 @@ DSP_DEPTHWISE = Kernel(
         "known instructions with streamed weights",
         "blocks with streamed weights",
         "fills of rows",
+        "rows filled",
         "words filled",
         "moves of rows",
-        "words moved",
+        "words moved by fours",
+        "words moved by ones",
     ),
     ways=_ways_of,
     code_terms={
