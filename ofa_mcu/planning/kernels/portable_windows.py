@@ -10,6 +10,7 @@ from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D
 
 __all__ = [
     "MOST_TAPS",
+    "ROW_CHANNELS",
     "Axis",
     "Patches",
     "Runs",
@@ -25,6 +26,9 @@ __all__ = [
 
 MOST_TAPS = 32768
 """With which sums stay in 32 bits whatever the order of their terms."""
+
+ROW_CHANNELS = 16
+"""Sums of a row that become codes in one call."""
 
 _LARGEST_EXTENT = 65535
 
@@ -151,11 +155,12 @@ def patches(windows: Windows, pairs: bool) -> Patches:
 def product_gap(rows: int, taps: int, outputs: int, step: int, copied: bool) -> int:
     """How many bytes the input of a matrix product has to start above its output, rows taken `step` at a time.
 
-    The same number holds for their ends where rows are taken from the last to the first.
+    The same number holds for their ends where rows are taken from the last to the first. Rows that are not copied are
+    read again for every `ROW_CHANNELS` outputs.
     """
     growth = outputs - taps
     if not copied:
-        return outputs + max(0, (rows - 1) * growth)
+        return (outputs - 1) // ROW_CHANNELS * ROW_CHANNELS + max(0, (rows - 1) * growth)
     return max(0, (rows - 1) // step * step * growth)
 
 
