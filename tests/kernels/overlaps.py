@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +19,13 @@ from ofa_mcu.graph.reference import run
 from ofa_mcu.planning.facts import GraphFacts, analyse
 from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Flavour, LayerView, Way
-from ofa_mcu.planning.memory import ALIGNMENT, SCRATCH_ALIGNMENT
 from ofa_mcu.space.shapes import Operator
 from tests.codegen.emulation import AN547, MACHINES, end_on, link_for
 from tests.codegen.models import ways_of
+from tests.kernels.overlap_places import Buffers, Place, places
 from tests.kernels.toolchain import ARM_CORES, WARNINGS, Flags, build, host_flags, kernel_include, kernel_sources
 
-__all__ = ["Change", "Overlaps", "Place", "places"]
+__all__ = ["Change", "Overlaps", "runs"]
 
 _HERE = Path(__file__).parent
 Change = Callable[[Way], Way]
@@ -36,113 +36,15 @@ _DTCM_END = 0x20080000
 """Where the RAM of AN547 ends: what reads on faults."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where buffers start in an arena of `bytes`; -1: nowhere. `at_end`: it ends with the first input's overread."""
-
-    first: int
-    second: int
-    output: int
-    scratch: int
-    bytes: int
-    backward: bool
-    first_dies: bool
-    second_dies: bool
-    at_end: bool
+def _own(flavour: Flavour) -> set[str]:
+    """Names of the flavour's own kernels."""
+    return {kernel.name for kernel in KERNELS if kernel.flavour is flavour}
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """Bytes of a layer's buffers; 0 for inputs that are constant or missing."""
-
-    way: Way
-    first: int
-    second: int
-    output: int
-
-
-def _up(value: int, step: int = ALIGNMENT) -> int:
-    return -(-value // step) * step
-
-
-def _distances(layer: _Layer, rng: np.random.Generator) -> Iterator[tuple[int, bool]]:
-    """(input's start - output's start, whether backwards) of the overlaps that the way allows, the tightest first."""
-    way, source, target = layer.way, layer.first, layer.output
-    if way.in_place:
-        yield 0, False
-    if way.forward_gap is not None:
-        least = _up(way.forward_gap)
-        found = {least + 4 * step for step in range(4)}
-        if least < target:
-            found |= {4 * int(at) for at in rng.integers(least // 4, max(_up(target) // 4, least // 4 + 1), 2)}
-        yield from ((distance, False) for distance in sorted(found) if distance < target)
-    if way.backward_gap is not None:
-        most = (target - source - way.backward_gap) // 4 * 4
-        found = {most - 4 * step for step in range(4)}
-        if most > -source:
-            found |= {4 * int(at) for at in rng.integers(-(source // 4), most // 4 + 1, 2)}
-        yield from ((distance, True) for distance in sorted(found, reverse=True) if distance > -source)
-
-
-def _arranged(layer: _Layer, distance: int, *, behind: bool) -> tuple[int, int, int, int, int]:
-    """Starts of first input, second, output and scratch, and the end; what does not overlap comes behind or before."""
-    way = layer.way
-    group = {"output": max(0, -distance)}
-    if layer.first:
-        group["first"] = max(0, distance)
-    sizes = {"first": layer.first, "output": layer.output, "second": layer.second, "scratch": way.scratch_bytes}
-    starts: dict[str, int] = {}
-    top = 0
-
-    def alone(name: str, alignment: int) -> None:
-        nonlocal top
-        if sizes[name]:
-            top = _up(top, alignment)
-            starts[name] = top
-            top += sizes[name]
-
-    if not behind:
-        alone("scratch", SCRATCH_ALIGNMENT)
-        alone("second", ALIGNMENT)
-    top = _up(top)
-    starts |= {name: top + start for name, start in group.items()}
-    top = max(starts[name] + sizes[name] for name in group)
-    if behind:
-        alone("second", ALIGNMENT)
-        alone("scratch", SCRATCH_ALIGNMENT)
-    if layer.first:
-        top = max(top, starts["first"] + layer.first + way.overread)
-    return (*(starts.get(name, -1) for name in ("first", "second", "output", "scratch")), _up(top))  # type: ignore[return-value]
-
-
-def places(layer: _Layer, rng: np.random.Generator) -> list[Place]:
-    """All overlaps of `_distances` with what else there is behind the two and before them; then no overlaps."""
-    found = []
-
-    def add(distance: int, backward: bool, dies: bool, *, behind: bool) -> None:
-        first, second, output, scratch, end = _arranged(layer, distance, behind=behind)
-        at_end = bool(layer.first) and end == _up(first + layer.first + layer.way.overread)
-        found.append(Place(first, second, output, scratch, end, backward, dies, False, at_end))
-
-    for distance, backward in _distances(layer, rng) if layer.first else ():
-        for behind in (True, False):
-            add(distance, backward, True, behind=behind)
-    for distance in (_up(layer.output), -_up(layer.first)):
-        for behind in (True, False):
-            add(distance, False, False, behind=behind)
-    if layer.way.backward_gap is not None:
-        add(_up(layer.output), True, False, behind=True)
-    if layer.way.in_place_second and layer.second:
-        for before in (True, False):
-            first = 0 if before else _up(layer.second)
-            other = _up(layer.first) if before else 0
-            scratch = _up(max(first + layer.first, other + layer.output), SCRATCH_ALIGNMENT)
-            top = max(scratch + layer.way.scratch_bytes, first + layer.first + layer.way.overread)
-            scratch = scratch if layer.way.scratch_bytes else -1
-            if not layer.first:
-                first = -1
-            found.append(Place(first, other, other, scratch, _up(top), False, False, True, False))
-    return found
+def runs(graph: Int8Graph, flavour: Flavour) -> bool:
+    """Whether the flavour has kernels of its own for the graph's layers."""
+    names = _own(flavour)
+    return any(way.kernel in names for ways in ways_of(graph, analyse(graph), flavour) for way in ways)
 
 
 @dataclass(frozen=True)
@@ -181,12 +83,11 @@ class Overlaps:
 
         `change` makes claims of the ways other than they are.
         """
-        text = _Text(rng, {kernel.name for kernel in KERNELS if kernel.flavour is flavour}, change)
+        text = _Text(rng, _own(flavour), change)
         for graph in graphs:
             text.add(graph, flavour, self.tried)
         for name, lines in text.files().items():
             (self.folder / name).write_text("\n".join(lines))
-        assert text.cases, "no kernel of the flavour runs any of the layers"
         return [self._describe(text, *failure) for failure in self._run(len(text.cases))]
 
     def _run(self, cases: int) -> list[tuple[int, int, int]]:
@@ -265,8 +166,8 @@ class _Text:
     def _add_way(self, graph: Int8Graph, view: LayerView, way: Way, facts: GraphFacts, data: list[int]) -> None:
         operator, structure = view.operator, graph.structure
         first, second = (0 if name is None else structure.bytes_of(name) for name in _tensors(graph, operator))
-        layer = _Layer(way, first, second, structure.bytes_of(operator.output))
-        where = places(layer, self.rng)
+        buffers = Buffers(way, first, second, structure.bytes_of(operator.output))
+        where = places(buffers, self.rng)
         text = f"{operator} {view.source}->{view.target} {way.kernel} '{way.variant}' gaps {way.forward_gap} "
         text += f"{way.backward_gap} overread {way.overread} scratch {way.scratch_bytes}"
         functions = {
@@ -314,7 +215,7 @@ class _Text:
         header = [
             "#include <stdint.h>",
             f"#define OVERLAP_CASES {len(self.cases)}",
-            f"#define OVERLAP_BYTES {_up(size, 16)}",
+            f"#define OVERLAP_BYTES {size}",
             f"typedef struct {{ {members} }} overlap_data;",
             "typedef struct {",
             "    void (*run)(const int8_t *first, const int8_t *second, int8_t *output, int8_t *scratch);",
