@@ -19,7 +19,7 @@ from tests.kernels.overlaps import Change, Overlaps, runs
 
 KINDS = {
     Flavour.PORTABLE: ("pointwise", "conv", "depthwise", "pool", "two inputs", "borders", "other"),
-    Flavour.DSP: ("pointwise", "conv", "depthwise", "pool", "two inputs", "conv add", "dense"),
+    Flavour.DSP: ("pointwise", "conv", "depthwise", "pool", "two inputs", "conv add", "dense", "codes"),
     Flavour.MVE: ("pointwise", "conv", "depthwise", "pool", "two inputs", "codes"),
 }
 """Of layers that each flavour has kernels of its own for."""

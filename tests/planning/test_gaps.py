@@ -15,6 +15,7 @@ from ofa_mcu.planning.kernels.portable_windows import (
     ROW_CHANNELS,
     Axis,
     Windows,
+    block_gap,
     conv_gap,
     depthwise_gap,
     product_gap,
@@ -111,6 +112,23 @@ def test_convolutions(step: int) -> None:
         assert claimed == needed if inside else claimed >= needed, around
         spread = windows(seed, dilated=True)
         assert conv_gap(spread, step) >= by_windows(spread, step), spread
+
+
+@pytest.mark.parametrize("block", [1, 4, 16])
+def test_convolutions_by_blocks(block: int) -> None:
+    for seed in SEEDS:
+        around = windows(seed)
+        rows, columns = around.rows, around.columns
+        order = Order()
+        for start in range(0, rows.out * columns.out, block):
+            end = min(start + block, rows.out * columns.out)
+            for pixel in range(start, end):
+                top, left = first_inside(rows, pixel // columns.out), first_inside(columns, pixel % columns.out)
+                if top is not None and left is not None:
+                    order.read((top * columns.size + left) * around.depth)
+            order.write(end * around.channels)
+        claimed = block_gap(around, block)
+        assert claimed == order.gap if covers(around) else claimed >= order.gap, around
 
 
 def test_depthwise_layers() -> None:

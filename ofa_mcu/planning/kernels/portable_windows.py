@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from ofa_mcu.planning.kernels.base import LayerView
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D
 
@@ -15,6 +17,7 @@ __all__ = [
     "Patches",
     "Runs",
     "Windows",
+    "block_gap",
     "conv_gap",
     "depthwise_gap",
     "fits_descriptors",
@@ -182,6 +185,23 @@ def conv_gap(windows: Windows, step: int) -> int:
         if y > 0:
             gap = max(gap, y * columns.out * windows.channels - top)
     return gap
+
+
+@lru_cache(maxsize=4096)
+def block_gap(windows: Windows, block: int) -> int:
+    """The same where windows are gathered `block` at a time from one row of outputs on to the next."""
+    rows, columns = windows.rows, windows.columns
+    starts = np.arange(block, rows.out * columns.out, block)
+    if not starts.size:
+        return 0
+    tops, lefts = (
+        np.clip(np.arange(axis.out + 1) * axis.stride - axis.before, 0, axis.size - 1) for axis in (rows, columns)
+    )
+    tops *= columns.size * windows.depth
+    tops[-1] = 1 << 40  # nothing is read there
+    y, x = np.divmod(starts, columns.out)
+    needed = np.minimum(tops[y] + lefts[x] * windows.depth, tops[y + 1])
+    return max(0, int((starts * windows.channels - needed).max()))
 
 
 @lru_cache(maxsize=4096)
