@@ -6,12 +6,14 @@ from functools import cache, lru_cache
 
 from ofa_mcu.planning.kernels.base import Code, Flavour, Kernel, LayerView, Way
 from ofa_mcu.planning.kernels.mve_dots import MODES, VECTOR, aligned, mode_of
+from ofa_mcu.planning.kernels.portable_windows import depthwise_gap, windows_of
 from ofa_mcu.space.shapes import DepthwiseConv2D, Padding, Shape
 
 __all__ = ["MVE_DEPTHWISE", "depthwise_kind", "rows_gap"]
 
 _DESCRIPTOR_BYTES = 40
 _MOST_CHANNELS = 0xFFFF // 7
+_MOST_PADDED = 8  # columns, as lanes that clear them
 _ALIGNMENT = 4
 
 
@@ -31,12 +33,19 @@ def _ways(view: LayerView) -> tuple[Way, ...]:
     operator = view.operator
     if not isinstance(operator, DepthwiseConv2D) or operator.dilation != (1, 1):
         return ()
-    return _depthwise(operator.kernel, operator.stride, operator.padding, view.source, view.target, mode_of(view))
+    gap, mode = rows_gap(view), mode_of(view)
+    return _depthwise(operator.kernel, operator.stride, operator.padding, view.source, view.target, gap, mode)
 
 
 @lru_cache(maxsize=4096)
 def _depthwise(
-    kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, source: Shape, target: Shape, mode: str
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: Padding,
+    source: Shape,
+    target: Shape,
+    gap: int | None,
+    mode: str,
 ) -> tuple[Way, ...]:
     height, width, channels = target[1:]
     if max(*source, *target) > _MOST_CHANNELS or max(*kernel, *stride, channels // source[3]) > 255:
@@ -44,6 +53,8 @@ def _depthwise(
     kind, vectors = depthwise_kind(kernel, stride, target)
     tall, wide = (2, 2) if kind == "4" else (1, 4)
     pitch = kernel[0] + tall - 1
+    if padding.top > pitch or padding.left + padding.right > _MOST_PADDED:
+        return ()
     step = stride[1] * pitch
     passes = -(-height // tall)
     padded_height = (height - 1) * stride[0] + kernel[0]
@@ -55,7 +66,6 @@ def _depthwise(
     groups = -(-width // wide)
     rests = int(width % wide > 0 and width > wide)
     quads = channels * passes * groups
-    gap = rows_gap(kernel, stride, padding, source, target)
     way = Way(
         kernel="ofa_mve_depthwise",
         variant=f"channels {kind} {mode}",
@@ -96,18 +106,12 @@ def _feeds(kernel: int, stride: int, top: int, source: int, target: int, tall: i
     return calls, fed, padding_calls, padded
 
 
-def rows_gap(
-    kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, source: Shape, target: Shape
-) -> int | None:
-    """How far the input must start above the output so that no row is written over before it is in the ring."""
-    if source[3] != target[3]:
-        return None
-    gap = 0
-    for row in range(target[1]):
-        first = row * stride[0] + kernel[0] - padding.top
-        if first < source[1]:
-            gap = max(gap, (row + 1) * target[2] - max(first, 0) * source[2])
-    return gap * target[3]
+def rows_gap(view: LayerView) -> int | None:
+    """How far the input must start above the output so that no row is written over before it is in the ring.
+
+    None where more than one channel is written for every one that is read.
+    """
+    return depthwise_gap(windows_of(view)) if view.source[3] == view.target[3] else None
 
 
 _KINDS = "412n"

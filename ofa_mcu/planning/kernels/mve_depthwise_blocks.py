@@ -35,21 +35,21 @@ def _ways(view: LayerView) -> tuple[Way, ...]:
     size = operator.kernel[0]
     if size not in _SIZES or operator.kernel[1] != size or view.source[3] != view.target[3]:
         return ()
-    return _blocks(size, operator.stride, operator.padding, view.source, view.target, block_mode(view))
+    gap, mode = rows_gap(view), block_mode(view)
+    return _blocks(size, operator.stride, operator.padding, view.source, view.target, gap, mode)
 
 
 @lru_cache(maxsize=4096)
 def _blocks(
-    size: int, stride: tuple[int, int], padding: Padding, source: Shape, target: Shape, mode: str
+    size: int, stride: tuple[int, int], padding: Padding, source: Shape, target: Shape, gap: int | None, mode: str
 ) -> tuple[Way, ...]:
     height, width, channels = target[1:]
-    if max(*source, *target) > _MOST or max(stride) > _MOST >> 8:
+    if max(*source, *target) > _MOST or max(*stride, padding.top, padding.left, padding.right) > _MOST >> 8:
         return ()
     blocks = -(-channels // VECTOR)
     columns = padding.left + source[2] + padding.right
     rows = (height - 1) * stride[0] + size
     fed = max(min(source[1], rows - padding.top), 0)
-    gap = rows_gap((size, size), stride, padding, source, target)
     way = Way(
         kernel="ofa_mve_depthwise_blocks",
         variant=f"{size} {mode}",

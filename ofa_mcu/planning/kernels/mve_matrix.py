@@ -17,9 +17,11 @@ from ofa_mcu.planning.kernels.mve_dots import (
     mode_of,
 )
 from ofa_mcu.planning.kernels.mve_windows import BLOCK_FEATURES, BORDER_WINDOWS, ROW_FEATURES, Windows
-from ofa_mcu.space.shapes import Conv2D, FullyConnected, Padding, Shape
+from ofa_mcu.planning.kernels.portable_windows import Windows as Around
+from ofa_mcu.planning.kernels.portable_windows import block_gap, conv_gap, windows_of
+from ofa_mcu.space.shapes import Conv2D, FullyConnected, Padding
 
-__all__ = ["MVE_CONV2D", "MVE_POINTWISE", "forward_gap", "is_pointwise", "pixels_of"]
+__all__ = ["MVE_CONV2D", "MVE_POINTWISE", "is_pointwise", "pixels_of"]
 
 _POINTWISE_FEATURES = ("pointwise layer", "blocks", "copied vectors")
 _POINTWISE_BYTES = 24
@@ -73,7 +75,7 @@ def _pointwise(pixels: int, depth: int, outputs: int, mode: str) -> tuple[Way, .
             constant_bytes=dots.stream_bytes + _POINTWISE_BYTES,
             code=(Code("ofa_mve_pointwise"), Code(f"ofa_mve_{function}_{mode}")),
             scratch_bytes=-(-(block * depth + VECTOR) // 8) * 8 if block else 0,
-            overread=overread if not block else -(pixels * depth) % VECTOR,
+            overread=overread if not block else -(last * depth) % VECTOR,
             forward_gap=gaps[0],
             backward_gap=gaps[1],
             features=_features(_POINTWISE_FEATURES, function, mode),
@@ -101,60 +103,48 @@ def _calls(pixels: int, block: int) -> tuple[tuple[int, int], ...]:
     return ((whole, block), (1, rest)) if rest else ((whole, block),)
 
 
-def forward_gap(operator: Conv2D, source: Shape, target: Shape) -> int:
-    """How far the input must start above the output so that no row is written over before its last use."""
-    row_bytes = source[2] * source[3]
-    gap = 0
-    for row in range(target[1]):
-        first = min(max(row * operator.stride[0] - operator.padding.top, 0), source[1])
-        written = ((row + 1) * target[2] - 1) * target[3]
-        gap = max(gap, written - first * row_bytes)
-    return gap
-
-
 def _conv2d_ways(view: LayerView) -> tuple[Way, ...]:
     operator = view.operator
     if not isinstance(operator, Conv2D) or operator.dilation != (1, 1) or is_pointwise(view):
         return ()
-    return _conv2d(operator.kernel, operator.stride, operator.padding, view.source, view.target, mode_of(view))
+    return _conv2d(windows_of(view), mode_of(view))
 
 
 @lru_cache(maxsize=4096)
-def _conv2d(
-    kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, source: Shape, target: Shape, mode: str
-) -> tuple[Way, ...]:
-    depth = kernel[0] * kernel[1] * source[3]
-    if max(depth + VECTOR, *source, *target) > _MOST or max(*kernel, *stride) > 255:
+def _conv2d(around: Around, mode: str) -> tuple[Way, ...]:
+    rows, columns = around.rows, around.columns
+    kernel, before = (rows.kernel, columns.kernel), (rows.before, columns.before)
+    source, target = (rows.size, columns.size, around.depth), (rows.out, columns.out)
+    depth, outputs, stride = kernel[0] * kernel[1] * around.depth, around.channels, (rows.stride, columns.stride)
+    if max(depth + VECTOR, *source, *target, outputs) > _MOST or max(*kernel, *stride, *before) > 255:
         return ()
-    operator = Conv2D(name="", inputs=(), output="", kernel=kernel, stride=stride, padding=padding)
-    dots = Dots(depth, target[3])
-    pixels = target[1] * target[2]
-    function = "outputs" if dots.vectors == 1 and target[3] >= QUAD else dots.function(mode, pixels)
-    windows = Windows(kernel, stride, (padding.top, padding.left), source[1:], target[1:3])
-    gap = forward_gap(operator, source, target)
+    dots = Dots(depth, outputs)
+    pixels = rows.out * columns.out
+    function = "outputs" if dots.vectors == 1 and outputs >= QUAD else dots.function(mode, pixels)
+    windows = Windows(kernel, stride, before, source, target)
 
     def way(block: int, dots: Dots, function: str) -> Way:
         """`block` windows at a time; 0: those inside the input where they lie."""
-        before, names = (
+        numbers, names = (
             (windows.by_blocks(block, dots.vectors), BLOCK_FEATURES) if block else (windows.by_rows(), ROW_FEATURES)
         )
         calls = _calls(pixels, block) if block else windows.calls_by_rows()
         return Way(
             kernel="ofa_mve_conv2d",
             variant=f"{function} {mode}" + (f", {block} at a time" if block else ""),
-            counts=(*before, *dots.counts(function, calls)),
+            counts=(*numbers, *dots.counts(function, calls)),
             constant_bytes=dots.stream_bytes + _CONV2D_BYTES,
             code=(Code("ofa_mve_conv2d"), Code(f"ofa_mve_{function}_{mode}")),
             scratch_bytes=(block or BORDER_WINDOWS) * VECTOR * dots.vectors + 2 * VECTOR,
-            overread=windows.row_vectors * VECTOR - kernel[1] * source[3],
-            forward_gap=gap,
+            overread=windows.row_vectors * VECTOR - kernel[1] * around.depth,
+            forward_gap=block_gap(around, block) if block else conv_gap(around, 1),
             features=_features(names, function, mode),
         )
 
     ways = [way(block, dots, function) for block in dict.fromkeys(min(size, pixels) for size in _WINDOWS)]
     if windows.row_vectors == 1 and kernel[0] <= MOST_HELD:
-        rows = Dots(kernel[0] * VECTOR, target[3])
-        ways.insert(0, way(0, rows, rows.function(mode, pixels)))
+        by_rows = Dots(kernel[0] * VECTOR, outputs)
+        ways.insert(0, way(0, by_rows, by_rows.function(mode, pixels)))
     return tuple(ways)
 
 

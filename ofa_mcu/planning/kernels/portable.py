@@ -21,6 +21,7 @@ from ofa_mcu.planning.kernels.portable_store import (
 )
 from ofa_mcu.planning.kernels.portable_windows import (
     MOST_TAPS,
+    ROW_CHANNELS,
     conv_gap,
     fits_descriptors,
     patches,
@@ -43,7 +44,7 @@ __all__ = [
 CHANNEL_BLOCK = 4
 """Output channels whose weights lie side by side; the last block is filled up."""
 
-_ROW_CHANNELS, _PAIR_CHANNELS = 16, 8  # sums of a row, or of each of two, that become codes in one call
+_PAIR_CHANNELS = 8  # sums of each of two rows that become codes in one call
 
 PRODUCT_BYTES, CONV_BYTES = 36, 56
 """Bytes of descriptors, with pointers of 32 bits."""
@@ -66,7 +67,7 @@ _CONV = (
 
 def _calls(channels: int, rows: int, pairs: int) -> int:
     """How often sums of single rows and of pairs become codes."""
-    return rows * -(-channels // _ROW_CHANNELS) + 2 * pairs * -(-channels // _PAIR_CHANNELS)
+    return rows * -(-channels // ROW_CHANNELS) + 2 * pairs * -(-channels // _PAIR_CHANNELS)
 
 
 def _dots(names: tuple[str, ...], rows: int, blocks: int, taps: int) -> dict[str, int]:

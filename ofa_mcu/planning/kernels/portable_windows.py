@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from ofa_mcu.planning.kernels.base import LayerView
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D
 
 __all__ = [
     "MOST_TAPS",
+    "ROW_CHANNELS",
     "Axis",
     "Patches",
     "Runs",
     "Windows",
+    "block_gap",
     "conv_gap",
     "depthwise_gap",
     "fits_descriptors",
@@ -25,6 +29,9 @@ __all__ = [
 
 MOST_TAPS = 32768
 """With which sums stay in 32 bits whatever the order of their terms."""
+
+ROW_CHANNELS = 16
+"""Sums of a row that become codes in one call."""
 
 _LARGEST_EXTENT = 65535
 
@@ -151,11 +158,12 @@ def patches(windows: Windows, pairs: bool) -> Patches:
 def product_gap(rows: int, taps: int, outputs: int, step: int, copied: bool) -> int:
     """How many bytes the input of a matrix product has to start above its output, rows taken `step` at a time.
 
-    The same number holds for their ends where rows are taken from the last to the first.
+    The same number holds for their ends where rows are taken from the last to the first. Rows that are not copied are
+    read again for every `ROW_CHANNELS` outputs.
     """
     growth = outputs - taps
     if not copied:
-        return outputs + max(0, (rows - 1) * growth)
+        return (outputs - 1) // ROW_CHANNELS * ROW_CHANNELS + max(0, (rows - 1) * growth)
     return max(0, (rows - 1) // step * step * growth)
 
 
@@ -177,6 +185,23 @@ def conv_gap(windows: Windows, step: int) -> int:
         if y > 0:
             gap = max(gap, y * columns.out * windows.channels - top)
     return gap
+
+
+@lru_cache(maxsize=4096)
+def block_gap(windows: Windows, block: int) -> int:
+    """The same where windows are gathered `block` at a time from one row of outputs on to the next."""
+    rows, columns = windows.rows, windows.columns
+    starts = np.arange(block, rows.out * columns.out, block)
+    if not starts.size:
+        return 0
+    tops, lefts = (
+        np.clip(np.arange(axis.out + 1) * axis.stride - axis.before, 0, axis.size - 1) for axis in (rows, columns)
+    )
+    tops *= columns.size * windows.depth
+    tops[-1] = 1 << 40  # nothing is read there
+    y, x = np.divmod(starts, columns.out)
+    needed = np.minimum(tops[y] + lefts[x] * windows.depth, tops[y + 1])
+    return max(0, int((starts * windows.channels - needed).max()))
 
 
 @lru_cache(maxsize=4096)

@@ -104,7 +104,8 @@ typedef struct {
 void ofa_mve_conv2d(const ofa_mve_conv2d_layer *layer, const int8_t *input, int8_t *output, int8_t *scratch);
 
 /* Depthwise convolution. One channel at a time passes through a ring of rows in `scratch`, column by column, where every
- * window is contiguous. Input channel c gives the output channels c * multiplier and following.
+ * window is contiguous. Input channel c gives the output channels c * multiplier and following. pad_left + pad_right <= 8;
+ * pad_top <= kernel_height, or one more where four windows fit one vector.
  */
 typedef struct {
     const int8_t *weights;     /* [16] zeros, [channels][vectors][16] column by column, filled with zeros */

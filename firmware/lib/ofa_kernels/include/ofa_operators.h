@@ -51,7 +51,7 @@ void ofa_mul(const ofa_mul_layer *layer, const int8_t *first, const int8_t *seco
 void ofa_table(const int8_t table[256], int32_t count, const int8_t *input, int8_t *output);
 
 /* Codes of float values, divided by `scale` and rounded half away from zero, and back. The codes may overlap the
- * values from the values' start on downwards; values must not overlap codes.
+ * values from the values' start on downwards; a value may overlap no code still to be read, those of later values.
  */
 void ofa_quantize(float scale, int32_t zero_point, int32_t count, const float *input, int8_t *output);
 void ofa_dequantize(float scale, int32_t zero_point, int32_t count, const int8_t *input, float *output);

@@ -92,7 +92,9 @@ typedef struct {
     int32_t outputs; /* >= 1 */
 } ofa_product_layer;
 
-/* Reads the input in place; multiplies raw codes. Row r of the output may overlap nothing of the input's rows >= r. */
+/* Reads the input in place, a row for every 16 outputs of its own; multiplies raw codes. Outputs may overlap nothing of
+ * the input's rows still to be read, their own row included but for its last outputs, 16 at most.
+ */
 void ofa_product(const ofa_product_layer *layer, const int8_t *input, int8_t *output);
 
 /* Copies each row to `scratch`, `taps` bytes, first; multiplies offset codes. Rows are taken from the first to the last,
