@@ -77,12 +77,22 @@ class Block:
 BLOCK_FEATURES = (
     *("blocks", "words", "runs", "loop_words", "loop_runs", "left_codes", "odd_blocks", "odd_pairs", "clamps"),
     *("pairs", "dead_zones", "own_shifts", "steps", "far_steps"),
-    *("loop_blocks", "loop_pairs", "loop_dead_zones", "loop_own_shifts", "merged", "in_mode", "rounds", "loop_steps"),
+    *(
+        "loop_blocks",
+        "loop_pairs",
+        "loop_odd_blocks",
+        "loop_dead_zones",
+        "loop_own_shifts",
+        "merged",
+        "in_mode",
+        "rounds",
+        "loop_steps",
+    ),
 )
 """Numbers of all blocks of four pixels: words and runs gathered without a loop over words and with one, codes left
-over; blocks with a last channel alone and their pairs of output channels, pairs clamped; pairs, channels with a dead
-zone, with shifts of their own, pairs of taps of pairs of channels near and far from the stack pointer. Of blocks in a
-loop the same, pairs of merged functions, those of them that are in some mode, and turns."""
+over; blocks with a last channel alone and all pairs of these; pairs clamped; whole pairs, channels with a dead zone,
+with shifts of their own, pairs of taps of pairs of channels near and far from the stack pointer. Of blocks in a loop the
+same, pairs of merged functions, those of them that are in some mode, and turns."""
 
 
 def block_counts(block: Block, outputs: int, blocks: int) -> tuple[float, ...]:
@@ -94,15 +104,16 @@ def block_counts(block: Block, outputs: int, blocks: int) -> tuple[float, ...]:
     gathered = (blocks, words, runs, 0, 0) if straight else (blocks, 0, 0, words, runs)
     clamped = pairs * (2 * (block.low or block.high) if block.merged else block.low + block.high)
     signed, own = channels * block.signed, channels * (block.shift is None)
-    odd = (blocks * block.odd, pairs * (block.odd and not block.merged))
+    alone, whole = blocks * block.odd, blocks * (outputs // 2)
+    own_store = pairs * (block.odd and not block.merged)
     if block.unrolled:
         near = min(taps.pairs, FAR_PAIRS)
         left = blocks * taps.runs * taps.left
         products = (pairs * near, pairs * (taps.pairs - near))
-        return (*gathered, left, *odd, clamped, pairs, signed, own, *products, *(0,) * 8)
+        return (*gathered, left, alone, own_store, clamped, whole, signed, own, *products, *(0,) * 9)
     modes = (pairs * block.merged, pairs * block.in_mode)
-    looped = (blocks, pairs, signed, own, *modes, pairs * -(-(taps.pairs - 1) // 8), pairs * taps.pairs)
-    return (*gathered, 0, *odd, clamped, 0, 0, 0, 0, 0, *looped)
+    looped = (blocks, whole, alone, signed, own, *modes, pairs * -(-(taps.pairs - 1) // 8), pairs * taps.pairs)
+    return (*gathered, 0, 0, own_store, clamped, 0, 0, 0, 0, 0, *looped)
 
 
 def _row_blocks(shape: Geometry) -> int:
