@@ -77,22 +77,13 @@ class Block:
 BLOCK_FEATURES = (
     *("blocks", "words", "runs", "loop_words", "loop_runs", "left_codes", "odd_blocks", "odd_pairs", "clamps"),
     *("pairs", "dead_zones", "own_shifts", "steps", "far_steps"),
-    *(
-        "loop_blocks",
-        "loop_pairs",
-        "loop_odd_blocks",
-        "loop_dead_zones",
-        "loop_own_shifts",
-        "merged",
-        "in_mode",
-        "rounds",
-        "loop_steps",
-    ),
+    *("loop_blocks", "loop_pairs", "loop_odd_blocks", "loop_dead_zones", "loop_own_shifts"),
+    *("merged", "in_mode", "rounds", "loop_steps"),
 )
 """Numbers of all blocks of four pixels: words and runs gathered without a loop over words and with one, codes left
 over; blocks with a last channel alone and all pairs of these; pairs clamped; whole pairs, channels with a dead zone,
-with shifts of their own, pairs of taps of pairs of channels near and far from the stack pointer. Of blocks in a loop the
-same, pairs of merged functions, those of them that are in some mode, and turns."""
+with shifts of their own, pairs of taps of pairs of channels near and far from the stack pointer. Of blocks in a loop
+the same, pairs of merged functions, those of them that are in some mode, and turns."""
 
 
 def block_counts(block: Block, outputs: int, blocks: int) -> tuple[float, ...]:
