@@ -117,6 +117,7 @@ class Design:
             filled_rows,
             filled,
             moves,
+            moves * (moved >= 4),
             moves * GROUP * (moved // 4),
             moves * GROUP * (moved % 4),
         )
@@ -234,6 +235,7 @@ DSP_DEPTHWISE = Kernel(
         "rows filled",
         "words filled",
         "moves of rows",
+        "moves by fours",
         "words moved by fours",
         "words moved by ones",
     ),
