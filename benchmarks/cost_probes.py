@@ -45,7 +45,7 @@ from tests.graph.wide import WideBuilder, quantization
 
 __all__ = ["FILTERS", "OTHERS", "PROBE_KINDS", "probe_graph"]
 
-MAX_WEIGHTS = 500_000
+MAX_WEIGHTS = 400_000
 MAX_MACS, MAX_BYTES, MAX_INPUTS = 800_000, 12_000, 2_000
 """Of a layer, of a tensor, of a fully connected layer: a counter of 24 bits and 128 KB of RAM must do."""
 
