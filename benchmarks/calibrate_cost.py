@@ -424,27 +424,32 @@ def calibrate(core: str, folder: Path) -> None:
         "errors": errors,
     }
     write_json(DATA / f"{core}.json", figures)
-    figures["inference_instructions"] = check_networks(core, folder, profile)
+    figures["inference_instructions"], missing = check_networks(core, folder, profile)
+    figures["base_flash_bytes"] = empty.flash_bytes + missing
     write_json(DATA / f"{core}.json", figures)
 
 
-def check_networks(core: str, folder: Path, profile: BoardProfile) -> float:
-    """Links and runs networks, prints how far off they are; the instructions an inference takes besides its layers."""
+def check_networks(core: str, folder: Path, profile: BoardProfile) -> tuple[float, int]:
+    """Links and runs networks, prints how far off they are.
+
+    The instructions an inference takes besides its layers, and the bytes that images usually have beyond the promise.
+    """
     rng = np.random.default_rng(2)
     core_model.cache_clear()
     model = core_model(core)
-    over = []
+    over, beyond = [], []
     lines = [("network", "instructions", "error", "flash", "error")]
     for structure in networks():
         one = link(folder, profile, quantized(structure, rng))
         promise = estimate(make_plan(structure, model), profile)
         seen, flash = run_once(one, rng), one.image.flash_bytes
         over.append(seen - promise.instructions)
+        beyond.append(flash - promise.flash_bytes)
         error = promise.instructions / seen - 1
         lines.append((structure.name, f"{seen:,}", f"{error:+.3%}", f"{flash:,}", f"{promise.flash_bytes - flash:+} B"))
     table(core, lines)
     core_model.cache_clear()
-    return float(np.clip(over[0], 0, 200))
+    return float(np.clip(over[0], 0, 200)), max(0, round(float(np.median(beyond))))
 
 
 def compiler() -> str:

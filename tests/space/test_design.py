@@ -28,7 +28,7 @@ def test_images_end_in_a_small_map(side: int, channels: int, classes: int) -> No
     largest, smallest = (shape_graph(space, subnet) for subnet in (space.largest, space.smallest))
     assert largest.shapes["input"] == (1, side, side, channels) and largest.shapes["logits"] == (1, classes)
     assert 2 <= min(last_map(space)) <= max(last_map(space)) <= 8
-    assert smallest.macs * 4 < largest.macs < 8e6 + 2_000 * side**2 + 256 * classes
+    assert smallest.macs * 4 < largest.macs < 8.5e6 + 2_000 * side**2 + 256 * classes
     assert largest.parameters < 350_000 + 257 * classes
     assert max(space.resolutions) == side and min(space.resolutions) >= side / 2
 
