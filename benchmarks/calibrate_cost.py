@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -406,25 +407,28 @@ def calibrate(core: str, folder: Path) -> None:
         weights[name], errors[name], line = fitted(kernel, rows)
         lines.append(line)
     table(core, lines)
-    profile = roomy_board(core)
-    elf, empty = link_nothing(folder, profile)
-    figures: dict[str, object] = {
+    elf, empty = link_nothing(folder, roomy_board(core))
+    figures: dict[str, Any] = {
         "core": core,
         "flavour": FLAVOURS[core].value,
         "compiler": compiler(),
         "flags": " ".join((*ARM_CORES[core][:2], *FLAGS)),
         "static_bytes": empty.sram_bytes - empty.sram[".stack"] - empty.sram[".ofa_arena"],
-        "base_flash_bytes": empty.flash_bytes,
         "code": fit_code(samples, terms),
         "library": library_code(Emulator(core, folder / "probes"), terms, frozenset(symbols(elf))),
         "layer_code_bytes": {name: round(float(np.mean(samples.own[name] or [30])), 1) for name in weights},
         "instructions": weights,
         "cycles": measure_cycles(core, folder / "probes") if core in TIMED else {},
-        "inference_instructions": 0.0,
         "errors": errors,
     }
+    settle(core, folder, figures, empty)
+
+
+def settle(core: str, folder: Path, figures: dict[str, Any], empty: Image) -> None:
+    """Writes the figures, with what whole networks take besides their layers."""
+    figures["base_flash_bytes"], figures["inference_instructions"] = empty.flash_bytes, 0.0
     write_json(DATA / f"{core}.json", figures)
-    figures["inference_instructions"], missing = check_networks(core, folder, profile)
+    figures["inference_instructions"], missing = check_networks(core, folder, roomy_board(core))
     figures["base_flash_bytes"] = empty.flash_bytes + missing
     write_json(DATA / f"{core}.json", figures)
 
@@ -462,7 +466,8 @@ def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) ->
     """Measures kernels anew on layers of some kinds, and the functions generated for them: those with enough layers for
     a fit of their own. Of functions that several kinds of layers share, all these kinds must be given.
 
-    Sizes of library functions are measured anew for all kernels. Features that kernels no longer have go.
+    Sizes of library functions, and what networks take besides their layers, are measured anew. Features that kernels no
+    longer have go.
     """
     (folder / "probes").mkdir(parents=True)
     figures = json.loads((DATA / f"{core}.json").read_text())
@@ -481,7 +486,7 @@ def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) ->
         figures["layer_code_bytes"][name] = round(float(np.mean(samples.own[name] or [30])), 1)
         figures["code"] |= {kind: code[kind] for kind in kernel.code_terms if kind in code}
         print(core, *line, flush=True)
-    elf, _ = link_nothing(folder, roomy_board(core))
+    elf, empty = link_nothing(folder, roomy_board(core))
     emulator = Emulator(core, folder / "probes")
     figures["library"] = library_code(emulator, code_terms(kernels), frozenset(symbols(elf)))
     if core in TIMED:
@@ -489,7 +494,7 @@ def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) ->
         found = measure_cycles(core, folder / "probes", kinds)
         new = {name: rate for name, rate in found.items() if name.split()[0] in amended}
         figures["cycles"] = dict(sorted((kept | new).items()))
-    write_json(DATA / f"{core}.json", figures)
+    settle(core, folder, figures, empty)
 
 
 def main() -> None:

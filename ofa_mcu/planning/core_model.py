@@ -35,7 +35,7 @@ class CoreModel:
     """Figures of one core, for firmware compiled by `compiler` with `flags`.
 
     flavour: what its instruction set allows. static_bytes: variables of the firmware in SRAM, everything but arena and
-    stack; exact. base_flash_bytes: firmware without kernels and model.
+    stack; exact. base_flash_bytes: firmware around the layers of a model.
     code: for each kind of generated function the bytes per unit of its terms. library: bytes of code that any of some
     library functions brings along, once. layer_code_bytes: the function of a layer itself, by kernel.
     instructions: for each kernel the weight of each of its features that occurred. inference_instructions: what one

@@ -26,6 +26,9 @@ __all__ = [
 _BY_NAME: Mapping[str, Kernel] = {kernel.name: kernel for kernel in KERNELS}
 _TERMS: Mapping[str, tuple[str, ...]] = {kind: terms for kernel in KERNELS for kind, terms in kernel.code_terms.items()}
 
+_CALL_BYTES = 4
+"""Of the instruction that runs a layer."""
+
 
 @dataclass(frozen=True)
 class PricedWay:
@@ -99,7 +102,7 @@ def code_bytes(codes: Iterable[Code], figures: CoreModel) -> float:
 
 
 def plan_code(ways: Iterable[PricedWay], figures: CoreModel) -> float:
-    """Bytes of code of layers that run in these ways: their own and that of all functions."""
+    """Bytes of code of layers that run in these ways: their own, their calls, and that of all functions."""
     ways = tuple(ways)
-    own = sum([figures.layer_code_bytes[one.way.kernel] for one in ways])
+    own = sum([figures.layer_code_bytes[one.way.kernel] + _CALL_BYTES for one in ways])
     return own + code_bytes((function for one in ways for function in one.way.code), figures)

@@ -167,10 +167,16 @@ class Emulator:
         return self._records(output, graph.structure, len(images))
 
     def link_alone(self, function: str) -> Path:
-        """A program that holds nothing but this function of the kernel library and what it calls."""
+        """A program that holds nothing but this function of the kernel library and what it calls.
+
+        On some cores the function is another one's second name.
+        """
         program = self.folder / "alone.elf"
-        flags = (*self._flags, "-nostartfiles", "-Wl,--gc-sections", "--specs=nano.specs", f"-Wl,--entry={function}")
-        build("arm-none-eabi-gcc", flags, *self._kernels, "-o", program)
+        named = ["arm-none-eabi-gcc", *self._flags, "-include", "ofa_portable.h", "-E", "-P", "-x", "c", "-"]
+        done = subprocess.run(named, input=function, capture_output=True, text=True, check=True)
+        symbol = done.stdout.split()[-1]
+        flags = (*self._flags, "-nostartfiles", "-Wl,--gc-sections", "--specs=nano.specs", f"-Wl,--entry={symbol}")
+        build("arm-none-eabi-gcc", (*flags, f"-Wl,--require-defined={symbol}"), *self._kernels, "-o", program)
         return program
 
     def _records(self, data: bytes, structure: ShapeGraph, images: int) -> list[list[Observation]]:

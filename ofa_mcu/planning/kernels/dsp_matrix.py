@@ -129,7 +129,6 @@ _CODE_TERMS = {
     "ofa_matrix_points": ("functions",),
     "ofa_matrix_direct": ("functions",),
     "ofa_matrix_band": ("functions",),
-    "ofa_matrix_padding": ("functions",),
 }
 """Of an unrolled function: words and codes gathered outside of loops, whether there is a loop over rows or over all
 words, pairs of taps near and far from the stack pointer, whether codes have dead zones, how often they are clamped,
@@ -214,7 +213,7 @@ def _window_ways(shape: Geometry, facts: Facts, dead_zone: bool, in_a_row: bool)
                     variant=f"{loop} {place}",
                     counts=(1, *counts, *block_counts(block, shape.outputs, blocks)),
                     constant_bytes=_WINDOW_BYTES + 4 * block.stream_words(shape.outputs),
-                    code=_code(block, driver, "ofa_matrix_padding"),
+                    code=_code(block, driver),
                     scratch_bytes=block.wide_bytes + scratch,
                     overread=max(block.taps.overread, _COPY_OVERREAD if scratch else 0),
                     forward_gap=gap,
