@@ -12,10 +12,11 @@ from typing import Any
 
 from ofa_mcu.files import write_text
 from ofa_mcu.planning.core_model import core_model, known_cores
-from ofa_mcu.supernet.shipped_files import PREDICTOR_FILE, supernet_folder
+from ofa_mcu.supernet.shipped_files import PREDICTOR_FILE
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+SHIPPED = ROOT / "ofa_mcu" / "supernet" / "shipped"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -35,31 +36,100 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f}"
 
 
+def points(low_high: list[float] | None, value: float) -> str:
+    """A difference in points, with its interval where there is one."""
+    known = f" ({100 * low_high[0]:+.2f} .. {100 * low_high[1]:+.2f})" if low_high else ""
+    return f"{100 * value:+.2f}{known}"
+
+
 def supernet_section() -> str:
-    """Supernet against from-scratch training."""
-    result = read("supernet_vs_scratch.json")
-    rows = [
-        [
-            r["subnet"],
-            f"{r['macs']:,}",
-            percent(r["alone"]),
-            percent(r["supernet"]),
-            f"{100 * (r['alone'] - r['supernet']):+.2f}",
-        ]
-        for r in result["rows"]
-    ]
-    quality = json.loads((supernet_folder("fashion-mnist") / PREDICTOR_FILE).read_text())["quality"]
-    return (
+    """Supernet against from-scratch training, and the predictor of each shipped supernet."""
+    parts = [
         "## Supernet against training alone\n\n"
-        f"Fashion-MNIST, 10,000 test images, fp32. Four subnets at equal steps of log(MACs); both columns trained "
-        f"{result['epochs']} epochs; the supernet's subnets had batch-norm statistics recalibrated and no other "
-        "training.\n\n"
-        + table(["subnet", "MACs", "trained alone %", "from the supernet %", "gap, points"], rows)
-        + f"\nMean gap {result['mean_gap_points']:.2f} points. `benchmarks/supernet_vs_scratch.py`\n\n"
-        f"Accuracy predictor, {quality['subnets']} subnets, 5-fold held out: Kendall τ {quality['kendall']:.3f} "
-        f"(MACs alone {quality['kendall_macs']:.3f}), Spearman {quality['spearman']:.3f}, "
-        f"RMSE {quality['rmse_points']:.2f} points.\n"
+        "Subnets at equal steps of log(MACs) on test examples, fp32. Both columns with the same recipe and as many "
+        "epochs; the supernet's subnets had batch-norm statistics recalibrated and no other training. A gap is what "
+        "training alone is better by, in points, with the 95 % interval over seeds and examples where several seeds "
+        "were trained; one that holds 0 is a tie.\n"
+    ]
+    for task, result in read("supernet_vs_scratch.json").items():
+        rows = [
+            [
+                r["subnet"],
+                f"{r['macs']:,}",
+                percent(r["alone"]),
+                percent(r["supernet"]),
+                points(r["gap_interval"], r["gap"]),
+            ]
+            for r in result["rows"]
+        ]
+        seeds, folds = len(result["seeds"]), result["folds"]
+        how = f"{result['test_examples']:,} test examples" + (f" of {folds} folds" if folds else "")
+        parts.append(
+            f"### {task}\n\n{result['recipe']['epochs']} epochs, {how}, {seeds} seed{'s' if seeds > 1 else ''}.\n\n"
+            + table(["subnet", "MACs", "trained alone %", "from the supernet %", "gap, points"], rows)
+            + f"\nMean gap {points(result['mean_gap_interval'], result['mean_gap'])} points.\n"
+        )
+    predictors = []
+    for task in sorted(folder.name for folder in SHIPPED.iterdir() if (folder / PREDICTOR_FILE).exists()):
+        q = json.loads((SHIPPED / task / PREDICTOR_FILE).read_text())["quality"]
+        cells = (q["kendall"], q["kendall_macs"], q["spearman"])
+        predictors.append([task, str(q["subnets"]), *(f"{cell:.3f}" for cell in cells), f"{q['rmse_points']:.2f}"])
+    heading = ["supernet", "subnets", "Kendall τ", "τ of MACs alone", "Spearman", "RMSE, points"]
+    parts.append(
+        "`benchmarks/supernet_vs_scratch.py`\n\n### Accuracy predictors, 5-fold held out\n\n"
+        + table(heading, predictors)
     )
+    return "\n".join(parts)
+
+
+def parts_section() -> str:
+    """What each part of the recipe is worth."""
+    parts = [
+        "## Parts of the recipe at equal compute\n\n"
+        "Supernets trained without a part, for as many multiply-accumulates; mean test accuracy of twelve subnets at "
+        "equal steps of log(MACs); difference to the whole recipe in points with its 95 % interval over seeds and "
+        "examples.\n"
+    ]
+    for task, result in read("recipe_parts.json").items():
+        rows = [
+            [
+                r["recipe"],
+                str(r["epochs"]),
+                f"{r['tera_macs']:.3f}",
+                percent(r["accuracy"]),
+                points(r["difference_interval"], r["difference"]),
+                r["verdict"],
+            ]
+            for r in result["rows"]
+        ]
+        heading = ["recipe", "epochs", "tera MACs", "mean accuracy %", "difference, points", ""]
+        parts.append(f"### {task}\n\n{len(result['seeds'])} seeds.\n\n" + table(heading, rows))
+    return "\n".join([*parts, "`benchmarks/recipe_parts.py`\n"])
+
+
+def early_bird_section() -> str:
+    """What stopping early saves and costs."""
+    parts = [
+        "## Stopping early\n\n"
+        "Tickets drawn early against the same drawn at the end of the dense training, and supernets that end once the "
+        "ranking of their subnets has settled against those that train to the end. Epochs of everything that is "
+        "trained; lost accuracy in points with its 95 % interval over seeds and examples.\n"
+    ]
+    for task, result in read("early_bird.json").items():
+        rows = [
+            [
+                r["what"],
+                f"{r['epochs']:.1f} of {r['epochs_late']:.1f}",
+                f"{r['epochs_saved']:.1f}",
+                f"{r['kwh_saved']:.4f} of {r['kwh_late']:.4f}",
+                f"{percent(r['accuracy'])} / {percent(r['accuracy_late'])}",
+                points(r["lost_interval"], r["lost"]),
+            ]
+            for r in result["rows"]
+        ]
+        heading = ["what", "epochs", "epochs saved", "kWh saved", "accuracy % early / late", "lost, points"]
+        parts.append(f"### {task}\n\n{len(result['seeds'])} seeds.\n\n" + table(heading, rows))
+    return "\n".join([*parts, "`benchmarks/early_bird.py`\n"])
 
 
 def promise_section() -> str:
@@ -180,10 +250,14 @@ def model_section() -> str:
     )
 
 
+_OPTIONAL = (("recipe_parts.json", parts_section), ("early_bird.json", early_bird_section))
+
+
 def main() -> None:
     """Write docs/results.md."""
     sections = [
         supernet_section(),
+        *(section() for name, section in _OPTIONAL if (RESULTS / name).exists()),
         promise_section(),
         accuracy_section(),
         *([compiler_section()] if (RESULTS / "compiler.json").exists() else []),
