@@ -8,7 +8,7 @@ from ofa_mcu.errors import InfeasibleError
 from ofa_mcu.search.budget import Violation
 from ofa_mcu.search.candidates import Candidate, CandidatePool
 
-__all__ = ["candidate_json", "check_feasible"]
+__all__ = ["candidate_json", "check_feasible", "nothing_fits"]
 
 
 def check_feasible(pool: CandidatePool) -> None:
@@ -17,11 +17,15 @@ def check_feasible(pool: CandidatePool) -> None:
     Every cost grows with every choice, so where the smallest subnet breaks a bound all do, and it is the nearest.
     """
     nearest = pool(pool.space.smallest)
-    if nearest.fits:
-        return
-    worst = nearest.violations[0]
-    raise InfeasibleError(
-        f"nothing fits: the smallest subnet {nearest.subnet} needs {_quantity(worst, worst.needed)} of "
+    if not nearest.fits:
+        raise nothing_fits(nearest, nearest.violations[0])
+
+
+def nothing_fits(nearest: Candidate, worst: Violation) -> InfeasibleError:
+    """What to raise where even `nearest` breaks a bound, `worst` before all."""
+    smallest = "the smallest subnet" if worst in nearest.violations else "with its weights, the last subnet left,"
+    return InfeasibleError(
+        f"nothing fits: {smallest} {nearest.subnet} needs {_quantity(worst, worst.needed)} of "
         f"{worst.constraint} and {_quantity(worst, worst.budget)} are allowed; allow more or take a larger board",
         {
             "code": "infeasible",

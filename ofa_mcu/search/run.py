@@ -18,7 +18,7 @@ from ofa_mcu.planning.tflm import tflm_head_bytes
 from ofa_mcu.runs import Run
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.candidates import Candidate, CandidatePool, pareto_front
-from ofa_mcu.search.feasibility import candidate_json, check_feasible
+from ofa_mcu.search.feasibility import candidate_json, check_feasible, nothing_fits
 from ofa_mcu.search.features import Genome
 from ofa_mcu.search.nsga import evolve
 from ofa_mcu.search.pick import Measured, Objective, choose, next_to_measure
@@ -79,13 +79,22 @@ def search(
 
     evaluated = evolve(pool, Genome.of(space), options.seed, report=generation)
     searched = time.monotonic() - began
-    front = pareto_front([c for c in evaluated if c.fits])
+    fitting = {c.subnet: c for c in evaluated if c.fits}
+    front = pareto_front(list(fitting.values()))
     nets: dict[Subnet, Specialised] = {}
     measured: list[Measured] = []
     while candidates := next_to_measure(front, measured, options.objective, options.give, predictor.quality.margin):
         report(f"measuring {', '.join(str(c.subnet) for c in candidates)} on validation images")
         scored = evaluator.specialise_and_score([c.subnet for c in candidates], "validation")
         for candidate, (net, score) in zip(candidates, scored, strict=True):
+            # The weights can ask for more than shapes promise.
+            violations = options.budget.violations(compile_graph(net.graph, profile).cost)
+            if violations:
+                del fitting[candidate.subnet]
+                front = pareto_front(list(fitting.values()))
+                if not front:
+                    raise nothing_fits(candidate, violations[0])
+                continue
             nets[candidate.subnet] = net
             measured.append(Measured(candidate, score))
     best = choose(measured, options.objective, options.give)

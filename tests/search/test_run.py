@@ -85,6 +85,24 @@ def test_another_objective_gives_up_accuracy_for_it(result: SearchResult) -> Non
     assert cheap["instructions"] < result.report["pick"]["instructions"]
 
 
+def test_a_subnet_whose_weights_need_more_than_its_shapes_promise_is_not_picked(result: SearchResult) -> None:
+    pick = result.report["pick"]
+    (promised,) = (row["flash_bytes"] for row in result.report["front"] if row["subnet"] == pick["subnet"])
+    bound = pick["flash_bytes"] - 1
+    assert promised <= bound
+    budget = budget_for(BOARD, max_instructions=60_000, max_flash=bound)
+    other = search(EVALUATOR, PREDICTOR, SearchOptions(budget, seed=3)).report
+    assert other["pick"]["flash_bytes"] <= bound and other["pick"]["subnet"] != pick["subnet"]
+    assert pick["subnet"] not in [row["subnet"] for row in other["front"]]
+
+
+def test_nothing_fits_where_all_weights_need_too_much(result: SearchResult) -> None:
+    smallest = min(c.cost.flash_bytes for c in result.evaluated)
+    with pytest.raises(InfeasibleError, match="with its weights, the last subnet left, r.* B of flash") as caught:
+        search(EVALUATOR, PREDICTOR, SearchOptions(budget_for(BOARD, max_flash=smallest), seed=3))
+    assert caught.value.details["constraint"] == "flash"
+
+
 def test_nothing_is_measured_where_nothing_fits() -> None:
     told: list[str] = []
     with pytest.raises(InfeasibleError):
