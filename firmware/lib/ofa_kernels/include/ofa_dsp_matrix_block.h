@@ -85,23 +85,25 @@ static inline ofa_matrix_adder ofa_matrix_adder_of(const ofa_matrix_layer *layer
         OFA_MATRIX_MLA(value, code, other_factor, value); \
         OFA_SSAT8(value, value, 22); \
     } while (0)
+#define OFA_MATRIX_SCALE_ALL(adder, e0, e1, e2, e3, o0, o1, o2, o3) \
+    do { \
+        uint32_t factor, offset; \
+        OFA_LDRD(factor, offset, &(adder).factor); \
+        OFA_MATRIX_MLA(e0, e0, factor, offset); \
+        OFA_MATRIX_MLA(e1, e1, factor, offset); \
+        OFA_MATRIX_MLA(e2, e2, factor, offset); \
+        OFA_MATRIX_MLA(e3, e3, factor, offset); \
+        OFA_MATRIX_MLA(o0, o0, factor, offset); \
+        OFA_MATRIX_MLA(o1, o1, factor, offset); \
+        OFA_MATRIX_MLA(o2, o2, factor, offset); \
+        OFA_MATRIX_MLA(o3, o3, factor, offset); \
+    } while (0)
 /* Codes of two channels of four pixels to sums, not clamped. First all are scaled, so that few registers are needed;
  * loads follow each other, which takes less time on some cores.
  */
 #define OFA_MATRIX_ADD(adder, outputs, e0, e1, e2, e3, o0, o1, o2, o3) \
     do { \
-        { \
-            uint32_t factor, offset; \
-            OFA_LDRD(factor, offset, &(adder).factor); \
-            OFA_MATRIX_MLA(e0, e0, factor, offset); \
-            OFA_MATRIX_MLA(e1, e1, factor, offset); \
-            OFA_MATRIX_MLA(e2, e2, factor, offset); \
-            OFA_MATRIX_MLA(e3, e3, factor, offset); \
-            OFA_MATRIX_MLA(o0, o0, factor, offset); \
-            OFA_MATRIX_MLA(o1, o1, factor, offset); \
-            OFA_MATRIX_MLA(o2, o2, factor, offset); \
-            OFA_MATRIX_MLA(o3, o3, factor, offset); \
-        } \
+        OFA_MATRIX_SCALE_ALL(adder, e0, e1, e2, e3, o0, o1, o2, o3); \
         uint32_t other_factor, code0, code1, code2; \
         const int8_t *from; \
         OFA_LDRD(other_factor, from, &(adder).other_factor); \

@@ -93,18 +93,7 @@ typedef struct {
 /* Codes of two channels of four pixels side by side, `apart` bytes apart, to sums, not clamped. */
 #define OFA_MATRIX_ADD_APART(addition, at, apart, e0, e1, e2, e3, o0, o1, o2, o3) \
     do { \
-        { \
-            uint32_t factor, offset; \
-            OFA_LDRD(factor, offset, &(addition).factor); \
-            OFA_MATRIX_MLA(e0, e0, factor, offset); \
-            OFA_MATRIX_MLA(e1, e1, factor, offset); \
-            OFA_MATRIX_MLA(e2, e2, factor, offset); \
-            OFA_MATRIX_MLA(e3, e3, factor, offset); \
-            OFA_MATRIX_MLA(o0, o0, factor, offset); \
-            OFA_MATRIX_MLA(o1, o1, factor, offset); \
-            OFA_MATRIX_MLA(o2, o2, factor, offset); \
-            OFA_MATRIX_MLA(o3, o3, factor, offset); \
-        } \
+        OFA_MATRIX_SCALE_ALL(addition, e0, e1, e2, e3, o0, o1, o2, o3); \
         uint32_t other_factor, other, code0, code1; \
         OFA_LDRD(other_factor, other, &(addition).other_factor); \
         const int8_t *from = (at) + (int32_t)other; \
