@@ -108,6 +108,8 @@ def print_report(report: dict[str, Any]) -> None:
         f"{pick['instructions'] / 1e6:.2f} M instructions",
         highlight=False,
     )
+    for name, accuracy in pick["accuracy_int8_apart"].items():
+        console.print(f"tested apart: {name} {100 * accuracy:.2f} % int8", highlight=False)
     refinement = report["refinement"]
     if refinement is not None:
         scores = ", ".join(f"{k} {100 * v:.2f} %" for k, v in refinement["accuracy_int8_validation"].items())

@@ -46,6 +46,8 @@ class Evaluator:
         self._codes: dict[tuple[str, int], NDArray[np.int8]] = {}
 
     def _part(self, part: str) -> Split:
+        if part in self.data.apart:
+            return self.data.apart[part]
         split: Split = getattr(self.data, part)
         return split
 
@@ -68,7 +70,7 @@ class Evaluator:
         return Specialised(subnet, network, graph)
 
     def codes(self, part: str, resolution: int) -> NDArray[np.int8]:
-        """Input codes (N, H, W, C) of a part of the data ("validation" or "test")."""
+        """Input codes (N, H, W, C) of a part of the data: "validation", "test", or the name of one that is apart."""
         key = (part, resolution)
         if key not in self._codes:
             self._codes[key] = to_codes(resample(self._part(part).inputs, self.supernet.space.input_size(resolution)))

@@ -128,6 +128,9 @@ def search(
             "accuracy_fp32": round(accuracy_fp32, 5),
             "accuracy_int8": round(accuracy_int8, 5),
             "accuracy_int8_validation": round(validated, 5),
+            "accuracy_int8_apart": {
+                name: round(evaluator.int8_accuracy(pick.graph, name), 5) for name in evaluator.data.apart
+            },
             "sram_bytes": cost.sram_bytes,
             "flash_bytes": cost.flash_bytes,
             "instructions": round(cost.instructions),

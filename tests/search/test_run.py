@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,13 @@ def test_the_pick_is_the_best_of_what_was_measured(result: SearchResult) -> None
     assert measured[result.report["pick"]["subnet"]]["instructions"] == min(row["instructions"] for row in reach)
     assert all(row["instructions"] <= 60_000 for row in front)
     assert result.report["evaluations"] == len(result.evaluated) == len({c.subnet for c in result.evaluated})
+
+
+def test_examples_that_are_apart_are_tested_on_their_own(result: SearchResult) -> None:
+    assert result.report["pick"]["accuracy_int8_apart"] == {}
+    data = replace(DATA, apart={"silence (test)": DATA.test})
+    pick = search(Evaluator(lively_supernet(0), data), PREDICTOR, OPTIONS).report["pick"]
+    assert pick["accuracy_int8_apart"] == {"silence (test)": pick["accuracy_int8"]}
 
 
 def test_the_same_seed_gives_the_same_bytes(result: SearchResult) -> None:
