@@ -64,6 +64,8 @@ GRAPHS = {"others": 45, "sum": 60, "depthwise": 30, "wide": 30, "vectors": 60, "
 """Where they are not `GRAPHS_PER_KIND`."""
 OTHERS_PER_GRAPH = 8
 WAYS_PER_GRAPH = 5
+MOST_SCRATCH, MOST_ARENA = 40_000, 100_000
+"""Bytes, of 128 KB of RAM."""
 TIMED = ("cortex-m4",)
 """Cores whose published timing is known to `m4_timing`."""
 TIMED_GRAPHS = 3
@@ -114,8 +116,7 @@ def measure(core: str, folder: Path, kinds: Sequence[str] = PROBE_KINDS) -> Samp
             if kind in named:
                 others = [named[kind]] * OTHERS_PER_GRAPH
             graph = probe_graph(rng, "others" if kind in named else kind, others=others)
-            facts = analyse(graph)
-            options = ways_of(graph, facts, FLAVOURS[core])
+            options = runnable(graph, core)
             for _ in range(min(WAYS_PER_GRAPH, max(map(len, options)))):
                 ways = [rarest(samples, each, rng) for each in options]
                 collect(samples, emulator, graph, free_plan(graph, ways), rng)
@@ -149,7 +150,7 @@ def cover(samples: Samples, core: str, emulator: Emulator, kinds: Sequence[str])
             continue
         for _ in range(COVER_GRAPHS):
             graph = probes_of(kind, rng)
-            options = ways_of(graph, analyse(graph), FLAVOURS[core])
+            options = runnable(graph, core)
             ways = [max(each, key=lambda way: len(rare(way))) for each in options]
             if any(rare(way) for way in ways):
                 before = {kernel: len(rows) for kernel, rows in samples.layers.items()}
@@ -157,6 +158,14 @@ def cover(samples: Samples, core: str, emulator: Emulator, kinds: Sequence[str])
                 for kernel, rows in samples.layers.items():
                     for counts, _ in rows[before.get(kernel, 0) :]:
                         count(kernel, counts)
+
+
+def runnable(graph: Int8Graph, core: str) -> list[list[Way]]:
+    """The ways of every layer that work in little enough memory for the machine, or that of least."""
+    return [
+        [way for way in ways if way.scratch_bytes <= MOST_SCRATCH] or [min(ways, key=lambda way: way.scratch_bytes)]
+        for ways in ways_of(graph, analyse(graph), FLAVOURS[core])
+    ]
 
 
 def meant_for(core: str, kind: str) -> bool:
@@ -204,7 +213,9 @@ def random_input(graph: Int8Graph, rng: np.random.Generator) -> NDArray[np.int8]
 
 
 def collect(samples: Samples, emulator: Emulator, graph: Int8Graph, plan: Plan, rng: np.random.Generator) -> None:
-    """Runs one model and files what it took."""
+    """Runs one model and files what it took; nothing where its arena is larger than the machine's memory."""
+    if plan.memory.arena_bytes > MOST_ARENA:
+        return
     seen = emulator.run(graph, random_input(graph, rng), plan)[0]
     sizes: dict[str, int] = defaultdict(int)
     for name, count in symbols(emulator.program).items():

@@ -290,7 +290,12 @@ def _other(build: ProbeBuilder, source: str, kind: type[Operator]) -> None:
         # Ties, which a scale twice as large has, are rounded away from zero.
         scale = 40 * here.scale * here.scale if kind is Mul else float(rng.choice([1.7, 2.0])) * here.scale
         activation = Activation.RELU if rng.random() < 0.2 else Activation.NONE
-        build.append(kind, (source, source), quantization(scale, int(rng.integers(-40, 40))), activation=activation)
+        second = source
+        if rng.random() < 0.4:
+            # Repeated along some axes, so that runs are short.
+            shape = tuple(1 if rng.random() < 0.5 else extent for extent in build.shapes[source])
+            second = build.constant(shape, here)
+        build.append(kind, (source, second), quantization(scale, int(rng.integers(-40, 40))), activation=activation)
     elif kind is Mean and rng.random() < 0.2:
         pixel = build.append(Reshape, (source,), here, (1, 1, 1, prod(build.shapes[source])))
         build.append(kind, (pixel,), quantization(here.scale * 0.98, here.zero_point), axes=(1, 2))
