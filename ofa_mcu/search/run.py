@@ -16,11 +16,11 @@ from ofa_mcu.graph.verify import probe_inputs, verify
 from ofa_mcu.planning.compile import compile_graph
 from ofa_mcu.planning.tflm import tflm_head_bytes
 from ofa_mcu.runs import Run
+from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
-from ofa_mcu.search.candidates import Candidate, CandidatePool, pareto_front
+from ofa_mcu.search.candidates import CandidatePool, pareto_front
 from ofa_mcu.search.feasibility import candidate_json, check_feasible, nothing_fits
-from ofa_mcu.search.features import Genome
-from ofa_mcu.search.nsga import evolve
+from ofa_mcu.search.nsga import evolve, thinned
 from ofa_mcu.search.pick import Measured, Objective, choose, next_to_measure
 from ofa_mcu.search.predictor import Predictor
 from ofa_mcu.space.subnet import Subnet
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["SearchOptions", "SearchResult", "search", "write_run"]
 
 _VERIFIED_IMAGES = 4
+_MOST_PLANNED = 400
+"""Subnets of the front that are planned."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class SearchResult:
     pick: Specialised
     model: bytes
     report: dict[str, Any]
-    evaluated: list[Candidate]
+    archive: Archive
 
 
 def search(
@@ -70,16 +72,17 @@ def search(
     """
     began = time.monotonic()
     profile = options.budget.profile
-    space = evaluator.supernet.space
     pool = CandidatePool(predictor, options.budget)
     check_feasible(pool)
 
-    def generation(done: int, total: int) -> None:
-        report(f"generation {done}/{total}: {len(pool.all)} subnets evaluated")
-
-    evaluated = evolve(pool, Genome.of(space), options.seed, report=generation)
+    archive = Archive(predictor, options.budget)
+    evolve(archive, options.seed, report=lambda text: report(_progress(text, archive, began)))
     searched = time.monotonic() - began
-    fitting = {c.subnet: c for c in evaluated if c.fits}
+    numbers = archive.front()
+    numbers = numbers[thinned(archive.objectives[numbers], _MOST_PLANNED)]
+    # What tables promise is settled by the planner before anything else is done with it.
+    planned = [pool(archive.genome.decode(genes)) for genes in archive.genes[numbers].tolist()]
+    fitting = {c.subnet: c for c in planned if c.fits}
     front = pareto_front(list(fitting.values()))
     nets: dict[Subnet, Specialised] = {}
     measured: list[Measured] = []
@@ -146,12 +149,18 @@ def search(
             | {"accuracy_int8_validation": round(by_measure[c.subnet], 5) if c.subnet in by_measure else None}
             for c in front
         ],
-        "evaluations": len(evaluated),
-        "evaluations_per_second": round(len(evaluated) / max(searched, 1e-9), 1),
+        "evaluations": len(archive),
+        "evaluations_per_second": round(len(archive) / max(searched, 1e-9), 1),
+        "hypervolume": round(archive.hypervolume(), 6),
         "bounds": dict(options.budget.bounds),
         "test_images": len(evaluator.data.test),
     }
-    return SearchResult(pick, model, body, evaluated)
+    return SearchResult(pick, model, body, archive)
+
+
+def _progress(text: str, archive: Archive, began: float) -> str:
+    pace = len(archive) / max(time.monotonic() - began, 1e-9)
+    return f"{text}: {len(archive)} subnets, {pace:.0f} a second, {len(archive.front())} on the front"
 
 
 def write_run(
@@ -167,10 +176,7 @@ def write_run(
     run.forget()
     write_more()
     run.write("config.json", {"version": __version__, **configuration})
-    run.write(
-        "evaluated.json",
-        [candidate_json(c) | {"violates": [v.constraint for v in c.violations]} for c in result.evaluated],
-    )
+    run.write("evaluated.json", result.archive.to_json())
     run.write_model(result.model)
     report = {"schema": result.report["schema"], "run": str(run.folder), **result.report}
     run.write("report.json", report)

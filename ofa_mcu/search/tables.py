@@ -1,15 +1,15 @@
 """Costs of many subnets at once: what the planner says of each layer, looked up and added.
 
-The shapes of a block follow from resolution and width (a frame) and the block's own choices, so all costs of a subnet are
-sums, maxima and unions over its blocks, and there are few blocks: some dozens a frame. The arena's size is taken to be
-its lower bound, which the planner nearly always reaches; instructions, flash and the ways that the planner chooses for a
-given arena follow exactly. Whatever is recommended has been planned, too.
+The shapes of a block follow from resolution and width (a frame) and the block's own choices, so all costs of a subnet
+are sums, maxima and unions over its blocks, and there are few blocks: some dozens a frame. The arena's size is taken to
+be its lower bound, which the planner nearly always reaches; instructions, flash and the ways that the planner chooses
+for a given arena follow exactly. Whatever is recommended has been planned, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import product
 from typing import Any
 
@@ -23,7 +23,6 @@ from ofa_mcu.planning.memory import lifetimes
 from ofa_mcu.planning.plan import GOALS, goal_of, priced_ways
 from ofa_mcu.planning.priced import PricedWay, code_items, own_code_bytes
 from ofa_mcu.profiles.profile import BoardProfile
-from ofa_mcu.search.features import Genome
 from ofa_mcu.space.lowering import block_prefix, shape_graph
 from ofa_mcu.space.shapes import Operator, ShapeGraph
 from ofa_mcu.space.space import SearchSpace
@@ -35,6 +34,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _SECTION_ALIGNMENT = 8
 _WORD = 64
+_AT_ONCE = 8192  # subnets, so that what is added stays in the cache
 
 
 @dataclass(frozen=True)
@@ -112,22 +112,28 @@ class CostTables:
         self.space = space
         self._figures: CoreModel = core_model(core_of(profile))
         self._stack_bytes = stack_bytes
-        self._genome = Genome.of(space)
         self._slots = [(s, b) for s, stage in enumerate(space.stages) for b in range(max(stage.depths))]
-        self._choices = [[BlockChoice(k, e) for k, e in product(stage.kernels, stage.expands)] for stage in space.stages]
+        self._choices = [[BlockChoice(k, e) for k, e in product(s.kernels, s.expands)] for s in space.stages]
         counts = [len(self._choices[s]) for s, _ in self._slots]
-        self._first_option = 2 + np.concatenate([[0], np.cumsum(counts)])[:-1]  # options 0 and 1: before and behind blocks
+        # Options 0 and 1 are what is before and behind the blocks.
+        self._first_option = 2 + np.concatenate([[0], np.cumsum(counts)])[:-1]
         self._options = 2 + sum(counts)
         self._frames: dict[int, _Frame] = {}
-        self._sizes = _Rows(3, np.int64)  # least need, macs, parameters; by frame
-        self._goals = _Rows(2 * (GOALS + 1), np.float64)  # effort and highest need at every goal; by frame and least need
-        self._ways = _Rows(3, np.float64)  # instructions, bytes of constants and layers, need; by frame and goal
-        self._masks = _Rows(1, np.uint64)  # code brought along; by frame and goal
+        # By frame: least need, macs, parameters. By frame and least need: effort and highest need at every goal. By
+        # frame and goal: instructions, bytes of constants and layers, need; and the code brought along.
+        self._sizes = _Rows(3, np.int64)
+        self._goals = _Rows(2 * (GOALS + 1), np.float64)
+        self._ways = _Rows(3, np.float64)
+        self._masks = _Rows(1, np.uint64)
         self._item_bytes: dict[int, Floats] = {}
 
     def __call__(self, genes: Ints) -> Costs:
         """Costs of the subnets of genes (subnets, genes)."""
         genes = np.asarray(genes, np.int64)
+        parts = [self._part(genes[i : i + _AT_ONCE]) for i in range(0, max(len(genes), 1), _AT_ONCE)]
+        return Costs(*(np.concatenate([getattr(part, name.name) for part in parts]) for name in fields(Costs)))
+
+    def _part(self, genes: Ints) -> Costs:
         frames = genes[:, 0] * len(self.space.widths) + genes[:, 1]
         options = self._option_numbers(genes)
         for frame in np.unique(frames).tolist():

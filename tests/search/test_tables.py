@@ -20,12 +20,12 @@ from tests.space.spaces import TINY
 
 BOARDS = ("stm32f746", "stm32f446", "stm32f103", "rp2040", "mps3_an547")
 SRAM_SLACK = 64
-"""Bytes by which a plan may miss the lower bound of its arena: where buffers cannot be packed, and reads past an end."""
+"""Bytes by which a plan may miss the arena's lower bound: where buffers cannot be packed, and reads past an end."""
 
 
 def planned(space: SearchSpace, board: str, genes: np.ndarray) -> tuple[Cost, int]:
     profile = load_profile(board)
-    graph = shape_graph(space, Genome.of(space).decode(genes))
+    graph = shape_graph(space, Genome.of(space).decode(genes.tolist()))
     return estimate(make_plan(graph, core_model(core_of(profile))), profile), graph.parameters
 
 
