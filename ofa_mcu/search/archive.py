@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.features import Genome
 from ofa_mcu.search.predictor import Predictor
@@ -19,20 +20,19 @@ Floats = NDArray[np.float64]
 
 
 class Archive:
-    """Evaluates each subnet once and remembers it; arrays are in order of evaluation.
+    """Evaluates each subnet once for a board's core, and remembers it; arrays are in order of evaluation.
 
-    `objectives` (subnets, 4) are to be minimised: minus accuracy, SRAM, flash, instructions. `excess` (subnets,) adds
-    up by what share every bound is broken, 0 where all hold.
+    `objectives` (subnets, 4) are to be minimised: minus accuracy, SRAM, flash, instructions. What a budget allows is
+    asked afterwards, so that one archive serves all boards of a core.
     """
 
-    def __init__(self, predictor: Predictor, budget: Budget) -> None:
+    def __init__(self, predictor: Predictor, profile: BoardProfile) -> None:
         self.genome = Genome.of(predictor.space)
-        self._predictor, self._budget = predictor, budget
-        self._tables = CostTables(predictor.space, budget.profile)
+        self._predictor = predictor
+        self._tables = CostTables(predictor.space, profile)
         self._index: dict[bytes, int] = {}
         self.genes: Ints = np.empty((0, len(self.genome.options)), np.int64)
         self.objectives: Floats = np.empty((0, 4))
-        self.excess: Floats = np.empty(0)
 
     def __len__(self) -> int:
         return len(self.genes)
@@ -53,22 +53,26 @@ class Archive:
     def _add(self, genes: Ints) -> None:
         costs = self._tables(genes)
         accuracy = self._predictor.predict_all(genes, costs.macs, costs.parameters)
-        needs = self._budget.needs(costs.sram_bytes, costs.flash_bytes, costs.instructions)
-        excess = np.zeros(len(genes))
-        for name, need in needs.items():
-            bound = self._budget.bounds[name]
-            excess += np.maximum(need / bound - 1, 0) if bound else np.full(len(genes), np.inf)
         objectives = np.stack([-accuracy, costs.sram_bytes, costs.flash_bytes, costs.instructions], 1)
         self.genes = np.concatenate([self.genes, genes])
         self.objectives = np.concatenate([self.objectives, objectives])
-        self.excess = np.concatenate([self.excess, excess])
 
-    def front(self) -> Ints:
+    def excess(self, budget: Budget | None) -> Floats:
+        """By what share every subnet (subnets,) breaks the bounds, added up; 0 where all hold."""
+        result = np.zeros(len(self))
+        if budget is None:
+            return result
+        for name, need in budget.needs(*self.objectives.T[1:]).items():
+            bound = budget.bounds[name]
+            result += np.maximum(need / bound - 1, 0) if bound else np.inf
+        return result
+
+    def front(self, budget: Budget | None = None) -> Ints:
         """Numbers of the subnets that fit and that no other fitting one equals or beats in all objectives, by falling
         accuracy."""
         from moocore import is_nondominated
 
-        fitting = np.flatnonzero(self.excess <= 0)
+        fitting = np.flatnonzero(self.excess(budget) <= 0)
         if not len(fitting):
             return fitting
         _, first = np.unique(self.objectives[fitting], axis=0, return_index=True)
@@ -76,16 +80,17 @@ class Archive:
         best: Ints = fitting[is_nondominated(self.objectives[fitting])]
         return best[np.lexsort((best, self.objectives[best, 0]))]
 
-    def hypervolume(self) -> float:
+    def hypervolume(self, budget: Budget) -> float:
         """Share (0..1) of the box between the least and the most of every objective met that the front beats."""
-        if not len(self.front()):
+        front = self.front(budget)
+        if not len(front):
             return 0.0
-        return hypervolume(self.objectives[self.front()], self.objectives.min(0), self.objectives.max(0))
+        return hypervolume(self.objectives[front], self.objectives.min(0), self.objectives.max(0))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, budget: Budget) -> dict[str, Any]:
         """Every subnet, a row each under `columns`, JSON-ready; `excess` null where no share can be given."""
         rows = []
-        columns = (self.genes.tolist(), self.objectives.tolist(), self.excess.tolist())
+        columns = (self.genes.tolist(), self.objectives.tolist(), self.excess(budget).tolist())
         for genes, (minus, *costs), excess in zip(*columns, strict=True):
             over = round(excess, 6) if np.isfinite(excess) else None
             rows.append([str(self.genome.decode(genes)), round(-minus, 5), *map(int, costs), over])

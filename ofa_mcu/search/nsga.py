@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa_mcu.search.archive import Archive
+from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.features import Genome
 from ofa_mcu.space.subnet import BlockChoice, Subnet
 
@@ -44,6 +45,7 @@ def corners(genome: Genome) -> Ints:
 
 def evolve(
     archive: Archive,
+    budget: Budget | None,
     seed: int,
     population: int = POPULATION,
     generations: int = GENERATIONS,
@@ -53,6 +55,7 @@ def evolve(
 
     Args:
         archive: evaluates subnets.
+        budget: what shall be found best within; None for all budgets there may be.
         seed: of all random draws.
         population: subnets per generation.
         generations: how many there are.
@@ -83,7 +86,7 @@ def evolve(
         def _evaluate(self, genes: Any, out: Any, *_: Any, **__: Any) -> None:
             found = archive.evaluate(np.asarray(genes, np.int64))
             out["F"] = archive.objectives[found]
-            out["G"] = archive.excess[found, None]
+            out["G"] = archive.excess(budget)[found, None]
 
     known = corners(archive.genome)[:population]
     start = np.concatenate([known, rng.integers(0, upper + 1, (population - len(known), len(upper)))])
@@ -99,15 +102,15 @@ def evolve(
         report(f"generation {state.n_gen} of {generations}")
 
     minimize(Subnets(), algorithm, ("n_gen", generations), seed=seed, callback=progress, verbose=False)
-    _try_neighbours(archive, upper, report)
+    _try_neighbours(archive, budget, upper, report)
 
 
-def _try_neighbours(archive: Archive, upper: Ints, report: Callable[[str], None]) -> None:
+def _try_neighbours(archive: Archive, budget: Budget | None, upper: Ints, report: Callable[[str], None]) -> None:
     """Every subnet that differs from one of the front in one choice, until none of them joins it (Pareto local search,
     Paquete et al. 2004)."""
     tried: set[int] = set()
     while len(archive) < MOST:
-        front = archive.front()
+        front = archive.front(budget)
         open_ones = [int(number) for number in front if int(number) not in tried]
         if not open_ones:
             return
