@@ -60,7 +60,7 @@ ENOUGH = 24
 """Layers that a kernel needs for its weights to be told from each other."""
 COVERED, COVER_GRAPHS = 6, 150
 """Layers in which every number of a kernel that can be other than zero is to be; graphs of a kind tried for that."""
-GRAPHS = {"others": 45, "sum": 60, "depthwise": 30, "vectors": 60, "dots": 40}
+GRAPHS = {"others": 45, "sum": 60, "depthwise": 30, "wide": 30, "vectors": 60, "dots": 40}
 """Where they are not `GRAPHS_PER_KIND`."""
 OTHERS_PER_GRAPH = 8
 WAYS_PER_GRAPH = 5

@@ -55,10 +55,11 @@ OTHERS: tuple[type[Operator], ...] = (
     *(Add, Mul, Mean, AveragePool2D, MaxPool2D, Mean, AveragePool2D, MaxPool2D),
     *4 * (Pad, Concatenation, StridedSlice, Transpose, ResizeNearestNeighbor),
 )
-PROBE_KINDS = (*FILTERS, "sum", "others", "borders", "vectors", "dots")
-"""What a probe graph can consist of; for sums, pointwise convolutions that add, only DSP kernels are there. Vectors are
-filters of any kind and size one after another, dots pointwise ones of many sizes and in every mode, for kernels with a
-function of their own for every number of vectors and every mode.
+PROBE_KINDS = (*FILTERS, "wide", "sum", "others", "borders", "vectors", "dots")
+"""What a probe graph can consist of; for sums, pointwise convolutions that add, only DSP kernels are there. Wide are
+filters of any kind with dilation or with very many taps, vectors filters of any kind and size one after another, dots
+pointwise ones of many sizes and in every mode, for kernels with a function of their own for every number of vectors and
+every mode.
 """
 
 
@@ -89,13 +90,14 @@ class ProbeBuilder(WideBuilder):
             out: Shape = (1, channels)
             operator: type[Operator] = FullyConnected
         else:
-            kernel, stride = self._window_of(kind)
-            padding = Padding(*same_padding(height, kernel[0], stride), *same_padding(width, kernel[1], stride))
+            kernel, stride, apart = self._window_of(kind)
+            rows, columns = ((size - 1) * apart + 1 for size in kernel)
+            padding = Padding(*same_padding(height, rows, stride), *same_padding(width, columns, stride))
             out = (1, -(-height // stride), -(-width // stride), channels)
-            if kind != "pointwise" and kernel[0] <= height and kernel[1] <= width and rng.random() < 0.15:
+            if kind != "pointwise" and rows <= height and columns <= width and rng.random() < 0.15:
                 padding = Padding()
-                out = (1, (height - kernel[0]) // stride + 1, (width - kernel[1]) // stride + 1, channels)
-            options |= {"kernel": kernel, "stride": (stride, stride), "padding": padding}
+                out = (1, (height - rows) // stride + 1, (width - columns) // stride + 1, channels)
+            options |= {"kernel": kernel, "stride": (stride, stride), "padding": padding, "dilation": (apart, apart)}
             operator, weights = Conv2D, (channels, *kernel, depth)
             if kind == "depthwise":
                 operator, weights, channels, out = DepthwiseConv2D, (1, *kernel, depth), depth, (*out[:3], depth)
@@ -126,15 +128,29 @@ class ProbeBuilder(WideBuilder):
         scales[0] = target.scale * 2.0**-17 / self.quantization[source].scale
         self.parameters[name] = replace(given, bias=bias, weight_scales=scales)
 
-    def _window_of(self, kind: str) -> tuple[tuple[int, int], int]:
+    def _window_of(self, kind: str) -> tuple[tuple[int, int], int, int]:
+        """Kernel, stride and dilation."""
         rng = self.rng
         if kind == "pointwise":
-            return (1, 1), 1
+            return (1, 1), 1, 1
         size = int(rng.choice([3, 3, 3, 5, 7] if kind == "depthwise" else [1, 3, 3, 3, 5]))
         if size == 1:
-            return (1, 1), 2
+            return (1, 1), 2, 1
         kernel = (size, size) if rng.random() < 0.8 else (int(rng.integers(1, 10)), int(rng.integers(1, 6)))
-        return kernel, int(rng.choice([1, 1, 2]))
+        return kernel, int(rng.choice([1, 1, 2])), 1
+
+
+class WideFilterBuilder(ProbeBuilder):
+    """Filters with dilation, and depthwise ones of more than 128 taps."""
+
+    def _window_of(self, kind: str) -> tuple[tuple[int, int], int, int]:
+        rng = self.rng
+        stride = int(rng.choice([1, 1, 2]))
+        if kind == "depthwise" and rng.random() < 0.5:
+            long = (1, int(rng.integers(129, 160)))
+            return (long, long[::-1], (13, 13), (int(rng.integers(12, 16)), 12))[int(rng.integers(4))], stride, 1
+        kernel = (3, 3) if rng.random() < 0.6 else (int(rng.integers(1, 6)), int(rng.integers(2, 6)))
+        return kernel, stride, int(rng.integers(2, 4))
 
 
 class VectorBuilder(ProbeBuilder):
@@ -198,11 +214,12 @@ def probe_graph(
     while True:
         if kind == "dots":
             return _dots(rng)
-        build = VectorBuilder(rng) if kind == "vectors" else ProbeBuilder(rng)
+        build = {"vectors": VectorBuilder, "wide": WideFilterBuilder}.get(kind, ProbeBuilder)(rng)
         most = 8 if rng.random() < 0.4 else 41
         height = int(rng.integers(1, most))
         width = height if rng.random() < 0.7 else int(rng.integers(1, most))
-        depth = int(rng.choice([1, 3])) if kind == "first" else random_channels(rng)
+        few = kind == "first" or (kind == "wide" and rng.random() < 0.3)
+        depth = int(rng.choice([1, 3])) if few else random_channels(rng)
         if kind == "borders":
             return _borders(build, (1, min(height, 20), min(width, 20), min(depth, 5)))
         shape = (1, height, width, depth)
@@ -222,6 +239,8 @@ def probe_graph(
                 layers = len(wanted)
             elif isinstance(build, VectorBuilder):
                 build.filter(FILTERS[int(rng.integers(len(FILTERS)))], build.source())
+            elif kind == "wide":
+                build.filter(("conv", "depthwise")[int(rng.integers(2))], source)
             else:
                 build.filter("conv" if kind == "first" else kind, source)
         if build.operators:

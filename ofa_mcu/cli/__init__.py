@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from ofa_mcu.cli.common import refusal
 from ofa_mcu.errors import OfaMcuError
 
 __all__ = ["app", "main"]
@@ -62,6 +63,5 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        print(f"ofa-mcu: the system refused{where}: {error.strerror or error}; check path and rights", file=sys.stderr)
+        print(f"ofa-mcu: {refusal(error)}", file=sys.stderr)
         sys.exit(1)

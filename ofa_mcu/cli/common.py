@@ -21,7 +21,19 @@ from ofa_mcu.errors import (
     UsageError,
 )
 
-__all__ = ["JSON", "DataDir", "Run", "counting", "emit", "failing_as_json", "quantity", "say", "status"]
+__all__ = [
+    "JSON",
+    "DataDir",
+    "Run",
+    "counting",
+    "emit",
+    "failing_as_json",
+    "quantity",
+    "refusal",
+    "say",
+    "show_table",
+    "status",
+]
 
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; words go to stderr.")]
 Run = Annotated[Path | None, typer.Option("--run", help="Folder of the run (default: the newest under runs/).")]
@@ -67,6 +79,19 @@ def quantity(option: str, text: str | None, memory: bool = False) -> int | None:
     return amount
 
 
+def refusal(error: OSError) -> str:
+    """What the system did not allow, as one sentence."""
+    where = f" {error.filename}" if error.filename else ""
+    return f"the system refused{where}: {error.strerror or error}; check path and rights"
+
+
+def show_table(table: Any, width: int) -> None:
+    """Print a rich table whose cells are plain text; `width` counts where stdout is no terminal."""
+    from rich.console import Console
+
+    Console(width=None if Console().is_terminal else width, markup=False, emoji=False).print(table)
+
+
 @contextmanager
 def failing_as_json(wanted: bool, schema: int) -> Iterator[None]:
     """With --json an error is the one object on stdout, too; words and exit code stay as they are."""
@@ -75,7 +100,8 @@ def failing_as_json(wanted: bool, schema: int) -> Iterator[None]:
     except (OfaMcuError, OSError, KeyboardInterrupt) as error:
         if wanted and not isinstance(error, BrokenPipeError):
             details = {"code": CODES.get(type(error), "error"), **(getattr(error, "details", None) or {})}
-            emit({"schema": schema, "error": {**details, "message": str(error) or "interrupted"}})
+            message = refusal(error) if isinstance(error, OSError) else str(error) or "interrupted"
+            emit({"schema": schema, "error": {**details, "message": message}})
         raise
 
 
@@ -84,7 +110,7 @@ def status() -> Iterator[Any]:
     """A line that tells what is going on; on a terminal it is overwritten, elsewhere it does not appear."""
     from rich.console import Console
 
-    with Console(stderr=True).status("starting") as line:
+    with Console(stderr=True, markup=False, emoji=False).status("starting") as line:
         yield line.update
 
 

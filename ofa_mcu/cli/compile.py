@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ofa_mcu import schemas
-from ofa_mcu.cli.common import JSON, counting, emit, failing_as_json, quantity, say
+from ofa_mcu.cli.common import JSON, counting, emit, failing_as_json, quantity, say, show_table
 
 if TYPE_CHECKING:
     from ofa_mcu.devices.model_build import BoardModel, TwinTrial
@@ -58,6 +58,7 @@ def compile_verb(
     compiler, 5 a byte differs or a promise is broken.
     """
     with failing_as_json(as_json, schemas.COMPILE):
+        from ofa_mcu.devices.build import check_path
         from ofa_mcu.devices.model_build import (
             compile_model,
             default_folder,
@@ -91,9 +92,12 @@ def compile_verb(
         if account and explain and not as_json:
             print_explanation(account)
         made.check_fit()
-        if report is not None and report.exists() and not report.is_dir():
-            raise UsageError(f"--report {report} is a file; name a folder")
-        project = write_model_project(made, out or default_folder(model, profile.id), files, say)
+        folder = out or default_folder(model, profile.id)
+        if emulate:
+            check_path(folder)
+        if report is not None:
+            check_report_folder(report, folder)
+        project = write_model_project(made, folder, files, say)
         trial = None
         if emulate:
             say(f"building {project.emulated_environment} in {project.folder}")
@@ -112,6 +116,17 @@ def compile_verb(
             print(f"project       {project.folder}")
     if trial is not None:
         trial.check()
+
+
+def check_report_folder(report: Path, project: Path) -> None:
+    """Makes the folder, before anything else is written; UsageError where it cannot be the report's."""
+    from ofa_mcu.errors import UsageError
+
+    if report.exists() and not report.is_dir():
+        raise UsageError(f"--report {report} is a file; name a folder")
+    if report.resolve().is_relative_to(project.resolve()):
+        raise UsageError(f"--report {report} is inside the project {project}, which is made anew; name another folder")
+    report.mkdir(parents=True, exist_ok=True)
 
 
 def print_layers(made: BoardModel) -> None:
@@ -139,7 +154,7 @@ def print_layers(made: BoardModel) -> None:
             f"{row.arena_live_bytes:,}",
             f"{row.flash_bytes:,}",
         )
-    _show(table)
+    show_table(table, _WIDTH)
     ends = border_rows(made)
     if len(ends) > 2:
         table = Table(title="inputs and outputs")
@@ -147,7 +162,7 @@ def print_layers(made: BoardModel) -> None:
             table.add_column(heading, justify="left" if index < 4 else "right", overflow="fold")
         for end in ends:
             table.add_row(*end)
-        _show(table)
+        show_table(table, _WIDTH)
     cost, memory, profile = made.cost, made.compiled.plan.memory, made.profile
     print(f"MACs          {made.compiled.source.structure.macs:,} in the file, {cost.macs:,} live")
     print(
@@ -218,9 +233,3 @@ def print_trial(made: BoardModel, trial: TwinTrial) -> None:
     print(f"SRAM          {image.sram_bytes:,} B linked, {cost.sram_bytes:,} B promised")
     print(f"flash         {image.flash_bytes:,} B linked, {cost.flash_bytes:,} B promised")
     print(f"stack         {measured.stack.used:,} B used of {measured.stack.reserved:,} B reserved")
-
-
-def _show(table: Any) -> None:
-    from rich.console import Console
-
-    Console(width=None if Console().is_terminal else _WIDTH).print(table)

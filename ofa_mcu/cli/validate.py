@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ofa_mcu import schemas
-from ofa_mcu.cli.common import JSON, emit, failing_as_json, status
+from ofa_mcu.cli.common import JSON, emit, failing_as_json, show_table, status
 
 if TYPE_CHECKING:
     from ofa_mcu.devices.validation import Validation
@@ -54,6 +54,8 @@ def validate(
 
         if board is None and (emulate or port):
             raise UsageError("--emulate and --port need a board; name it with --board")
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"--out {out} is a file; name a folder for reproducers")
         profile = None if board is None else load_profile(board)
         with status() as show:
             result = validate_model(
@@ -74,7 +76,6 @@ def validate(
 
 
 def _print(result: Validation) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from ofa_mcu.reports.layers import shape_text, short_name
@@ -88,7 +89,7 @@ def _print(result: Validation) -> None:
         told = [check.differing.get(witness.name) for witness in present]
         words = ["" if count is None else "equal" if not count else f"{count} differ" for count in told]
         table.add_row(short_name(check.name), shape_text(check.shape), f"{check.bytes:,}", f"{check.crc32:08x}", *words)
-    Console(width=None if Console().is_terminal else _WIDTH).print(table)
+    show_table(table, _WIDTH)
     if result.eliminated:
         print(f"{len(result.eliminated)} tensors of the file were eliminated by passes:")
         for gone in result.eliminated:

@@ -12,7 +12,7 @@ from ofa_mcu.devices.project import Project
 from ofa_mcu.errors import InfeasibleError, OfaMcuError, UsageError
 from ofa_mcu.files import write_text
 
-__all__ = ["Build", "build_failure", "build_project"]
+__all__ = ["BEYOND_SHELLS", "Build", "build_failure", "build_project", "check_path"]
 
 OVERFLOW = re.compile(r"region `(\w+)' overflowed by (\d+) bytes")
 TOO_LARGE = re.compile(r"The (program|data) size \((\d+) bytes\) is greater than maximum allowed \((\d+) bytes\)")
@@ -22,6 +22,9 @@ NO_PACKAGE = re.compile(r"(?:UnknownPackageError|Could not find the package with
 LINKER = re.compile(r"^\S*\bld: (.+)$", re.MULTILINE)
 PLAIN = re.compile(r"^(?:Error:|\w+Error:)\s*(.+)$", re.MULTILINE)
 MEMORY = {"RAM": "RAM", "FLASH": "flash", "program": "flash", "data": "RAM"}
+BEYOND_SHELLS = re.compile(r"""[()&;,%'"$`|<>*?!\\]""")
+"""Characters of a path that a build's own commands do not survive."""
+
 OFFLINE_SIGNS = ("HTTPClientError", "InternetConnectionError", "ConnectionError", "Name or service not known")
 
 
@@ -48,6 +51,7 @@ def build_project(
     UsageError where the project has no such environment, InfeasibleError where the image exceeds the board's flash or
     RAM, OfaMcuError for everything else (compiler or registry missing, a mistake in the sources).
     """
+    check_path(project.folder)
     environment = environment or project.emulated_environment or project.board_environment
     if environment is None or environment not in (project.emulated_environment, project.board_environment):
         raise UsageError(f"The project {project.folder} has no environment {environment}; see its platformio.ini.")
@@ -62,6 +66,13 @@ def build_project(
     if not elf.is_file():
         raise OfaMcuError(f"PlatformIO ended well but left no {elf}; look into {log}.")
     return Build(elf, environment, time.monotonic() - begin, result.output)
+
+
+def check_path(folder: Path) -> None:
+    """UsageError where PlatformIO cannot build in the folder for the characters in its path."""
+    odd = BEYOND_SHELLS.search(str(folder.resolve()))
+    if odd:
+        raise UsageError(f"PlatformIO cannot build in {folder}, for the {odd[0]} in its path; name another folder")
 
 
 def build_failure(output: str, board: str, log: Path) -> OfaMcuError:

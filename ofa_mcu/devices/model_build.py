@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ofa_mcu.codegen import emit_c
 from ofa_mcu.devices.bench import Measurement, measure
-from ofa_mcu.devices.build import build_project
+from ofa_mcu.devices.build import BEYOND_SHELLS, build_project
 from ofa_mcu.devices.elf import read_image
 from ofa_mcu.devices.emulator import RunningEmulator
 from ofa_mcu.devices.firmware import FirmwareBuild
@@ -168,8 +168,9 @@ def compile_model(path: Path, profile: BoardProfile, options: CompileOptions | N
 
 
 def default_folder(path: Path, board: str) -> Path:
-    """Where the project of a model goes if nobody says: `<model>-<board>` in the current folder."""
-    return Path(f"{path.stem or 'model'}-{board}")
+    """Where the project of a model goes if nobody says: `<model>-<board>` in the current folder, without what
+    PlatformIO cannot build."""
+    return Path(f"{BEYOND_SHELLS.sub('_', path.stem) or 'model'}-{board}")
 
 
 def model_files(made: BoardModel, *, debug: bool = False) -> dict[str, str]:

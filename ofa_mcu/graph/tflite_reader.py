@@ -33,6 +33,9 @@ from ofa_mcu.space.shapes import Operator, ShapeGraph
 
 __all__ = ["read_tflite", "tensor_names"]
 
+_COMPUTE_SHAPES = ("SHAPE", "PACK", "EXPAND_DIMS", "FILL")
+"""Operators that a model with a batch of unknown size computes its shapes with."""
+
 _DAMAGED = (struct.error, IndexError, KeyError, ValueError, TypeError, OverflowError)
 
 
@@ -113,11 +116,11 @@ class _Reader:
             custom = code.string(OperatorCodeSlot.CUSTOM_CODE)
             label = OPERATOR_NAMES[number] if number < len(OPERATOR_NAMES) else f"of code {number}"
             label = f"{label} {custom}".strip()
-            known = ", ".join(kind.name for kind in BuiltinOperator)
-            raise OfaMcuError(
-                f"operator {index} ('{name}') of model '{self.name}' is {label}, which is not supported: "
-                f"export a model that uses only {known}"
-            )
+            advice = f"a model that uses only {', '.join(kind.name for kind in BuiltinOperator)}"
+            if label in _COMPUTE_SHAPES:
+                advice = "the model with a fixed batch of 1, so that no shapes are computed while it runs"
+            where = f"operator {index} ('{name}') of model '{self.name}'"
+            raise OfaMcuError(f"{where} is {label}, which is not supported: export {advice}")
         kind = BuiltinOperator(number)
         sources = self.tensors.indices(table, OperatorSlot.INPUTS)
         (target,) = self.tensors.indices(table, OperatorSlot.OUTPUTS)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from ofa_mcu.cli import main
 from ofa_mcu.devices.elf import read_image
+from ofa_mcu.devices.model_build import default_folder
 from tests.devices.models import bordered_graph, write_model_file
 from tests.graph.files import edited
 
@@ -80,6 +82,38 @@ def test_mistakes_in_the_request(model: Path, capsys: pytest.CaptureFixture[str]
     assert run("compile", model, "--board", "stm32f7") == 2
     assert capsys.readouterr().err.count("ofa-mcu: ") == 4
     assert [path.name for path in Path().iterdir()] == ["small.tflite"]
+
+
+def test_a_report_has_a_folder_of_its_own(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("file").touch()
+    for place, words in (("file", "is a file"), ("there/report", "is inside the project there"), ("file/r", "refused")):
+        assert run("compile", model, "--board", "stm32f746", "--out", "there", "--report", place) in (1, 2)
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
+    assert sorted(path.name for path in Path().iterdir()) == ["file", "small.tflite"]
+
+
+def test_names_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What looks like markup, and like an emoji, is neither."""
+
+    def edit(tree: object) -> None:
+        for index, tensor in enumerate(tree.subgraphs[0].tensors):  # type: ignore[attr-defined]
+            tensor.name = f"net[/b][red]{index}:smile:".encode()
+
+    path = tmp_path / "m[bold].tflite"
+    path.write_bytes(edited(bordered_graph(), edit))
+    for words in (("compile", path, "--out", tmp_path / "out"), ("validate", path, "--inputs", "0")):
+        assert run(*words, "--board", "stm32f746") == 0
+        text = capsys.readouterr().out
+        assert "m[bold].tflite" in text and re.search(r"net\[/b\]\[red\]\d+:smile:", text)
+
+
+def test_a_path_that_no_build_survives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_model_file(tmp_path, name="model (1)")
+    out = tmp_path / "this & that"
+    assert run("compile", path, "--board", "stm32f746", "--emulate", "--out", out) == 2
+    assert "for the & in its path" in capsys.readouterr().err and not out.exists()
+    assert default_folder(path, "stm32f746") == Path("model _1_-stm32f746")
 
 
 def test_a_board_that_is_too_small(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,12 @@ def test_a_board_must_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "name it with --board" in capsys.readouterr().err
 
 
+def test_reproducers_need_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = write_model_file(tmp_path, name="small")
+    assert run("validate", model, "--out", model) == 2
+    assert "is a file; name a folder" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = write_model_file(tmp_path, name="small")

@@ -102,6 +102,7 @@ def _constant_addend(model: Any) -> None:
             _code(2, 28),
             r"operator 2 \('dw2'\) of model 'm' is TANH, which is not supported: export a model .* MEAN",
         ),
+        (_code(2, 77), r"operator 2 \('dw2'\) of model 'm' is SHAPE, which is .* with a fixed batch of 1"),
         (_code(2, 32, "Mine"), r"operator 2 \('dw2'\) of model 'm' is CUSTOM Mine, which"),
         (_code(2, 205), r"operator 2 \('dw2'\) of model 'm' is of code 205, which"),
         (_options(0, dilationHFactor=0), r"operator 0 \(CONV_2D 'conv0'\) of model 'm' .* dilation \(0, 1\)"),

@@ -60,7 +60,7 @@ _PRODUCT = (
     *("rows", *_GATHERS[1:], *_DOTS, "row_pairs", *_PAIR_GATHERS[1:], *_PAIR_DOTS, *STORE_FEATURES),
 )
 _CONV = (
-    *("calls", "output_rows", "pixels", "pixel_pairs", "window_rows", "fills", "filled_taps"),
+    *("calls", "output_rows", "pixels", "pixel_pairs", "window_rows", "elements_apart", "fills", "filled_taps"),
     *(*_GATHERS, *_PAIR_GATHERS, *_DOTS, *_PAIR_DOTS, *STORE_FEATURES),
 )
 
@@ -178,6 +178,7 @@ def _conv2d_ways(view: LayerView) -> tuple[Way, ...]:
             "pixels": single,
             "pixel_pairs": pairs,
             "window_rows": patch.rows,
+            "elements_apart": patch.apart,
             "fills": patch.fills,
             "filled_taps": patch.filled,
             "gathers": patch.plain.gathers,

@@ -111,11 +111,13 @@ class Runs:
 class Patches:
     """What putting together the windows of a layer takes, summed over all of them.
 
-    `rows`: rows of windows inside the input. `plain`, `alternate`: runs inside it, copied to every place or to every
-    second. `fills`, `filled`: runs of taps outside, and their taps.
+    `rows`: rows of windows inside the input; `apart`: their elements, where these do not lie side by side. `plain`,
+    `alternate`: runs inside it, copied to every place or to every second. `fills`, `filled`: runs of taps outside, and
+    their taps.
     """
 
     rows: int
+    apart: int
     plain: Runs
     alternate: Runs
     fills: int
@@ -148,6 +150,7 @@ def patches(windows: Windows, pairs: bool) -> Patches:
     outside = blank * columns.out
     return Patches(
         rows=inside * columns.out,
+        apart=inside * columns.out * columns.kernel * (columns.dilation > 1),
         plain=plain,
         alternate=alternate,
         fills=inside * fills + outside,
