@@ -20,10 +20,11 @@ from ofa_mcu.planning.core_model import core_of
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget, budget_for
+from ofa_mcu.search.candidates import CandidatePool
 from ofa_mcu.search.nsga import evolve
 from ofa_mcu.search.recommend import Request, Source, recommend
 
-__all__ = ["Board", "FleetRequest", "Pick", "drawn_budgets", "fleet", "picks"]
+__all__ = ["Board", "FleetRequest", "Pick", "drawn_budgets", "fleet", "made_up_fleet", "picks"]
 
 _SEED_OF_BUDGETS = 31
 
@@ -103,18 +104,45 @@ def fleet(
                 profile_path=board.path,
             )
             report = recommend(wanted, out / profile.id, say, show, source, archive)
-            rows.append({"board": profile.id, "feasible": True, "pick": report["pick"], "constraint": None,
-                         "run": report["run"], "ram_bytes": profile.ram_bytes})  # fmt: skip
+            rows.append(_row(profile, report["pick"], None) | {"run": report["run"]})
         except (InfeasibleError, UsageError) as error:
             constraint = error.details.get("constraint") if isinstance(error, InfeasibleError) else "unknown"
-            rows.append({"board": profile.id, "feasible": False, "pick": None, "constraint": constraint,
-                         "message": str(error), "ram_bytes": profile.ram_bytes})  # fmt: skip
+            rows.append(_row(profile, None, constraint) | {"message": str(error)})
+    seconds = round(time.monotonic() - began, 2)
+    return {"schema": schemas.FLEET, "task": request.task, "seconds": seconds, "boards": rows}
+
+
+def _row(profile: BoardProfile, pick: dict[str, Any] | None, constraint: object) -> dict[str, Any]:
     return {
-        "schema": schemas.FLEET,
-        "task": request.task,
-        "seconds": round(time.monotonic() - began, 2),
-        "boards": rows,
+        "board": profile.id,
+        "feasible": pick is not None,
+        "pick": pick,
+        "constraint": constraint,
+        "ram_bytes": profile.ram_bytes,
     }
+
+
+def made_up_fleet(request: FleetRequest, count: int, show: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+    """`fleet` for `count` made-up boards with the cores of the request's, by prediction and without runs."""
+    if not request.boards:
+        raise UsageError("a fleet needs boards; name some with --boards, or all")
+    began = time.monotonic()
+    source = Source(request.task, request.supernet, request.data_dir)
+    budgets = drawn_budgets([board.profile for board in request.boards], count)
+    archives: dict[str, Archive] = {}
+    rows = []
+    for number, budget in enumerate(budgets, 1):
+        archive = _archive(archives, source, budget.profile, request.seed, show)
+        (pick,) = picks(archive, [budget])
+        constraint = None
+        if pick is None:
+            smallest = CandidatePool(source.predictor, budget)(source.predictor.space.smallest)
+            constraint = smallest.violations[0].constraint if smallest.violations else "all together"
+        name = f"{budget.profile.id}-like-{number:04}"
+        row = {"board": name, "feasible": pick is not None, "pick": pick.to_json() if pick else None}
+        rows.append({**row, "constraint": constraint, "bounds": dict(budget.bounds)})
+    seconds = round(time.monotonic() - began, 2)
+    return {"schema": schemas.FLEET, "task": request.task, "seconds": seconds, "boards": rows}
 
 
 def _archive(
