@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["BENCH", "BUILD", "CARBON", "COMPILE", "CROSSCHECK", "SEARCH", "TRAIN", "VALIDATE"]
+__all__ = ["BENCH", "BUILD", "CARBON", "COMPILE", "CROSSCHECK", "FLEET", "SEARCH", "TRAIN", "VALIDATE"]
 
 SEARCH = 1
+FLEET = 1
 BUILD = 1
 BENCH = 1
 CROSSCHECK = 1

@@ -39,12 +39,27 @@ def _register_verbs() -> None:
         demo,
         doctor,
         flash,
+        fleet,
         search,
         train,
         validate,
     )
 
-    for verb in (demo, search, compile, validate, build, bench, flash, crosscheck, train, carbon, boards, doctor):
+    for verb in (
+        demo,
+        search,
+        fleet,
+        compile,
+        validate,
+        build,
+        bench,
+        flash,
+        crosscheck,
+        train,
+        carbon,
+        boards,
+        doctor,
+    ):
         verb.register(app)
 
 

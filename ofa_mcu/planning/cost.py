@@ -29,7 +29,9 @@ __all__ = [
     "core_model",
     "estimate",
     "millijoules",
+    "millijoules_each",
     "milliseconds",
+    "milliseconds_each",
 ]
 
 DEFAULT_STACK_BYTES = 2048
@@ -128,8 +130,8 @@ def estimate(plan: Plan, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK
     )
 
 
-def milliseconds(cost: Cost, profile: BoardProfile, cycles_per_instruction: float | None = None) -> Estimate:
-    """Time of one inference at the board's clock: instructions * cycles per instruction / clock.
+def milliseconds_each(profile: BoardProfile, cycles_per_instruction: float | None = None) -> float:
+    """Time of one instruction at the board's clock.
 
     UsageError where the board's profile has no cycles per instruction and none are given.
     """
@@ -137,21 +139,24 @@ def milliseconds(cost: Cost, profile: BoardProfile, cycles_per_instruction: floa
     cycles = cycles_per_instruction or profile.cycles_per_instruction
     if cycles is None:
         raise _lacking(profile, "time", {"cycles_per_instruction": "--cycles-per-instruction"})
+    return cycles / profile.clock_hz * 1e3
+
+
+def milliseconds(cost: Cost, profile: BoardProfile, cycles_per_instruction: float | None = None) -> Estimate:
+    """Time of one inference: instructions * cycles per instruction / clock; errors as `milliseconds_each` has them."""
+    value = cost.instructions * milliseconds_each(profile, cycles_per_instruction)
+    cycles = cycles_per_instruction or profile.cycles_per_instruction
     if cycles_per_instruction is not None:
         source, band = f"{cycles:g} cycles per instruction as given", None
     else:
         source, band = f"{cycles:g} cycles per instruction: {profile.cycles_basis}", _band_in(profile.cycles_basis)
-    value = cost.instructions * cycles / profile.clock_hz * 1e3
     return Estimate(value, f"{cost.instructions:,} instructions at {profile.clock_hz / 1e6:g} MHz, {source}", band)
 
 
-def millijoules(
-    cost: Cost,
-    profile: BoardProfile,
-    power_mw: float | None = None,
-    cycles_per_instruction: float | None = None,
-) -> Estimate:
-    """Energy of one inference: estimated time * active power.
+def millijoules_each(
+    profile: BoardProfile, power_mw: float | None = None, cycles_per_instruction: float | None = None
+) -> float:
+    """Energy of one instruction: its time * active power.
 
     UsageError where the board's profile has no active power or no cycles per instruction and none are given.
     """
@@ -164,10 +169,21 @@ def millijoules(
         missing["cycles_per_instruction"] = "--cycles-per-instruction"
     if power is None or missing:
         raise _lacking(profile, "energy", missing)
+    return milliseconds_each(profile, cycles_per_instruction) * power / 1e3
+
+
+def millijoules(
+    cost: Cost,
+    profile: BoardProfile,
+    power_mw: float | None = None,
+    cycles_per_instruction: float | None = None,
+) -> Estimate:
+    """Energy of one inference: estimated time * active power; errors as `millijoules_each` has them."""
+    value = cost.instructions * millijoules_each(profile, power_mw, cycles_per_instruction)
     time = milliseconds(cost, profile, cycles_per_instruction)
     source = "as given" if power_mw is not None else f"from the profile: {profile.power_basis}"
     # The power's own error is known to nobody; the band is the time's where that is known.
-    return Estimate(time.value * power / 1e3, f"{power:g} mW {source}; {time.basis}", time.band)
+    return Estimate(value, f"{power_mw or profile.active_power_mw:g} mW {source}; {time.basis}", time.band)
 
 
 def _band_in(basis: str | None) -> float | None:

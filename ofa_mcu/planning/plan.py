@@ -26,8 +26,10 @@ from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected, Operat
 __all__ = [
     "BALANCED_CODE",
     "BALANCED_SLOWDOWN",
+    "GOALS",
     "Optimize",
     "Plan",
+    "goal_of",
     "how_small",
     "make_plan",
     "priced_ways",
@@ -39,9 +41,11 @@ BALANCED_SLOWDOWN = 0.10
 BALANCED_CODE = 0.5
 """Share of the code of the fastest plan down to which a balanced one saves code rather than constants."""
 
+GOALS = 12
+"""Arenas, each larger than the one before, that are tried for a plan beside the smallest."""
+
 _MOST_PRICED = 1 << 16
 _UPGRADES = 6
-_GOALS = 12
 
 
 class Optimize(Enum):
@@ -236,8 +240,8 @@ def _best_goal(options: Sequence[Sequence[PricedWay]], needs: Sequence[Sequence[
     """The arena, from the smallest there can be to an eighth above it, whose product with the effort is least."""
     least = max(map(min, needs), default=0)
     best, best_product = least, float("inf")
-    for step in range(_GOALS + 1):
-        goal = least + least * step // (_GOALS * 8)
+    for step in range(GOALS + 1):
+        goal = goal_of(least, step)
         effort = 0.0
         highest = 0
         for each, sizes in zip(options, needs, strict=True):
@@ -249,6 +253,11 @@ def _best_goal(options: Sequence[Sequence[PricedWay]], needs: Sequence[Sequence[
         if effort * highest < best_product:
             best, best_product = highest, effort * highest
     return best
+
+
+def goal_of(least: int, step: int) -> int:
+    """The arena of a step, from the smallest there can be, step 0, to an eighth above it."""
+    return least + least * step // (GOALS * 8)
 
 
 def _step_back(

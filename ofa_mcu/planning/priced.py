@@ -14,8 +14,10 @@ from ofa_mcu.planning.kernels.base import Code, Kernel, Way
 __all__ = [
     "PricedWay",
     "code_bytes",
+    "code_items",
     "function_bytes",
     "kernel_named",
+    "own_code_bytes",
     "plan_code",
     "price",
     "priced",
@@ -93,16 +95,28 @@ def was_measured(one: PricedWay, figures: CoreModel) -> bool:
     return one.instructions < inf and all(function_bytes(code, figures) < inf for code in one.way.code if code.key)
 
 
-def code_bytes(codes: Iterable[Code], figures: CoreModel) -> float:
-    """Bytes of functions, equal ones counted once."""
+def code_items(codes: Iterable[Code], figures: CoreModel) -> dict[object, float]:
+    """Pieces of code that functions bring along, each with its bytes: generated ones, and groups of the library."""
     once = {(code.kind, code.key): code for code in codes}
     named = {kind for kind, key in once if not key}
-    library = sum([size for functions, size in figures.library if not named.isdisjoint(functions)])
-    return library + sum([function_bytes(code, figures) for code in once.values() if code.key])
+    items: dict[object, float] = {
+        number: size for number, (functions, size) in enumerate(figures.library) if not named.isdisjoint(functions)
+    }
+    return items | {key: function_bytes(code, figures) for key, code in once.items() if code.key}
+
+
+def code_bytes(codes: Iterable[Code], figures: CoreModel) -> float:
+    """Bytes of functions, equal ones counted once."""
+    return sum(code_items(codes, figures).values())
+
+
+def own_code_bytes(one: PricedWay, figures: CoreModel) -> float:
+    """Bytes of a layer's own function and of its call."""
+    return figures.layer_code_bytes[one.way.kernel] + _CALL_BYTES
 
 
 def plan_code(ways: Iterable[PricedWay], figures: CoreModel) -> float:
     """Bytes of code of layers that run in these ways: their own, their calls, and that of all functions."""
     ways = tuple(ways)
-    own = sum([figures.layer_code_bytes[one.way.kernel] + _CALL_BYTES for one in ways])
+    own = sum([own_code_bytes(one, figures) for one in ways])
     return own + code_bytes((function for one in ways for function in one.way.code), figures)

@@ -44,6 +44,8 @@ class Evaluator:
         self._calibration = ImageSet(Split(*first), supernet.space.sizes)
         self._images: dict[tuple[str, int], ImageSet] = {}
         self._codes: dict[tuple[str, int], NDArray[np.int8]] = {}
+        self._special: dict[Subnet, Specialised] = {}
+        self._scores: dict[tuple[Subnet, str], float] = {}
 
     def _part(self, part: str) -> Split:
         if part in self.data.apart:
@@ -90,10 +92,14 @@ class Evaluator:
         return int8_accuracy(graph, self.codes(part, resolution_of((height, width))), self._part(part).labels)
 
     def specialise_and_score(self, subnets: Sequence[Subnet], part: str) -> list[tuple[Specialised, float]]:
-        """Each subnet specialised, with its int8 accuracy on a part of the data.
+        """Each subnet specialised, with its int8 accuracy on a part of the data; what was asked before is remembered.
 
         Subnets are specialised side by side; then every core works on the images of one after the other.
         """
+        fresh = [subnet for subnet in dict.fromkeys(subnets) if subnet not in self._special]
         with one_thread_each() as workers, ThreadPoolExecutor(workers) as pool:
-            special = list(pool.map(self.specialise, subnets))
-        return [(one, self.int8_accuracy(one.graph, part)) for one in special]
+            self._special |= zip(fresh, pool.map(self.specialise, fresh), strict=True)
+        for subnet in subnets:
+            if (subnet, part) not in self._scores:
+                self._scores[subnet, part] = self.int8_accuracy(self._special[subnet].graph, part)
+        return [(self._special[subnet], self._scores[subnet, part]) for subnet in subnets]

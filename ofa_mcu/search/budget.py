@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ofa_mcu.errors import UsageError
-from ofa_mcu.planning.cost import Cost, millijoules, milliseconds
+from ofa_mcu.planning.cost import Cost, millijoules, millijoules_each, milliseconds, milliseconds_each
 from ofa_mcu.profiles.profile import BoardProfile
 
 __all__ = ["Budget", "Violation", "budget_for"]
@@ -38,17 +38,13 @@ class Budget:
     cycles_per_instruction: float | None = None
     power_mw: float | None = None
 
-    def needs(self, cost: Cost) -> dict[str, float]:
-        """What the subnet needs of every bounded quantity."""
-        result: dict[str, float] = {
-            "sram": cost.sram_bytes,
-            "flash": cost.flash_bytes,
-            "instructions": round(cost.instructions),
-        }
+    def needs(self, sram_bytes: Any, flash_bytes: Any, instructions: Any) -> dict[str, Any]:
+        """What a subnet, or an array of them, needs of every bounded quantity."""
+        result = {"sram": sram_bytes, "flash": flash_bytes, "instructions": instructions}
         if "ms" in self.bounds:
-            result["ms"] = milliseconds(cost, self.profile, self.cycles_per_instruction).value
+            result["ms"] = instructions * milliseconds_each(self.profile, self.cycles_per_instruction)
         if "mj" in self.bounds:
-            result["mj"] = millijoules(cost, self.profile, self.power_mw, self.cycles_per_instruction).value
+            result["mj"] = instructions * millijoules_each(self.profile, self.power_mw, self.cycles_per_instruction)
         return {name: value for name, value in result.items() if name in self.bounds}
 
     def estimates(self, cost: Cost) -> dict[str, dict[str, Any] | None]:
@@ -61,7 +57,10 @@ class Budget:
 
     def violations(self, cost: Cost) -> list[Violation]:
         """Constraints the subnet does not meet, the worst first."""
-        found = [Violation(n, v, self.bounds[n]) for n, v in self.needs(cost).items() if v > self.bounds[n]]
+        needs = self.needs(cost.sram_bytes, cost.flash_bytes, cost.instructions)
+        found = [
+            Violation(name, value, self.bounds[name]) for name, value in needs.items() if value > self.bounds[name]
+        ]
         return sorted(found, key=lambda v: -v.excess)
 
 

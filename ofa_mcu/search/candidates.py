@@ -40,7 +40,7 @@ class Candidate:
 
 
 class CandidatePool:
-    """Evaluates each subnet once and remembers it."""
+    """Plans each subnet once and remembers it."""
 
     def __init__(self, predictor: Predictor, budget: Budget) -> None:
         self._predictor, self._budget = predictor, budget
@@ -62,11 +62,6 @@ class CandidatePool:
             known = Candidate(subnet, accuracy, cost, tuple(self._budget.violations(cost)))
             self._known[subnet] = known
         return known
-
-    @property
-    def all(self) -> list[Candidate]:
-        """Every candidate evaluated so far, in order of evaluation."""
-        return list(self._known.values())
 
 
 def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from ofa_mcu.space.shapes import ShapeGraph
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.space.subnet import BlockChoice, Subnet
 
-__all__ = ["Genome", "features"]
+__all__ = ["Genome", "features", "size_features"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,32 @@ class Genome:
                     genes += [0, 0]
         return genes
 
+    def encode_all(self, subnets: Iterable[Subnet]) -> NDArray[np.int64]:
+        """Genes of subnets (subnets, genes)."""
+        return np.array([self.encode(subnet) for subnet in subnets], np.int64).reshape(-1, len(self.options))
+
+    def effective(self, genes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which genes (subnets, genes) have an effect: not those of blocks beyond the depth."""
+        result = np.ones(genes.shape, bool)
+        position = 2
+        for stage in self.space.stages:
+            depth = np.array(stage.depths)[genes[:, position]]
+            for block in range(max(stage.depths)):
+                pair = slice(position + 1 + 2 * block, position + 3 + 2 * block)
+                result[:, pair] = (block < depth)[:, None]
+            position += 1 + 2 * max(stage.depths)
+        return result
+
+    def one_hot_columns(self) -> NDArray[np.int64]:
+        """For each gene the column of its first option among `features`."""
+        return np.concatenate([[0], np.cumsum([len(options) for options in self.options])])[:-1].astype(np.int64)
+
+
+def size_features(macs: Any, parameters: Any) -> list[Any]:
+    """What `features` have behind the choices, of numbers or of arrays of them."""
+    m, p = np.log10(macs) - 6, np.log10(parameters) - 4
+    return [m, p, m * m, p * p, m * p]
+
 
 def features(space: SearchSpace, subnet: Subnet, graph: ShapeGraph | None = None) -> NDArray[np.float64]:
     """One-hot of every choice (nothing for absent blocks), log MACs, log parameters and their squares."""
@@ -75,5 +100,4 @@ def features(space: SearchSpace, subnet: Subnet, graph: ShapeGraph | None = None
             add(stage.kernels, block.kernel)
             add(stage.expands, block.expand)
     graph = graph or shape_graph(space, subnet)
-    macs, parameters = math.log10(graph.macs) - 6, math.log10(graph.parameters) - 4
-    return np.array([*one_hot, macs, parameters, macs * macs, parameters * parameters, macs * parameters])
+    return np.array([*one_hot, *size_features(graph.macs, graph.parameters)])

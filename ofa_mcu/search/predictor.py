@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.files import write_json
-from ofa_mcu.search.features import features
+from ofa_mcu.search.features import Genome, features, size_features
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.shapes import ShapeGraph
 from ofa_mcu.space.space import SearchSpace
@@ -64,6 +64,18 @@ class Predictor:
     def predict(self, subnet: Subnet, graph: ShapeGraph | None = None) -> float:
         """Predicted validation accuracy (0..1)."""
         return float(self.intercept + (features(self.space, subnet, graph) - self.centre) @ self.weights)
+
+    def predict_all(
+        self, genes: NDArray[np.int64], macs: NDArray[np.int64], parameters: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Predicted accuracies (0..1) of subnets by genes (subnets, genes) and sizes (subnets,)."""
+        genome = Genome.of(self.space)
+        columns = genome.one_hot_columns()
+        padded = np.append(self.weights, 0.0)  # genes without effect add nothing
+        chosen = np.where(genome.effective(genes), columns + genes, len(self.weights))
+        sizes = np.stack(size_features(macs, parameters), 1)
+        result = padded[chosen].sum(1) + sizes @ self.weights[-sizes.shape[1] :]
+        return np.asarray(self.intercept - float(self.centre @ self.weights) + result, np.float64)
 
 
 def _ridge(x: NDArray[np.float64], y: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:

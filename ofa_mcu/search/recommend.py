@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ofa_mcu.errors import UsageError
 from ofa_mcu.files import write_text
 from ofa_mcu.ledger import Stopwatch, recorded
 from ofa_mcu.runs import Run, new_run
+from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.candidates import CandidatePool
 from ofa_mcu.search.feasibility import check_feasible
@@ -23,7 +25,11 @@ from ofa_mcu.tasks.registry import task_named
 from ofa_mcu.tasks.resample import resolution_of
 from ofa_mcu.tasks.task import Task
 
-__all__ = ["Request", "recommend"]
+if TYPE_CHECKING:
+    from ofa_mcu.quantization.evaluate import Evaluator, Specialised
+    from ofa_mcu.search.run import Tested
+
+__all__ = ["Request", "Source", "recommend"]
 
 
 @dataclass(frozen=True)
@@ -63,11 +69,41 @@ class Request:
         }
 
 
+class Source:
+    """A task's supernet and predictor; weights and data are loaded when they are first needed, and then kept.
+
+    Raises:
+        UsageError: an unknown task, or no supernet.
+    """
+
+    def __init__(self, task: str, supernet: Path | None = None, data_dir: Path | None = None) -> None:
+        self.task = task_named(task, data_dir)
+        self._folder = supernet_folder(task, supernet)
+        self._data_dir = data_dir
+        self.predictor: Predictor = load_predictor(self._folder / PREDICTOR_FILE)
+        self.tested: dict[Specialised, Tested] = {}
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Of the supernet's subnets on the task's data."""
+        from ofa_mcu.quantization.evaluate import Evaluator
+        from ofa_mcu.supernet.store import load_supernet
+
+        supernet, _ = load_supernet(self._folder / SUPERNET_FILE)
+        if supernet.space != self.predictor.space:
+            where = self._folder / PREDICTOR_FILE
+            raise UsageError(f"{where} is of another space than {SUPERNET_FILE}; train them together")
+        _check_serves(supernet.space, self.task)
+        return Evaluator(supernet, self.task.load(self._data_dir))
+
+
 def recommend(
     request: Request,
     out: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
     show: Callable[[str], None] = lambda text: None,
+    source: Source | None = None,
+    archive: Archive | None = None,
 ) -> dict[str, Any]:
     """Search, and write the run's folder (`out`, else a fresh one under runs/); the report.
 
@@ -76,50 +112,46 @@ def recommend(
         out: the run's folder.
         say: told a line that stays.
         show: told what is going on at the moment.
+        source: what the request names, where it is loaded already.
+        archive: of a search for all budgets on the board's core, where there was one.
 
     Raises:
         UsageError: an unknown task or objective, or no supernet.
         InfeasibleError: nothing fits; said before weights or data are loaded.
     """
-    try:
-        objective = Objective(request.objective)
-    except ValueError as error:
-        known = ", ".join(o.value for o in Objective)
-        raise UsageError(f"there is no objective '{request.objective}'; known: {known}") from error
-    task_named(request.task, request.data_dir)
-    folder = supernet_folder(request.task, request.supernet)
-    predictor = load_predictor(folder / PREDICTOR_FILE)
-    check_feasible(CandidatePool(predictor, request.budget))
+    objective = _objective(request.objective)
+    source = source or Source(request.task, request.supernet, request.data_dir)
+    check_feasible(CandidatePool(source.predictor, request.budget))
     stem = f"{request.task.partition(':')[0]}-{request.budget.profile.id}"
     with new_run(stem, out) as run, recorded(run.folder, "search") as watch:
-        return _search(request, objective, predictor, folder, run, watch, say, show)
+        return _search(request, objective, source, archive, run, watch, say, show)
+
+
+def _objective(name: str) -> Objective:
+    try:
+        return Objective(name)
+    except ValueError as error:
+        known = ", ".join(o.value for o in Objective)
+        raise UsageError(f"there is no objective '{name}'; known: {known}") from error
 
 
 def _search(
     request: Request,
     objective: Objective,
-    predictor: Predictor,
-    folder: Path,
+    source: Source,
+    archive: Archive | None,
     run: Run,
     watch: Stopwatch,
     say: Callable[[str], None],
     show: Callable[[str], None],
 ) -> dict[str, Any]:
     """The slow part: weights and data loaded, subnets evolved and measured, the run written."""
-    from ofa_mcu.quantization.evaluate import Evaluator, Specialised
     from ofa_mcu.quantization.refine import Refinement, refine, save_refined
     from ofa_mcu.search.run import SearchOptions, search, write_run
-    from ofa_mcu.supernet.store import load_supernet
 
-    say(f"searching {predictor.space.size} subnets of {request.task} for {request.budget.profile.name}")
-    supernet, _ = load_supernet(folder / SUPERNET_FILE)
-    if supernet.space != predictor.space:
-        raise UsageError(f"{folder / PREDICTOR_FILE} is of another space than {SUPERNET_FILE}; train them together")
+    say(f"searching {source.predictor.space.size} subnets of {request.task} for {request.budget.profile.name}")
+    evaluator, task = source.evaluator, source.task
     options = SearchOptions(request.budget, objective, request.give, request.seed)
-    task = task_named(request.task, request.data_dir)
-    _check_serves(supernet.space, task)
-    data = task.load(request.data_dir)
-    evaluator = Evaluator(supernet, data)
     wanted = Refinement(request.finetune, request.qat, seed=request.seed)
 
     def trained_further(pick: Specialised) -> tuple[Specialised, dict[str, Any]]:
@@ -128,7 +160,8 @@ def _search(
         with watch.exclude():  # both trainings keep ledgers of their own
             return refine(pick, evaluator, task, wanted, run.folder, show)
 
-    result = search(evaluator, predictor, options, show, trained_further if wanted else None)
+    refining = trained_further if wanted else None
+    result = search(evaluator, source.predictor, options, show, refining, archive, source.tested)
 
     def write_network() -> None:
         refinement = result.report["refinement"]
@@ -137,7 +170,8 @@ def _search(
 
     if request.profile_path is not None:
         write_text(run.profile_path(request.budget.profile.id), request.profile_path.read_text())
-    meaning = {"labels": list(task.labels), "scaling": data.scaling.to_json() if data.scaling else None}
+    scaling = evaluator.data.scaling
+    meaning = {"labels": list(task.labels), "scaling": scaling.to_json() if scaling else None}
     return write_run(run, result, {**request.to_json(), **meaning}, write_network)
 
 

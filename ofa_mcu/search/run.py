@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,11 @@ from ofa_mcu.graph.verify import probe_inputs, verify
 from ofa_mcu.planning.compile import compile_graph
 from ofa_mcu.planning.tflm import tflm_head_bytes
 from ofa_mcu.runs import Run
+from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
-from ofa_mcu.search.candidates import Candidate, CandidatePool, pareto_front
+from ofa_mcu.search.candidates import CandidatePool, pareto_front
 from ofa_mcu.search.feasibility import candidate_json, check_feasible, nothing_fits
-from ofa_mcu.search.features import Genome
-from ofa_mcu.search.nsga import evolve
+from ofa_mcu.search.nsga import evolve, thinned
 from ofa_mcu.search.pick import Measured, Objective, choose, next_to_measure
 from ofa_mcu.search.predictor import Predictor
 from ofa_mcu.space.subnet import Subnet
@@ -28,9 +28,11 @@ from ofa_mcu.space.subnet import Subnet
 if TYPE_CHECKING:
     from ofa_mcu.quantization.evaluate import Evaluator, Specialised
 
-__all__ = ["SearchOptions", "SearchResult", "search", "write_run"]
+__all__ = ["SearchOptions", "SearchResult", "Tested", "evolved", "search", "write_run"]
 
 _VERIFIED_IMAGES = 4
+_MOST_PLANNED = 400
+"""Subnets of the front that are planned."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,16 @@ class SearchOptions:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Tested:
+    """A pick's file, equal to TFLite Micro, and its accuracies (0..1) on test examples and on those that are apart."""
+
+    model: bytes
+    fp32: float
+    int8: float
+    apart: Mapping[str, float]
+
+
 @dataclass(frozen=True, eq=False)
 class SearchResult:
     """The recommendation, everything it was chosen from, and the report that goes to disk."""
@@ -50,7 +62,8 @@ class SearchResult:
     pick: Specialised
     model: bytes
     report: dict[str, Any]
-    evaluated: list[Candidate]
+    archive: Archive
+    budget: Budget
 
 
 def search(
@@ -59,10 +72,19 @@ def search(
     options: SearchOptions,
     report: Callable[[str], None] = lambda text: None,
     refine: Callable[[Specialised], tuple[Specialised, dict[str, Any]]] | None = None,
+    archive: Archive | None = None,
+    known: MutableMapping[Specialised, Tested] | None = None,
 ) -> SearchResult:
     """The best fitting subnet: evolved by predicted accuracy and exact cost, chosen by measured int8 accuracy.
 
-    `refine` may train the pick further; it gives it back with what `refinement` of the report is to say.
+    Args:
+        evaluator: of the supernet on its data.
+        predictor: of the same supernet.
+        options: what is asked.
+        report: told what is going on.
+        refine: may train the pick further; it gives it back with what `refinement` of the report is to say.
+        archive: of a search for all budgets on this core; without it subnets are searched for this budget.
+        known: what was tested before, and gets what is tested now.
 
     Raises:
         InfeasibleError: no subnet meets the constraints.
@@ -70,16 +92,18 @@ def search(
     """
     began = time.monotonic()
     profile = options.budget.profile
-    space = evaluator.supernet.space
     pool = CandidatePool(predictor, options.budget)
     check_feasible(pool)
 
-    def generation(done: int, total: int) -> None:
-        report(f"generation {done}/{total}: {len(pool.all)} subnets evaluated")
-
-    evaluated = evolve(pool, Genome.of(space), options.seed, report=generation)
+    if archive is None:
+        archive = evolved(predictor, options, report)
     searched = time.monotonic() - began
-    fitting = {c.subnet: c for c in evaluated if c.fits}
+    numbers = archive.front(options.budget)
+    numbers = numbers[thinned(archive.objectives[numbers], _MOST_PLANNED)]
+    # What tables promise is settled by the planner before anything else is done with it.
+    found = [archive.genome.decode(genes) for genes in archive.genes[numbers].tolist()]
+    planned = [pool(subnet) for subnet in dict.fromkeys([*found, predictor.space.smallest])]
+    fitting = {c.subnet: c for c in planned if c.fits}
     front = pareto_front(list(fitting.values()))
     nets: dict[Subnet, Specialised] = {}
     measured: list[Measured] = []
@@ -105,13 +129,10 @@ def search(
         pick, refinement = refine(pick)
         validated = refinement["accuracy_int8_validation"][refinement["kept"]]
     report("testing the pick")
-    model = write_tflite(pick.graph)
-    probes = probe_inputs(pick.graph, seed=options.seed)
-    name = pick.graph.structure.inputs[0]
-    images = evaluator.codes("test", pick.subnet.resolution)[:_VERIFIED_IMAGES]
-    verify(pick.graph, model, {name: np.concatenate([probes[name], images])})
-    accuracy_fp32 = evaluator.float_accuracy(pick.network, "test")
-    accuracy_int8 = evaluator.int8_accuracy(pick.graph, "test")
+    known = {} if known is None else known
+    if pick not in known:
+        known[pick] = _tested(evaluator, pick, options.seed)
+    tested = known[pick]
     compiled = compile_graph(pick.graph, profile)
     cost, memory = compiled.cost, compiled.plan.memory
     by_measure = {m.candidate.subnet: m.accuracy for m in measured}
@@ -125,19 +146,17 @@ def search(
             "subnet": str(pick.subnet),
             "macs": cost.macs,
             "parameters": pick.graph.structure.parameters,
-            "accuracy_fp32": round(accuracy_fp32, 5),
-            "accuracy_int8": round(accuracy_int8, 5),
+            "accuracy_fp32": round(tested.fp32, 5),
+            "accuracy_int8": round(tested.int8, 5),
             "accuracy_int8_validation": round(validated, 5),
-            "accuracy_int8_apart": {
-                name: round(evaluator.int8_accuracy(pick.graph, name), 5) for name in evaluator.data.apart
-            },
+            "accuracy_int8_apart": {name: round(value, 5) for name, value in tested.apart.items()},
             "sram_bytes": cost.sram_bytes,
             "flash_bytes": cost.flash_bytes,
             "instructions": round(cost.instructions),
             "arena_bytes": memory.arena_bytes,
             "arena_lower_bound": memory.lower_bound,
             "tflm_head_bytes": tflm_head_bytes(pick.graph.structure),
-            "model_crc32": zlib.crc32(model),
+            "model_crc32": zlib.crc32(tested.model),
             "estimates": options.budget.estimates(cost),
         },
         "refinement": refinement,
@@ -146,12 +165,45 @@ def search(
             | {"accuracy_int8_validation": round(by_measure[c.subnet], 5) if c.subnet in by_measure else None}
             for c in front
         ],
-        "evaluations": len(evaluated),
-        "evaluations_per_second": round(len(evaluated) / max(searched, 1e-9), 1),
+        "evaluations": len(archive),
+        "evaluations_per_second": round(len(archive) / max(searched, 1e-9), 1),
+        "hypervolume": round(archive.hypervolume(options.budget), 6),
         "bounds": dict(options.budget.bounds),
         "test_images": len(evaluator.data.test),
     }
-    return SearchResult(pick, model, body, evaluated)
+    return SearchResult(pick, tested.model, body, archive, options.budget)
+
+
+def evolved(
+    predictor: Predictor, options: SearchOptions, report: Callable[[str], None], all_budgets: bool = False
+) -> Archive:
+    """Subnets found for the budget, or for all there may be on its core."""
+    began = time.monotonic()
+    budget = None if all_budgets else options.budget
+    archive = Archive(predictor, options.budget.profile)
+
+    def progress(text: str) -> None:
+        pace = len(archive) / max(time.monotonic() - began, 1e-9)
+        front = len(archive.front(budget))
+        report(f"{text}: {len(archive)} subnets, {pace:.0f} a second, {front} on the front")
+
+    evolve(archive, budget, options.seed, report=progress)
+    return archive
+
+
+def _tested(evaluator: Evaluator, pick: Specialised, seed: int) -> Tested:
+    """The pick's file and accuracies; MismatchError where it differs from TFLite Micro in any byte."""
+    model = write_tflite(pick.graph)
+    probes = probe_inputs(pick.graph, seed=seed)
+    name = pick.graph.structure.inputs[0]
+    images = evaluator.codes("test", pick.subnet.resolution)[:_VERIFIED_IMAGES]
+    verify(pick.graph, model, {name: np.concatenate([probes[name], images])})
+    return Tested(
+        model,
+        evaluator.float_accuracy(pick.network, "test"),
+        evaluator.int8_accuracy(pick.graph, "test"),
+        {part: evaluator.int8_accuracy(pick.graph, part) for part in evaluator.data.apart},
+    )
 
 
 def write_run(
@@ -167,10 +219,7 @@ def write_run(
     run.forget()
     write_more()
     run.write("config.json", {"version": __version__, **configuration})
-    run.write(
-        "evaluated.json",
-        [candidate_json(c) | {"violates": [v.constraint for v in c.violations]} for c in result.evaluated],
-    )
+    run.write("evaluated.json", result.archive.to_json(result.budget))
     run.write_model(result.model)
     report = {"schema": result.report["schema"], "run": str(run.folder), **result.report}
     run.write("report.json", report)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from ofa_mcu.errors import InfeasibleError, UsageError
 from ofa_mcu.profiles import load_profile
+from ofa_mcu.search.archive import Archive, hypervolume
 from ofa_mcu.search.budget import Budget, budget_for
-from ofa_mcu.search.candidates import Candidate, CandidatePool, pareto_front
+from ofa_mcu.search.candidates import Candidate, CandidatePool
 from ofa_mcu.search.feasibility import check_feasible
-from ofa_mcu.search.features import Genome
-from ofa_mcu.search.nsga import evolve
+from ofa_mcu.search.nsga import corners, evolve, neighbours, thinned
+from ofa_mcu.search.predictor import load_predictor
+from ofa_mcu.supernet.shipped_files import PREDICTOR_FILE, supernet_folder
 from tests.search.made_up import predictor_of
 from tests.space.spaces import TINY
 
@@ -20,62 +23,126 @@ BOARD = load_profile("stm32f746")
 PREDICTOR = predictor_of(TINY)
 
 
-def evolved(budget: Budget, seed: int = 0, generations: int = 12) -> list[Candidate]:
-    return evolve(CandidatePool(PREDICTOR, budget), Genome.of(TINY), seed, population=24, generations=generations)
+def evolved(budget: Budget, seed: int = 0, generations: int = 6) -> Archive:
+    archive = Archive(PREDICTOR, BOARD)
+    evolve(archive, budget, seed, population=12, generations=generations)
+    return archive
 
 
-def test_the_same_seed_gives_the_same_candidates_in_the_same_order() -> None:
+def whole(archive: Archive) -> Archive:
+    """The same with every subnet of its space."""
+    archive.evaluate(archive.genome.encode_all(archive.genome.space))
+    return archive
+
+
+def test_the_same_seed_gives_the_same_subnets_in_the_same_order() -> None:
     first, second = evolved(budget_for(BOARD), 5), evolved(budget_for(BOARD), 5)
-    assert first == second
-    assert [c.subnet for c in first] != [c.subnet for c in evolved(budget_for(BOARD), 6)]
+    assert np.array_equal(first.genes, second.genes) and np.array_equal(first.objectives, second.objectives)
+    assert not np.array_equal(first.genes[:40], evolved(budget_for(BOARD), 6).genes[:40])
 
 
-def test_every_candidate_is_a_subnet_met_once_and_the_corners_are_there() -> None:
-    found = evolved(budget_for(BOARD))
-    subnets = [c.subnet for c in found]
-    assert len(set(subnets)) == len(subnets)
+def test_every_subnet_is_met_once_and_the_corners_are_there() -> None:
+    archive = evolved(budget_for(BOARD))
+    subnets = [archive.genome.decode(genes) for genes in archive.genes.tolist()]
+    assert len(set(subnets)) == len(subnets) == len(archive)
     assert {TINY.largest, TINY.smallest} <= set(subnets)
     for subnet in subnets:
         TINY.validate(subnet)
 
 
-def volume(front: list[Candidate], worst: tuple[float, ...]) -> float:
-    """Share of a fixed sample of goals (accuracy, instructions) that some candidate of the front reaches."""
-    goals = [(-0.7 - 0.3 * i / 40, worst[3] * j / 40) for i in range(40) for j in range(41)]
-    reached = sum(any(c.objectives[0] <= a and c.objectives[3] <= n for c in front) for a, n in goals)
-    return reached / len(goals)
+def test_what_an_archive_holds_is_what_predictor_and_planner_say() -> None:
+    budget = budget_for(BOARD, max_instructions=60_000)
+    archive, pool = whole(Archive(PREDICTOR, BOARD)), CandidatePool(PREDICTOR, budget)
+    assert len(archive) == TINY.size
+    excess = archive.excess(budget)
+    for index in np.random.default_rng(0).permutation(len(archive))[:60].tolist():
+        candidate = pool(archive.genome.decode(archive.genes[index].tolist()))
+        assert archive.objectives[index] == pytest.approx(candidate.objectives, rel=1e-3)
+        assert -archive.objectives[index, 0] == pytest.approx(candidate.accuracy, abs=1e-12)
+        assert (excess[index] <= 0) == candidate.fits
+        assert excess[index] == pytest.approx(sum(v.excess for v in candidate.violations), abs=1e-3)
+
+
+def test_the_front_is_what_no_other_beats() -> None:
+    archive, budget = whole(Archive(PREDICTOR, BOARD)), budget_for(BOARD, max_instructions=80_000)
+    front = archive.objectives[archive.front(budget)]
+    assert (np.diff(front[:, 0]) >= 0).all() and len(np.unique(front, axis=0)) == len(front)
+    for point in archive.objectives[archive.excess(budget) <= 0]:
+        assert (front <= point).all(axis=1).any()
+    for point in front:
+        assert ((front <= point).all(axis=1)).sum() == 1
 
 
 def test_it_comes_close_to_the_front_of_the_whole_space() -> None:
-    budget = budget_for(BOARD)
-    pool = CandidatePool(PREDICTOR, budget)
-    every = [pool(subnet) for subnet in TINY]
-    truth = pareto_front(every)
-    worst = tuple(max(c.objectives[i] for c in every) for i in range(4))
-    found = evolved(budget)
-    assert len(found) < 0.75 * TINY.size  # it did not simply try everything
-    assert volume(pareto_front(found), worst) > 0.95 * volume(truth, worst) > 0
-    best = max(c.accuracy for c in every)
-    assert max(c.accuracy for c in found) == pytest.approx(best, abs=0.002)
+    archive = evolved(budget_for(BOARD))
+    found = archive.objectives[archive.front()]
+    truth = whole(archive).objectives
+    least, most = truth.min(0), truth.max(0)
+    share = hypervolume(found, least, most) / hypervolume(truth[archive.front()], least, most)
+    assert 0.995 <= share <= 1 + 1e-12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", ["stm32f746", "stm32f103"])
+def test_a_real_space_of_which_every_subnet_is_known(board: str) -> None:
+    predictor = load_predictor(supernet_folder("fashion-mnist") / PREDICTOR_FILE)
+    budget = budget_for(load_profile(board))
+    archive = Archive(predictor, budget.profile)
+    evolve(archive, budget, 1)
+    assert len(archive) < 0.2 * predictor.space.size
+    found = archive.objectives[archive.front(budget)]
+    assert len(whole(archive)) == predictor.space.size > 100_000
+    truth = archive.objectives[archive.front(budget)]
+    least, most = archive.objectives.min(0), archive.objectives.max(0)
+    assert hypervolume(found, least, most) >= 0.999 * hypervolume(truth, least, most) > 0
 
 
 def test_it_finds_what_fits_a_tight_budget() -> None:
-    """A bound between the cheapest and the median: the best fitting subnet of the space, or one nearly as good."""
-    everything = CandidatePool(PREDICTOR, budget_for(BOARD))
-    costs = sorted(everything(subnet).cost.instructions for subnet in TINY)
-    budget = budget_for(BOARD, max_instructions=costs[len(costs) // 10])
-    pool = CandidatePool(PREDICTOR, budget)
-    best = max(c.accuracy for c in map(pool, TINY) if c.fits)
-    fitting = [c for c in evolved(budget) if c.fits]
-    assert max(c.accuracy for c in fitting) >= best - 0.003
-    assert all(c.cost.instructions <= costs[len(costs) // 10] for c in fitting)
+    """A bound between the cheapest and the median: the best fitting subnet of the space."""
+    costs = np.sort(whole(Archive(PREDICTOR, BOARD)).objectives[:, 3])
+    bound = int(costs[len(costs) // 10])
+    budget = budget_for(BOARD, max_instructions=bound)
+    archive = evolved(budget)
+    found = archive.objectives[archive.front(budget)]
+    best = whole(archive).objectives[archive.front(budget)]
+    assert found[0, 0] == best[0, 0] and (found[:, 3] <= bound).all()
 
 
-def test_progress_is_told_for_every_generation() -> None:
-    told: list[tuple[int, int]] = []
-    pool = CandidatePool(PREDICTOR, budget_for(BOARD))
-    evolve(pool, Genome.of(TINY), 0, 8, 5, lambda done, total: told.append((done, total)))
-    assert told == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+def test_a_search_for_all_budgets_holds_the_best_of_each() -> None:
+    """What is most accurate within bounds is on the front without bounds."""
+    archive = Archive(PREDICTOR, BOARD)
+    evolve(archive, None, 0, population=12, generations=6)
+    every = whole(Archive(PREDICTOR, BOARD))
+    for share in (0.05, 0.3, 0.6):
+        bounds = np.quantile(every.objectives[:, 1:], share, axis=0)
+        budget = Budget(BOARD, dict(zip(("sram", "flash", "instructions"), bounds.tolist(), strict=True)))
+        best = every.objectives[every.front(budget)[0], 0]
+        assert archive.objectives[archive.front(budget)[0], 0] == pytest.approx(best, abs=0.001)
+
+
+def test_progress_is_told() -> None:
+    told: list[str] = []
+    evolve(Archive(PREDICTOR, BOARD), None, 0, 8, 3, told.append)
+    assert told[:3] == ["generation 1 of 3", "generation 2 of 3", "generation 3 of 3"]
+    assert re.fullmatch(r"neighbours of \d+ of \d+ on the front", told[3])
+
+
+def test_corners_and_neighbours() -> None:
+    genome = Archive(PREDICTOR, BOARD).genome
+    subnets = [genome.decode(genes) for genes in corners(genome).tolist()]
+    assert {TINY.largest, TINY.smallest} <= set(subnets)
+    assert {(s.resolution, s.width) for s in subnets} == {(r, w) for r in TINY.resolutions for w in TINY.widths}
+    upper = np.array([len(options) for options in genome.options]) - 1
+    one = corners(genome)[:1]
+    found = neighbours(one, upper)
+    assert ((found != one).sum(1) <= 1).all() and len(np.unique(found, axis=0)) == 1 + upper.sum()
+
+
+def test_a_thinned_front_keeps_its_ends() -> None:
+    points = np.stack([np.linspace(0, 1, 50), np.linspace(1, 0, 50) ** 2, np.zeros(50), np.zeros(50)], 1)
+    kept = thinned(points, 10)
+    assert len(kept) == 10 and {0, 49} <= set(kept.tolist()) and (np.diff(kept) > 0).all()
+    assert thinned(points, 50).tolist() == list(range(50))
 
 
 def smallest() -> Candidate:

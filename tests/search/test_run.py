@@ -66,7 +66,9 @@ def test_the_pick_is_the_best_of_what_was_measured(result: SearchResult) -> None
     reach = [row for row in measured.values() if row["accuracy_int8_validation"] >= best - 0.002]
     assert measured[result.report["pick"]["subnet"]]["instructions"] == min(row["instructions"] for row in reach)
     assert all(row["instructions"] <= 60_000 for row in front)
-    assert result.report["evaluations"] == len(result.evaluated) == len({c.subnet for c in result.evaluated})
+    rows = result.archive.to_json(OPTIONS.budget)["rows"]
+    assert result.report["evaluations"] == len(result.archive) == len({row[0] for row in rows})
+    assert 0 < result.report["hypervolume"] <= 1
 
 
 def test_examples_that_are_apart_are_tested_on_their_own(result: SearchResult) -> None:
@@ -78,7 +80,7 @@ def test_examples_that_are_apart_are_tested_on_their_own(result: SearchResult) -
 
 def test_the_same_seed_gives_the_same_bytes(result: SearchResult) -> None:
     again = search(Evaluator(lively_supernet(0), DATA), PREDICTOR, OPTIONS)
-    assert again.model == result.model and again.evaluated == result.evaluated
+    assert again.model == result.model and np.array_equal(again.archive.genes, result.archive.genes)
     clock = ("seconds", "evaluations_per_second")
     assert {k: v for k, v in again.report.items() if k not in clock} == {
         k: v for k, v in result.report.items() if k not in clock
@@ -105,7 +107,7 @@ def test_a_subnet_whose_weights_need_more_than_its_shapes_promise_is_not_picked(
 
 
 def test_nothing_fits_where_all_weights_need_too_much(result: SearchResult) -> None:
-    smallest = min(c.cost.flash_bytes for c in result.evaluated)
+    smallest = int(result.archive.objectives[:, 2].min())
     with pytest.raises(InfeasibleError, match="with its weights, the last subnet left, r.* B of flash") as caught:
         search(EVALUATOR, PREDICTOR, SearchOptions(budget_for(BOARD, max_flash=smallest), seed=3))
     assert caught.value.details["constraint"] == "flash"
@@ -124,10 +126,11 @@ def test_a_run_is_complete_when_its_report_is_there(tmp_path: Path, result: Sear
     assert find_run(run.folder).report() == json.loads(json.dumps(report))
     assert report["run"] == str(run.folder) and run.model() == result.model
     assert run.read("config.json")["seed"] == 3
-    rows = json.loads((run.folder / "evaluated.json").read_text())
-    assert len(rows) == len(result.evaluated)
-    too_slow = [row for row in rows if row["instructions"] > 60_000]
-    assert too_slow and all(("instructions" in row["violates"]) == (row in too_slow) for row in rows)
+    stored = json.loads((run.folder / "evaluated.json").read_text())
+    rows = [dict(zip(stored["columns"], row, strict=True)) for row in stored["rows"]]
+    assert len(rows) == len(result.archive)
+    assert any(row["excess"] for row in rows)
+    assert all((row["instructions"] > 60_000) == (row["excess"] > 0) for row in rows)
     written = sorted(run.folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
     assert written[-1].name == "report.json"
 

@@ -1,0 +1,104 @@
+"""`ofa-mcu fleet`: the best subnet of one supernet for every board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ofa_mcu import schemas
+from ofa_mcu.cli.common import JSON, DataDir, emit, failing_as_json, quantity, say, show_table, status
+
+_WIDTH = 150
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(fleet)
+
+
+def fleet(
+    boards: Annotated[str, typer.Option(help="all, or ids and profile files with commas between them.")] = "all",
+    task: Annotated[str, typer.Option(help="Task whose supernet is specialised.")] = "fashion-mnist",
+    supernet: Annotated[Path | None, typer.Option(help="Folder of another supernet than the shipped one.")] = None,
+    max_instructions: Annotated[str | None, typer.Option(help="Instructions per inference (4M).")] = None,
+    max_ms: Annotated[float | None, typer.Option(min=0, help="Milliseconds per inference, estimated.")] = None,
+    max_mj: Annotated[float | None, typer.Option(min=0, help="Millijoules per inference, estimated.")] = None,
+    synthetic: Annotated[
+        int | None, typer.Option(min=1, help="So many made-up boards instead, by prediction alone; no runs.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same answer.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the runs, one for each board.")] = Path("runs/fleet"),
+    data_dir: DataDir = None,
+    as_json: JSON = False,
+) -> None:
+    """Specialise one supernet for every board, without training: a table, a plot, and a run for each, ready for build.
+
+    Exit code 3: nothing fits any of the boards.
+    """
+    with failing_as_json(as_json, schemas.FLEET):
+        from ofa_mcu.errors import InfeasibleError
+        from ofa_mcu.files import write_bytes, write_json
+        from ofa_mcu.reports.fleet import fleet_plot
+        from ofa_mcu.search.fleet import FleetRequest, made_up_fleet
+        from ofa_mcu.search.fleet import fleet as specialised
+
+        bounds = {
+            "max_instructions": quantity("--max-instructions", max_instructions),
+            "max_ms": max_ms,
+            "max_mj": max_mj,
+        }
+        request = FleetRequest(_boards(boards), task, supernet, bounds, seed, data_dir)
+        with status() as show:
+            if synthetic is not None:
+                report = made_up_fleet(request, synthetic, show)
+            else:
+                report = specialised(request, out, say, show)
+        write_json(out / "fleet.json", report)
+        if synthetic is None:
+            write_bytes(out / "fleet.png", fleet_plot(report))
+    if as_json:
+        emit(report)
+    else:
+        _print(report)
+        say(f"fleet {out / 'fleet.json'}" + ("" if synthetic else f", {out / 'fleet.png'}"))
+    if not any(row["feasible"] for row in report["boards"]):
+        raise InfeasibleError("nothing fits any of the boards; allow more, or take larger ones")
+
+
+def _boards(text: str) -> Any:
+    from ofa_mcu.profiles import all_profiles, load_profile
+    from ofa_mcu.search.fleet import Board
+
+    if text == "all":
+        return tuple(Board(profile) for profile in all_profiles())
+    names = dict.fromkeys(name for name in (part.strip() for part in text.split(",")) if name)
+    return tuple(Board(load_profile(name), Path(name) if Path(name).is_file() else None) for name in names)
+
+
+def _print(report: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{report['task']}: {len(report['boards'])} boards in {report['seconds']} s")
+    for heading in ("board", "subnet", "int8 %", "SRAM B", "flash B", "M instructions", "binding"):
+        table.add_column(heading, justify="left" if heading in ("board", "subnet", "binding") else "right")
+    for row in report["boards"][:40]:
+        pick = row["pick"]
+        if pick is None:
+            table.add_row(row["board"], "nothing fits", "", "", "", "", str(row["constraint"]))
+            continue
+        accuracy = pick.get("accuracy_int8", pick.get("accuracy_predicted"))
+        table.add_row(
+            row["board"],
+            pick["subnet"],
+            f"{100 * accuracy:.2f}",
+            f"{pick['sram_bytes']:,}",
+            f"{pick['flash_bytes']:,}",
+            f"{pick['instructions'] / 1e6:.2f}",
+            "",
+        )
+    show_table(table, _WIDTH)
+    more = len(report["boards"]) - 40
+    if more > 0:
+        print(f"and {more} more, in fleet.json")

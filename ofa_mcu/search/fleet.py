@@ -1,0 +1,193 @@
+"""One supernet for many boards: subnets are searched once for each core, and every board takes the best that fits it.
+
+What is most accurate within some bounds is, without bounds, on the front of accuracy, SRAM, flash and instructions: so
+one search serves all boards of a core, and what one board had measured is not measured again for the next.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ofa_mcu import schemas
+from ofa_mcu.errors import InfeasibleError, UsageError
+from ofa_mcu.planning.core_model import core_of
+from ofa_mcu.profiles.profile import BoardProfile
+from ofa_mcu.search.archive import Archive
+from ofa_mcu.search.budget import Budget, budget_for
+from ofa_mcu.search.candidates import CandidatePool
+from ofa_mcu.search.nsga import evolve
+from ofa_mcu.search.recommend import Request, Source, recommend
+
+__all__ = ["Board", "FleetRequest", "Pick", "drawn_budgets", "fleet", "made_up_fleet", "picks"]
+
+_SEED_OF_BUDGETS = 31
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board of the fleet, and the file of its profile where it does not come with the package."""
+
+    profile: BoardProfile
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class FleetRequest:
+    """What a user asks for all boards: the task, its supernet, and bounds by option of `budget_for`."""
+
+    boards: tuple[Board, ...]
+    task: str = "fashion-mnist"
+    supernet: Path | None = None
+    bounds: Mapping[str, float | None] = field(default_factory=dict)
+    seed: int = 0
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class Pick:
+    """The best subnet for a budget by prediction; accuracy 0..1, bytes, instructions."""
+
+    subnet: str
+    accuracy: float
+    sram_bytes: int
+    flash_bytes: int
+    instructions: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready object."""
+        return {
+            "subnet": self.subnet,
+            "accuracy_predicted": round(self.accuracy, 5),
+            "sram_bytes": self.sram_bytes,
+            "flash_bytes": self.flash_bytes,
+            "instructions": self.instructions,
+        }
+
+
+def fleet(
+    request: FleetRequest,
+    out: Path,
+    say: Callable[[str], None] = lambda text: None,
+    show: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """A run for every board, in `out`/BOARD, ready for `build`; the report.
+
+    A board for which nothing fits, or whose profile lacks what a bound needs, is a row that says so.
+
+    Raises:
+        UsageError: no boards, an unknown task, no supernet.
+    """
+    if not request.boards:
+        raise UsageError("a fleet needs boards; name some with --boards, or all")
+    began = time.monotonic()
+    source = Source(request.task, request.supernet, request.data_dir)
+    archives: dict[str, Archive] = {}
+    rows = []
+    for number, board in enumerate(request.boards, 1):
+        profile = board.profile
+        show(f"board {number} of {len(request.boards)}: {profile.name}")
+        try:
+            budget = budget_for(profile, **request.bounds)  # type: ignore[arg-type]
+            archive = _archive(archives, source, profile, request.seed, show)
+            wanted = Request(
+                budget,
+                request.task,
+                request.supernet,
+                seed=request.seed,
+                data_dir=request.data_dir,
+                profile_path=board.path,
+            )
+            report = recommend(wanted, out / profile.id, say, show, source, archive)
+            rows.append(_row(profile, report["pick"], None) | {"run": report["run"]})
+        except (InfeasibleError, UsageError) as error:
+            constraint = error.details.get("constraint") if isinstance(error, InfeasibleError) else "unknown"
+            rows.append(_row(profile, None, constraint) | {"message": str(error)})
+    seconds = round(time.monotonic() - began, 2)
+    return {"schema": schemas.FLEET, "task": request.task, "seconds": seconds, "boards": rows}
+
+
+def _row(profile: BoardProfile, pick: dict[str, Any] | None, constraint: object) -> dict[str, Any]:
+    return {
+        "board": profile.id,
+        "feasible": pick is not None,
+        "pick": pick,
+        "constraint": constraint,
+        "ram_bytes": profile.ram_bytes,
+    }
+
+
+def made_up_fleet(request: FleetRequest, count: int, show: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+    """`fleet` for `count` made-up boards with the cores of the request's, by prediction and without runs."""
+    if not request.boards:
+        raise UsageError("a fleet needs boards; name some with --boards, or all")
+    began = time.monotonic()
+    source = Source(request.task, request.supernet, request.data_dir)
+    budgets = drawn_budgets([board.profile for board in request.boards], count)
+    archives: dict[str, Archive] = {}
+    rows = []
+    for number, budget in enumerate(budgets, 1):
+        archive = _archive(archives, source, budget.profile, request.seed, show)
+        (pick,) = picks(archive, [budget])
+        constraint = None
+        if pick is None:
+            smallest = CandidatePool(source.predictor, budget)(source.predictor.space.smallest)
+            constraint = smallest.violations[0].constraint if smallest.violations else "all together"
+        name = f"{budget.profile.id}-like-{number:04}"
+        row = {"board": name, "feasible": pick is not None, "pick": pick.to_json() if pick else None}
+        rows.append({**row, "constraint": constraint, "bounds": dict(budget.bounds)})
+    seconds = round(time.monotonic() - began, 2)
+    return {"schema": schemas.FLEET, "task": request.task, "seconds": seconds, "boards": rows}
+
+
+def _archive(
+    archives: dict[str, Archive], source: Source, profile: BoardProfile, seed: int, show: Callable[[str], None]
+) -> Archive:
+    """The subnets of the board's core, searched when its first board comes."""
+    core = core_of(profile)
+    if core not in archives:
+        archives[core] = archive = Archive(source.predictor, profile)
+        evolve(archive, None, seed, report=lambda text: show(f"{core}: {text}, {len(archive)} subnets"))
+    return archives[core]
+
+
+def picks(archive: Archive, budgets: Iterable[Budget]) -> list[Pick | None]:
+    """The most accurate subnet by prediction for every budget, of equals that with fewest instructions; None where
+    nothing fits."""
+    front = archive.front()
+    front = front[np.lexsort((archive.objectives[front, 3], archive.objectives[front, 0]))]
+    objectives = archive.objectives[front]
+    found: list[Pick | None] = []
+    for budget in budgets:
+        needs = budget.needs(*objectives.T[1:])
+        fits = np.all([need <= budget.bounds[name] for name, need in needs.items()], axis=0)
+        if not fits.any():
+            found.append(None)
+            continue
+        best = int(fits.argmax())
+        minus, *costs = objectives[best].tolist()
+        subnet = str(archive.genome.decode(archive.genes[front[best]].tolist()))
+        found.append(Pick(subnet, -minus, *map(int, costs)))
+    return found
+
+
+def drawn_budgets(profiles: Sequence[BoardProfile], count: int) -> list[Budget]:
+    """A made-up fleet: each of its boards has a core and a clock of one of the profiles, and SRAM, flash and allowed
+    instructions of its own, evenly drawn on logarithmic scales; the same every time."""
+    rng = np.random.default_rng(_SEED_OF_BUDGETS)
+    budgets = []
+    for _ in range(count):
+        profile = profiles[int(rng.integers(len(profiles)))]
+        sram, flash, instructions = (np.exp(rng.uniform(*np.log(ends))) for ends in _ENDS)
+        bounds = {"sram": float(int(sram)), "flash": float(int(flash)), "instructions": float(int(instructions))}
+        budgets.append(Budget(profile, bounds))
+    return budgets
+
+
+_ENDS = ((4 * 1024, 512 * 1024), (16 * 1024, 2048 * 1024), (2e5, 5e7))
+"""Least and most SRAM and flash in bytes, and instructions, of a made-up board."""

@@ -1,0 +1,300 @@
+"""Costs of many subnets at once: what the planner says of each layer, looked up and added.
+
+The shapes of a block follow from resolution and width (a frame) and the block's own choices, so all costs of a subnet
+are sums, maxima and unions over its blocks, and there are few blocks: some dozens a frame. The arena's size is taken to
+be its lower bound, which the planner nearly always reaches; instructions, flash and the ways that the planner chooses
+for a given arena follow exactly. Whatever is recommended has been planned, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa_mcu.planning.core_model import CoreModel, core_model, core_of
+from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES
+from ofa_mcu.planning.facts import SHAPES_ONLY
+from ofa_mcu.planning.memory import lifetimes
+from ofa_mcu.planning.plan import GOALS, goal_of, priced_ways
+from ofa_mcu.planning.priced import PricedWay, code_items, own_code_bytes
+from ofa_mcu.profiles.profile import BoardProfile
+from ofa_mcu.space.lowering import block_prefix, shape_graph
+from ofa_mcu.space.shapes import Operator, ShapeGraph
+from ofa_mcu.space.space import SearchSpace
+from ofa_mcu.space.subnet import BlockChoice, Subnet
+
+__all__ = ["CostTables", "Costs"]
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+_SECTION_ALIGNMENT = 8
+_WORD = 64
+_AT_ONCE = 8192  # subnets, so that what is added stays in the cache
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs of subnets, an array each (subnets,): bytes, instructions and multiply-accumulates of one inference."""
+
+    sram_bytes: Ints
+    flash_bytes: Ints
+    instructions: Ints
+    macs: Ints
+    parameters: Ints
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """The ways of one layer, cheapest first, and the bytes alive while it runs in each."""
+
+    ways: tuple[PricedWay, ...]
+    needs: tuple[int, ...]
+
+    def within(self, room: int) -> int:
+        """The cheapest way that leaves the arena that small, or the one that needs least."""
+        for index, need in enumerate(self.needs):
+            if need <= room:
+                return index
+        return min(range(len(self.needs)), key=lambda i: (self.needs[i], self.ways[i].effort))
+
+
+@dataclass(frozen=True)
+class _Option:
+    """A block with its choices made, or what is around the blocks."""
+
+    layers: tuple[_Layer, ...]
+    least: int
+    macs: int
+    parameters: int
+
+
+@dataclass
+class _Frame:
+    """All options at one resolution and width; ids of the code that they may bring along, and its bytes."""
+
+    options: list[_Option]
+    items: dict[object, int] = field(default_factory=dict)
+    sizes: list[float] = field(default_factory=list)
+
+
+class _Rows:
+    """A growing table of numbers, a row for each key and option of a frame."""
+
+    def __init__(self, columns: int, dtype: Any) -> None:
+        self._data = np.zeros((1, columns), dtype)  # row 0: of what is not there
+        self._count = 1
+        self.first: dict[object, int] = {}
+
+    def add(self, key: object, rows: NDArray[Any]) -> None:
+        while self._count + len(rows) > len(self._data) or rows.shape[1] > self._data.shape[1]:
+            height, width = len(self._data), self._data.shape[1]
+            larger = np.zeros((max(2 * height, 1024), max(width, rows.shape[1])), self._data.dtype)
+            larger[:height, :width] = self._data
+            self._data = larger
+        self._data[self._count : self._count + len(rows), : rows.shape[1]] = rows
+        self.first[key] = self._count
+        self._count += len(rows)
+
+    @property
+    def data(self) -> NDArray[Any]:
+        return self._data[: self._count]
+
+
+class CostTables:
+    """Costs of the subnets of a space on a board, for genes as `Genome` has them."""
+
+    def __init__(self, space: SearchSpace, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK_BYTES) -> None:
+        self.space = space
+        self._figures: CoreModel = core_model(core_of(profile))
+        self._stack_bytes = stack_bytes
+        self._slots = [(s, b) for s, stage in enumerate(space.stages) for b in range(max(stage.depths))]
+        self._choices = [[BlockChoice(k, e) for k, e in product(s.kernels, s.expands)] for s in space.stages]
+        counts = [len(self._choices[s]) for s, _ in self._slots]
+        # Options 0 and 1 are what is before and behind the blocks.
+        self._first_option = 2 + np.concatenate([[0], np.cumsum(counts)])[:-1]
+        self._options = 2 + sum(counts)
+        self._frames: dict[int, _Frame] = {}
+        # By frame: least need, macs, parameters. By frame and least need: effort and highest need at every goal. By
+        # frame and goal: instructions, bytes of constants and layers, need; and the code brought along.
+        self._sizes = _Rows(3, np.int64)
+        self._goals = _Rows(2 * (GOALS + 1), np.float64)
+        self._ways = _Rows(3, np.float64)
+        self._masks = _Rows(1, np.uint64)
+        self._item_bytes: dict[int, Floats] = {}
+
+    def __call__(self, genes: Ints) -> Costs:
+        """Costs of the subnets of genes (subnets, genes)."""
+        genes = np.asarray(genes, np.int64)
+        parts = [self._part(genes[i : i + _AT_ONCE]) for i in range(0, max(len(genes), 1), _AT_ONCE)]
+        return Costs(*(np.concatenate([getattr(part, name.name) for part in parts]) for name in fields(Costs)))
+
+    def _part(self, genes: Ints) -> Costs:
+        frames = genes[:, 0] * len(self.space.widths) + genes[:, 1]
+        options = self._option_numbers(genes)
+        for frame in np.unique(frames).tolist():
+            self._frame(frame)
+        rows = self._rows(self._sizes, frames, options)
+        sizes = self._sizes.data
+        least = _reduced(np.maximum, sizes[:, 0], rows)
+        macs, parameters = (_reduced(np.add, sizes[:, column], rows) for column in (1, 2))
+
+        keys, group = _groups(frames, least)
+        for key in keys:
+            self._goal_rows(*key)
+        rows = self._rows(self._goals, group, options, keys)
+        table = self._goals.data
+        effort = _reduced(np.add, table[:, : GOALS + 1], rows)
+        highest = _reduced(np.maximum, table[:, GOALS + 1 :], rows)
+        best = (effort * highest).argmin(1)
+        goal = np.maximum(highest[np.arange(len(genes)), best].astype(np.int64), least)
+
+        keys, group = _groups(frames, goal)
+        for key in keys:
+            self._way_rows(*key)
+        rows = self._rows(self._ways, group, options, keys)
+        table = self._ways.data
+        instructions, constant = (_reduced(np.add, table[:, column], rows) for column in (0, 1))
+        arena = _reduced(np.maximum, table[:, 2], rows).astype(np.int64)
+        code = self._code_bytes(frames, _reduced(np.bitwise_or, self._masks.data, rows))
+        figures = self._figures
+        arena = -(-arena // _SECTION_ALIGNMENT) * _SECTION_ALIGNMENT
+        return Costs(
+            arena + figures.static_bytes + self._stack_bytes,
+            figures.base_flash_bytes + np.round(code + constant).astype(np.int64),
+            np.round(figures.inference_instructions + instructions).astype(np.int64),
+            macs,
+            parameters,
+        )
+
+    def _option_numbers(self, genes: Ints) -> Ints:
+        """Options of every subnet (subnets, 2 + blocks); -1 where a block is absent."""
+        columns = [np.zeros(len(genes), np.int64), np.ones(len(genes), np.int64)]
+        position = 2
+        slot = 0
+        for stage in self.space.stages:
+            depth = np.array(stage.depths)[genes[:, position]]
+            for block in range(max(stage.depths)):
+                kernel, expand = genes[:, position + 1 + 2 * block], genes[:, position + 2 + 2 * block]
+                option = self._first_option[slot] + kernel * len(stage.expands) + expand
+                columns.append(np.where(block < depth, option, -1))
+                slot += 1
+            position += 1 + 2 * max(stage.depths)
+        return np.stack(columns, 1)
+
+    def _rows(self, table: _Rows, group: Ints, options: Ints, keys: Sequence[object] | None = None) -> Ints:
+        """Row numbers (subnets, 2 + blocks) in a table; 0, the empty row, for absent blocks."""
+        known = range(int(group.max()) + 1) if keys is None else keys
+        first = np.array([table.first.get(key, 0) for key in known])
+        return np.where(options < 0, 0, first[group][:, None] + options)
+
+    def _frame(self, number: int) -> _Frame:
+        known = self._frames.get(number)
+        if known is None:
+            resolution, width = divmod(number, len(self.space.widths))
+            known = self._frames[number] = self._built(self.space.resolutions[resolution], self.space.widths[width])
+            rows = [(option.least, option.macs, option.parameters) for option in known.options]
+            self._sizes.add(number, np.array(rows, np.int64))
+        return known
+
+    def _built(self, resolution: int, width: float) -> _Frame:
+        """Every option of a frame, from the shape graphs of a few subnets that have them all."""
+        found: list[_Option | None] = [None] * self._options
+        for turn in range(max(map(len, self._choices))):
+            stages = tuple(
+                (choices[turn % len(choices)],) * max(stage.depths)
+                for choices, stage in zip(self._choices, self.space.stages, strict=True)
+            )
+            graph = shape_graph(self.space, Subnet(resolution, width, stages))
+            blocks = [block_prefix(s, b) + "." for s, b in self._slots]
+            pieces: list[list[Operator]] = [[] for _ in blocks]
+            before: list[Operator] = []
+            behind: list[Operator] = []
+            for operator in graph.operators:
+                slot = next((i for i, name in enumerate(blocks) if operator.name.startswith(name)), None)
+                where = pieces[slot] if slot is not None else behind if any(pieces) else before
+                where.append(operator)
+            if turn == 0:
+                found[0], found[1] = self._option(graph, before), self._option(graph, behind)
+            for slot, (piece, (stage, _)) in enumerate(zip(pieces, self._slots, strict=True)):
+                choice = turn % len(self._choices[stage])
+                found[int(self._first_option[slot]) + choice] = self._option(graph, piece)
+        return _Frame([option for option in found if option is not None])
+
+    def _option(self, graph: ShapeGraph, operators: Sequence[Operator]) -> _Option:
+        piece = ShapeGraph(graph.name, graph.shapes, tuple(operators), operators[0].inputs[:1], (operators[-1].output,))
+        times = lifetimes(piece)
+        layers = []
+        for index, operator in enumerate(operators):
+            ways = priced_ways(piece, operator, self._figures, SHAPES_ONLY.of(operator))
+            layers.append(_Layer(ways, tuple(times.footprint(index, one.way) for one in ways)))
+        return _Option(tuple(layers), max(min(layer.needs) for layer in layers), piece.macs, piece.parameters)
+
+    def _goal_rows(self, frame: int, least: int) -> None:
+        if (frame, least) in self._goals.first:
+            return
+        goals = [goal_of(least, step) for step in range(GOALS + 1)]
+        rows = np.zeros((self._options, 2 * len(goals)))
+        for row, option in zip(rows, self._frames[frame].options, strict=True):
+            for column, goal in enumerate(goals):
+                for layer in option.layers:
+                    index = layer.within(goal)
+                    row[column] += layer.ways[index].effort
+                    row[GOALS + 1 + column] = max(row[GOALS + 1 + column], layer.needs[index])
+        self._goals.add((frame, least), rows)
+
+    def _way_rows(self, number: int, goal: int) -> None:
+        if (number, goal) in self._ways.first:
+            return
+        frame = self._frames[number]
+        rows = np.zeros((self._options, 3))
+        brought: list[set[int]] = []
+        for row, option in zip(rows, frame.options, strict=True):
+            ids: set[int] = set()
+            for layer in option.layers:
+                index = layer.within(goal)
+                one = layer.ways[index]
+                row[0] += one.instructions
+                row[1] += one.way.constant_bytes + own_code_bytes(one, self._figures)
+                row[2] = max(row[2], layer.needs[index])
+                for item, size in code_items(one.way.code, self._figures).items():
+                    if item not in frame.items:
+                        frame.items[item] = len(frame.sizes)
+                        frame.sizes.append(size)
+                    ids.add(frame.items[item])
+            brought.append(ids)
+        words = -(-len(frame.sizes) // _WORD)
+        masks = np.zeros((self._options, words), np.uint64)
+        for mask, ids in zip(masks, brought, strict=True):
+            for item in ids:
+                mask[item // _WORD] |= np.uint64(1 << item % _WORD)
+        self._ways.add((number, goal), rows)
+        self._masks.add((number, goal), masks)
+        self._item_bytes[number] = np.array(frame.sizes)
+
+    def _code_bytes(self, frames: Ints, masks: NDArray[np.uint64]) -> Floats:
+        """Bytes of the code that the masks (subnets, words) name, each once."""
+        bits = np.unpackbits(masks.view(np.uint8), axis=1, bitorder="little")
+        most = bits.shape[1]
+        sizes = np.zeros((int(frames.max()) + 1, most))
+        for number in np.unique(frames).tolist():
+            sizes[number, : len(self._item_bytes[number])] = self._item_bytes[number]
+        return np.asarray(np.einsum("ij,ij->i", bits, sizes[frames]), np.float64)
+
+
+def _reduced(operation: np.ufunc, table: NDArray[Any], rows: Ints) -> NDArray[Any]:
+    """The rows of each subnet put together by the operation."""
+    result = table[rows[:, 0]]
+    for column in range(1, rows.shape[1]):
+        operation(result, table[rows[:, column]], out=result)
+    return result
+
+
+def _groups(frames: Ints, sizes: Ints) -> tuple[list[tuple[int, int]], Ints]:
+    """The pairs of frame and size there are, and the pair's number of every subnet."""
+    pairs, group = np.unique(np.stack([frames, sizes], 1), axis=0, return_inverse=True)
+    return [(int(frame), int(size)) for frame, size in pairs], group.reshape(-1)

@@ -1,0 +1,126 @@
+"""One supernet for many boards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ofa_mcu.cli import main
+from ofa_mcu.errors import UsageError
+from ofa_mcu.profiles import all_profiles, load_profile
+from ofa_mcu.search.archive import Archive
+from ofa_mcu.search.budget import Budget
+from ofa_mcu.search.fleet import FleetRequest, drawn_budgets, fleet, made_up_fleet, picks
+from ofa_mcu.search.nsga import evolve
+from tests.search.made_up import predictor_of
+from tests.space.spaces import TINY
+
+BOARD = load_profile("stm32f746")
+PREDICTOR = predictor_of(TINY)
+
+
+def run(*arguments: str | Path) -> int:
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_picks_are_the_best_that_fit() -> None:
+    archive = Archive(PREDICTOR, BOARD)
+    archive.evaluate(archive.genome.encode_all(TINY))
+    assert drawn_budgets([BOARD], 60) == drawn_budgets([BOARD], 60)
+    least, most = archive.objectives[:, 1:].min(0), archive.objectives[:, 1:].max(0)
+    tight = least + (most - least) * (np.random.default_rng(0).random((40, 3)) ** 3 - 0.01)
+    budgets = [
+        *drawn_budgets([BOARD], 20),
+        *(Budget(BOARD, dict(zip(("sram", "flash", "instructions"), row, strict=True))) for row in tight),
+    ]
+    found = picks(archive, budgets)
+    assert any(found) and not all(found)
+    for budget, pick in zip(budgets, found, strict=True):
+        fitting = archive.objectives[archive.excess(budget) <= 0]
+        if pick is None:
+            assert not len(fitting)
+            continue
+        assert pick.accuracy == -fitting[:, 0].min()
+        equal = fitting[fitting[:, 0] == -pick.accuracy]
+        assert pick.instructions == equal[:, 3].min()
+        assert pick.sram_bytes <= budget.bounds["sram"] and pick.flash_bytes <= budget.bounds["flash"]
+
+
+def test_searching_once_is_as_good_as_searching_for_each() -> None:
+    once = Archive(PREDICTOR, BOARD)
+    evolve(once, None, 0, population=16, generations=6)
+    for budget, pick in zip(drawn_budgets([BOARD], 12), picks(once, drawn_budgets([BOARD], 12)), strict=True):
+        single = Archive(PREDICTOR, BOARD)
+        evolve(single, budget, 1, population=16, generations=6)
+        (best,) = picks(single, [budget])
+        assert (pick is None) == (best is None)
+        if pick and best:
+            assert pick.accuracy >= best.accuracy - 0.001
+
+
+def test_a_fleet_needs_boards() -> None:
+    for made in (lambda: fleet(FleetRequest(()), Path("nowhere")), lambda: made_up_fleet(FleetRequest(()), 3)):
+        with pytest.raises(UsageError, match="needs boards"):
+            made()
+
+
+@pytest.mark.slow
+def test_a_made_up_fleet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fleet", "--synthetic", "200", "--boards", "stm32f746,rp2040", "--out", tmp_path, "--json") == 0
+    value = json.loads(capsys.readouterr().out)
+    assert value == json.loads((tmp_path / "fleet.json").read_text())
+    assert len(value["boards"]) == 200 and not list(tmp_path.glob("*/"))
+    for row in value["boards"]:
+        assert (row["pick"] is None) == (not row["feasible"]) == (row["constraint"] is not None)
+        if row["feasible"]:
+            assert all(row["pick"][f"{name}_bytes"] <= row["bounds"][name] for name in ("sram", "flash"))
+
+
+@pytest.mark.slow
+def test_boards_of_two_cores_and_one_that_is_too_small(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = (Path(__file__).parents[2] / "boards" / "stm32f103.toml").read_text()
+    path = tmp_path / "tiny_board.toml"
+    path.write_text(small.replace("ram_bytes = 20_480", "ram_bytes = 2_048").replace('"stm32f103"', '"tiny_board"', 1))
+    boards = f"stm32f746,stm32h743,rp2040,{path}"
+    assert run("fleet", "--boards", boards, "--max-instructions", "4M", "--out", tmp_path / "fleet", "--json") == 0
+    value = json.loads(capsys.readouterr().out)
+    rows = {row["board"]: row for row in value["boards"]}
+    assert [row["feasible"] for row in value["boards"]] == [True, True, True, False]
+    assert value["boards"][3]["constraint"] == "sram" and "nothing fits" in value["boards"][3]["message"]
+    # two boards of one core and room enough take the same subnet
+    assert rows["stm32f746"]["pick"]["subnet"] == rows["stm32h743"]["pick"]["subnet"]
+    assert rows["rp2040"]["pick"]["macs"] < rows["stm32f746"]["pick"]["macs"]
+    for board in ("stm32f746", "stm32h743", "rp2040"):
+        folder = tmp_path / "fleet" / board
+        assert rows[board]["pick"]["instructions"] <= 4_000_000 and rows[board]["run"] == str(folder)
+        assert (folder / "report.json").is_file() and (folder / "model.tflite").is_file()
+    assert sorted(path.name for path in (tmp_path / "fleet").iterdir() if path.is_file()) == ["fleet.json", "fleet.png"]
+    assert run("build", "--run", tmp_path / "fleet" / "rp2040") == 0
+
+
+def test_nothing_fits_any_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--boards", "rp2040", "--max-instructions", "1000", "--out", tmp_path, "--json")
+    assert run("fleet", *arguments) == 3
+    rows = json.loads(capsys.readouterr().out)["boards"]
+    assert [(row["feasible"], row["constraint"]) for row in rows] == [(False, "instructions")]
+
+
+def test_unknown_boards_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    assert run("fleet", "--boards", "stm32f746,nonsense", "--out", tmp_path / "fleet") == 2
+    assert run("fleet", "--boards", ",", "--out", tmp_path / "fleet") == 2
+    assert not (tmp_path / "fleet").exists()
+
+
+def test_every_profile_can_be_drawn() -> None:
+    profiles = all_profiles()
+    budgets = drawn_budgets(profiles, 300)
+    assert {budget.profile.id for budget in budgets} == {profile.id for profile in profiles}
+    sram = np.array([budget.bounds["sram"] for budget in budgets])
+    assert 4 * 1024 <= sram.min() < 8 * 1024 and 256 * 1024 < sram.max() <= 512 * 1024
