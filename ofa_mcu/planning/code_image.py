@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa_mcu.planning.core_model import CoreModel
-from ofa_mcu.planning.priced import PricedWay, function_bytes
+from ofa_mcu.planning.priced import PricedWay, function_bytes, own_code_bytes
 
 __all__ = ["Image", "Layer", "Prices", "Problem"]
 
@@ -30,7 +30,7 @@ class Layer:
     def __init__(self, ways: Sequence[PricedWay], uses: Sequence[frozenset[int]], figures: CoreModel) -> None:
         self.ways, self.uses = ways, uses
         self.effort = np.array([one.effort for one in ways])
-        self.code = np.array([figures.layer_code_bytes[one.way.kernel] for one in ways])
+        self.code = np.array([own_code_bytes(one, figures) for one in ways])
         self.constants = np.array([float(one.way.constant_bytes) for one in ways])
         self.functions = np.array(sorted(frozenset().union(*uses)), np.int64)
         self.column = {int(function): column for column, function in enumerate(self.functions)}
@@ -86,7 +86,7 @@ def _worth_a_look(
     """The ways, fastest first, but those that a faster one beats with nothing but functions of theirs."""
     kept: list[tuple[PricedWay, frozenset[int], float]] = []
     for one, used in zip(ways, uses, strict=True):
-        own = one.way.constant_bytes + figures.layer_code_bytes[one.way.kernel]
+        own = one.way.constant_bytes + own_code_bytes(one, figures)
         if not any(bytes_ <= own and other <= used for _, other, bytes_ in kept):
             kept.append((one, used, own))
     return [one for one, _, _ in kept], [used for _, used, _ in kept]

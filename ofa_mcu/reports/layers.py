@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ofa_mcu.planning.compile import Compiled
 from ofa_mcu.planning.core_model import CoreModel, core_model
 from ofa_mcu.planning.plan import Plan
-from ofa_mcu.planning.priced import code_bytes
+from ofa_mcu.planning.priced import code_bytes, own_code_bytes
 from ofa_mcu.space.shapes import Shape
 
 __all__ = ["LayerFigures", "layer_figures", "shape_text", "short_name"]
@@ -57,7 +57,7 @@ def layer_figures(compiled: Compiled) -> tuple[LayerFigures, ...]:
     rows = []
     for index, (operator, one) in enumerate(zip(structure.operators, plan.ways, strict=True)):
         way = one.way
-        flash = way.constant_bytes + figures.layer_code_bytes[way.kernel]
+        flash = way.constant_bytes + own_code_bytes(one, figures)
         flash += functions[index]
         rows.append(
             LayerFigures(
