@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["BENCH", "BUILD", "CARBON", "COMPILE", "CROSSCHECK", "FLEET", "SEARCH", "TRAIN", "VALIDATE"]
+__all__ = ["BENCH", "BUILD", "CARBON", "COMPILE", "CROSSCHECK", "FLEET", "SEARCH", "SPACE", "TRAIN", "VALIDATE"]
 
 SEARCH = 1
 FLEET = 1
+SPACE = 1
 BUILD = 1
 BENCH = 1
 CROSSCHECK = 1

@@ -41,6 +41,7 @@ def _register_verbs() -> None:
         flash,
         fleet,
         search,
+        space,
         train,
         validate,
     )
@@ -55,6 +56,7 @@ def _register_verbs() -> None:
         bench,
         flash,
         crosscheck,
+        space,
         train,
         carbon,
         boards,
