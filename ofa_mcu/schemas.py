@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["BENCH", "BUILD", "CARBON", "COMPILE", "CROSSCHECK", "FLEET", "SEARCH", "SPACE", "TRAIN", "VALIDATE"]
+__all__ = [
+    "BENCH",
+    "BUILD",
+    "CARBON",
+    "COMPILE",
+    "CROSSCHECK",
+    "FLEET",
+    "RESULTS",
+    "SEARCH",
+    "SPACE",
+    "TRAIN",
+    "VALIDATE",
+]
 
 SEARCH = 1
 FLEET = 1
@@ -14,3 +26,4 @@ COMPILE = 1
 VALIDATE = 1
 TRAIN = 1
 CARBON = 1
+RESULTS = 1

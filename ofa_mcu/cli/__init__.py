@@ -40,6 +40,7 @@ def _register_verbs() -> None:
         doctor,
         flash,
         fleet,
+        results,
         search,
         space,
         train,
@@ -59,6 +60,7 @@ def _register_verbs() -> None:
         space,
         train,
         carbon,
+        results,
         boards,
         doctor,
     ):
