@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["BENCH", "BUILD", "CARBON", "COMPILE", "CROSSCHECK", "FLEET", "SEARCH", "TRAIN", "VALIDATE"]
+__all__ = [
+    "BENCH",
+    "BUILD",
+    "CARBON",
+    "COMPILE",
+    "CROSSCHECK",
+    "FLEET",
+    "RESULTS",
+    "SEARCH",
+    "SPACE",
+    "TRAIN",
+    "VALIDATE",
+]
 
 SEARCH = 1
 FLEET = 1
+SPACE = 1
 BUILD = 1
 BENCH = 1
 CROSSCHECK = 1
@@ -13,3 +26,4 @@ COMPILE = 1
 VALIDATE = 1
 TRAIN = 1
 CARBON = 1
+RESULTS = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -18,6 +19,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hardware in the loop")
     group.addoption("--hil-board", default="stm32f746", metavar="ID", help="board under test (default: %(default)s)")
     group.addoption("--hil-port", metavar="PORT", help="its serial port; without it the board's emulator twin is used")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def results_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps results of the tests away from the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OFA_MCU_RESULTS", str(tmp_path_factory.mktemp("results") / "results.sqlite"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,9 @@ def _register_verbs() -> None:
         doctor,
         flash,
         fleet,
+        results,
         search,
+        space,
         train,
         validate,
     )
@@ -55,8 +57,10 @@ def _register_verbs() -> None:
         bench,
         flash,
         crosscheck,
+        space,
         train,
         carbon,
+        results,
         boards,
         doctor,
     ):

@@ -25,6 +25,7 @@ __all__ = [
     "JSON",
     "DataDir",
     "Run",
+    "boards_of",
     "counting",
     "emit",
     "failing_as_json",
@@ -90,6 +91,16 @@ def show_table(table: Any, width: int) -> None:
     from rich.console import Console
 
     Console(width=None if Console().is_terminal else width, markup=False, emoji=False).print(table)
+
+
+def boards_of(text: str) -> dict[Any, Path | None]:
+    """Profiles of `all`, or of ids and profile files with commas between them; with the file where it was one."""
+    from ofa_mcu.profiles import all_profiles, load_profile
+
+    if text == "all":
+        return dict.fromkeys(all_profiles())
+    names = dict.fromkeys(name for name in (part.strip() for part in text.split(",")) if name)
+    return {load_profile(name): Path(name) if Path(name).is_file() else None for name in names}
 
 
 @contextmanager

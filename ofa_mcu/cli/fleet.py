@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ofa_mcu import schemas
-from ofa_mcu.cli.common import JSON, DataDir, emit, failing_as_json, quantity, say, show_table, status
+from ofa_mcu.cli.common import JSON, DataDir, boards_of, emit, failing_as_json, quantity, say, show_table, status
 
 _WIDTH = 150
 
@@ -49,7 +49,7 @@ def fleet(
             "max_ms": max_ms,
             "max_mj": max_mj,
         }
-        request = FleetRequest(_boards(boards), task, supernet, bounds, seed, data_dir)
+        request = FleetRequest(boards_of(boards), task, supernet, bounds, seed, data_dir)
         with status() as show:
             if synthetic is not None:
                 report = made_up_fleet(request, synthetic, show)
@@ -65,16 +65,6 @@ def fleet(
         say(f"fleet {out / 'fleet.json'}" + ("" if synthetic else f", {out / 'fleet.png'}"))
     if not any(row["feasible"] for row in report["boards"]):
         raise InfeasibleError("nothing fits any of the boards; allow more, or take larger ones")
-
-
-def _boards(text: str) -> Any:
-    from ofa_mcu.profiles import all_profiles, load_profile
-    from ofa_mcu.search.fleet import Board
-
-    if text == "all":
-        return tuple(Board(profile) for profile in all_profiles())
-    names = dict.fromkeys(name for name in (part.strip() for part in text.split(",")) if name)
-    return tuple(Board(load_profile(name), Path(name) if Path(name).is_file() else None) for name in names)
 
 
 def _print(report: dict[str, Any]) -> None:

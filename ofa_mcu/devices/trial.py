@@ -21,6 +21,7 @@ from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.reference import run as run_reference
 from ofa_mcu.ledger import recorded
 from ofa_mcu.profiles import BoardProfile
+from ofa_mcu.results import TABLES, note_results
 from ofa_mcu.runs import Run
 from ofa_mcu.tasks.registry import task_named
 from ofa_mcu.tasks.resample import resample, to_codes
@@ -124,5 +125,9 @@ def try_run(
         measured = measure(link, inputs, expected, twin=twin, board=profile.id, model_crc32=crc, progress=progress)
     accuracy = float((measured.outputs.argmax(1) == test.labels[:count]).mean())
     trial = Trial(profile.id, measured, accuracy)
-    run.write("bench.json", trial.to_json())
+    result = trial.to_json()
+    run.write("bench.json", result)
+    kept = {name: result[name] for name in TABLES["measurements"] if name in result}
+    named = {"task": run.task, "subnet": run.subnet, "model_crc32": crc, "runtime": "compiled", "run": str(run.folder)}
+    note_results("measurements", [kept | named], say)
     return trial

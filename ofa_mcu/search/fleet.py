@@ -24,24 +24,17 @@ from ofa_mcu.search.candidates import CandidatePool
 from ofa_mcu.search.nsga import evolve
 from ofa_mcu.search.recommend import Request, Source, recommend
 
-__all__ = ["Board", "FleetRequest", "Pick", "drawn_budgets", "fleet", "made_up_fleet", "picks"]
+__all__ = ["FleetRequest", "Pick", "drawn_budgets", "fleet", "made_up_fleet", "picks"]
 
 _SEED_OF_BUDGETS = 31
 
 
 @dataclass(frozen=True)
-class Board:
-    """A board of the fleet, and the file of its profile where it does not come with the package."""
-
-    profile: BoardProfile
-    path: Path | None = None
-
-
-@dataclass(frozen=True)
 class FleetRequest:
-    """What a user asks for all boards: the task, its supernet, and bounds by option of `budget_for`."""
+    """What a user asks: boards, each with the file of its profile where that does not come with the package; the task,
+    its supernet, and bounds for all boards, by option of `budget_for`."""
 
-    boards: tuple[Board, ...]
+    boards: Mapping[BoardProfile, Path | None]
     task: str = "fashion-mnist"
     supernet: Path | None = None
     bounds: Mapping[str, float | None] = field(default_factory=dict)
@@ -89,8 +82,7 @@ def fleet(
     source = Source(request.task, request.supernet, request.data_dir)
     archives: dict[str, Archive] = {}
     rows = []
-    for number, board in enumerate(request.boards, 1):
-        profile = board.profile
+    for number, (profile, path) in enumerate(request.boards.items(), 1):
         show(f"board {number} of {len(request.boards)}: {profile.name}")
         try:
             budget = budget_for(profile, **request.bounds)  # type: ignore[arg-type]
@@ -101,7 +93,7 @@ def fleet(
                 request.supernet,
                 seed=request.seed,
                 data_dir=request.data_dir,
-                profile_path=board.path,
+                profile_path=path,
             )
             report = recommend(wanted, out / profile.id, say, show, source, archive)
             rows.append(_row(profile, report["pick"], None) | {"run": report["run"]})
@@ -128,7 +120,7 @@ def made_up_fleet(request: FleetRequest, count: int, show: Callable[[str], None]
         raise UsageError("a fleet needs boards; name some with --boards, or all")
     began = time.monotonic()
     source = Source(request.task, request.supernet, request.data_dir)
-    budgets = drawn_budgets([board.profile for board in request.boards], count)
+    budgets = drawn_budgets(list(request.boards), count)
     archives: dict[str, Archive] = {}
     rows = []
     for number, budget in enumerate(budgets, 1):

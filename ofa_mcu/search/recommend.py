@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ofa_mcu.errors import UsageError
 from ofa_mcu.files import write_text
 from ofa_mcu.ledger import Stopwatch, recorded
+from ofa_mcu.results import note_results
 from ofa_mcu.runs import Run, new_run
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
@@ -82,6 +85,11 @@ class Source:
         self._data_dir = data_dir
         self.predictor: Predictor = load_predictor(self._folder / PREDICTOR_FILE)
         self.tested: dict[Specialised, Tested] = {}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the supernet's file."""
+        return hashlib.sha256((self._folder / SUPERNET_FILE).read_bytes()).hexdigest()[:16]
 
     @cached_property
     def evaluator(self) -> Evaluator:
@@ -172,7 +180,32 @@ def _search(
         write_text(run.profile_path(request.budget.profile.id), request.profile_path.read_text())
     scaling = evaluator.data.scaling
     meaning = {"labels": list(task.labels), "scaling": scaling.to_json() if scaling else None}
-    return write_run(run, result, {**request.to_json(), **meaning}, write_network)
+    report = write_run(run, result, {**request.to_json(), **meaning}, write_network)
+    _note(request, source, report, len(evaluator.data.validation), say)
+    return report
+
+
+def _note(request: Request, source: Source, report: dict[str, Any], validated: int, say: Callable[[str], None]) -> None:
+    """Keep what was measured, and the pick, among the results."""
+    common = {"task": request.task, "supernet": source.fingerprint}
+    pick = report["pick"]
+    rows = [
+        {"subnet": row["subnet"], "part": "validation", "precision": "int8", "examples": validated,
+         "accuracy": row["accuracy_int8_validation"]}
+        for row in report["front"]
+        if row["accuracy_int8_validation"] is not None
+    ]  # fmt: skip
+    kept = report["refinement"] is None or report["refinement"]["kept"] == "supernet"
+    if kept:
+        rows += [
+            {"subnet": pick["subnet"], "part": "test", "precision": precision, "examples": report["test_images"],
+             "accuracy": pick[f"accuracy_{precision}"]}
+            for precision in ("fp32", "int8")
+        ]  # fmt: skip
+    note_results("evaluations", [common | row for row in rows], say)
+    costs = {name: pick[name] for name in ("subnet", "accuracy_int8", "sram_bytes", "flash_bytes", "instructions")}
+    bounds = json.dumps(report["bounds"])
+    note_results("picks", [common | costs | {"board": report["board"], "bounds": bounds, "run": report["run"]}], say)
 
 
 def _check_serves(space: SearchSpace, task: Task) -> None:

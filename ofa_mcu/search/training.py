@@ -24,7 +24,8 @@ RESULT_FILE = "result.json"
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What a user asks: `subnet` for one plain network, `early_bird` (per cent of the channels) for its ticket."""
+    """What a user asks: `subnet` for one plain network, `early_bird` (per cent of the channels) for its ticket,
+    `space_file` for another space than the task's own."""
 
     task: str
     recipe: Recipe
@@ -36,6 +37,7 @@ class TrainRequest:
     early_bird: float | None = None
     late_ticket: bool = False
     predictor_subnets: int = 300
+    space_file: Path | None = None
 
 
 def train(
@@ -67,7 +69,9 @@ def train(
 def _supernet(request: TrainRequest, ranks: Ranks) -> dict[str, Any]:
     from ofa_mcu.training.supernet_run import train_supernet
 
-    path = train_supernet(request.task, request.recipe, request.out, request.data_dir, request.threads, ranks)
+    path = train_supernet(
+        request.task, request.recipe, request.out, request.data_dir, request.threads, ranks, request.space_file
+    )
     return {"kind": "supernet", "method": request.recipe.method, "file": str(path)}
 
 
@@ -101,7 +105,7 @@ def _single(request: TrainRequest, ranks: Ranks) -> dict[str, Any]:
     from ofa_mcu.quantization.single import export_single
     from ofa_mcu.training.plain_run import PlainRun, train_plain, train_ticket
 
-    run = PlainRun(request.task, request.subnet, request.data_dir)
+    run = PlainRun(request.task, request.subnet, request.data_dir, request.space_file)
     found: dict[str, Any] = {"kind": "plain", "subnet": str(run.subnet)}
     if request.early_bird is None:
         train_plain(run, request.recipe, request.out, request.threads, ranks)

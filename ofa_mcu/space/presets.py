@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 from ofa_mcu.errors import UsageError
 from ofa_mcu.space.design import designed_space
 from ofa_mcu.space.space import BlockKind, SearchSpace, StageSpace
 
-__all__ = ["SPACES", "space_for", "space_named"]
+__all__ = ["PLANNING_SPACES", "SPACES", "space_for", "space_named", "space_of"]
 
 # 28x28 greyscale: a stride-2 stem leaves 14x14, 7x7 and 4x4 maps. Kernels of 5 stop paying on the smallest map.
 FASHION_MNIST = SearchSpace(
@@ -82,7 +84,35 @@ GESTURES = SearchSpace(
     sequence=True,
 )
 
+# MCUNet's choices (Lin et al. 2020: kernels 3 5 7, ratios 3 4 6, depths 2 3 4, resolutions 48 to 224, widths 0.2 to 1)
+# on the stages of MobileNetV2 for 1,000 classes. Nobody trained it: it is there to plan with, since only in so large a
+# space do 192 to 512 KB of SRAM bind.
+MCUNET = SearchSpace(
+    name="mcunet",
+    resolutions=(48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224),
+    widths=(0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+    input_channels=3,
+    stem_channels=32,
+    stem_kernel=3,
+    stem_stride=2,
+    stages=(
+        StageSpace(channels=16, stride=1, depths=(1,), kernels=(3,), kind=BlockKind.SEPARABLE),
+        StageSpace(channels=24, stride=2, depths=(2, 3, 4), kernels=(3, 5, 7), expands=(3, 4, 6)),
+        StageSpace(channels=40, stride=2, depths=(2, 3, 4), kernels=(3, 5, 7), expands=(3, 4, 6)),
+        StageSpace(channels=80, stride=2, depths=(2, 3, 4), kernels=(3, 5, 7), expands=(3, 4, 6)),
+        StageSpace(channels=96, stride=1, depths=(2, 3, 4), kernels=(3, 5, 7), expands=(3, 4, 6)),
+        StageSpace(channels=192, stride=2, depths=(2, 3, 4), kernels=(3, 5, 7), expands=(3, 4, 6)),
+        StageSpace(channels=320, stride=1, depths=(1,), kernels=(3, 5, 7), expands=(3, 4, 6)),
+    ),
+    head_channels=0,
+    classes=1000,
+)
+
 SPACES = {space.name: space for space in (FASHION_MNIST, CIFAR10, KEYWORDS, GESTURES)}
+
+
+PLANNING_SPACES = {MCUNET.name: MCUNET}
+"""Spaces without a task, for `ofa-mcu space`."""
 
 
 def space_named(name: str) -> SearchSpace:
@@ -111,3 +141,25 @@ def space_for(task: str, shape: tuple[int, int, int], classes: int) -> SearchSpa
     if space is None or (space.input_size(max(space.resolutions)), space.input_channels) != (shape[:2], shape[2]):
         return designed_space(task, shape, classes)
     return space if space.classes == classes else replace(space, classes=classes)
+
+
+def space_of(task: str, shape: tuple[int, int, int], classes: int, path: Path | None = None) -> SearchSpace:
+    """The space in a file that `ofa-mcu space` wrote, or without one `space_for` the task.
+
+    Raises:
+        UsageError: the file holds no space, or one for other inputs or classes than the task's.
+    """
+    if path is None:
+        return space_for(task, shape, classes)
+    try:
+        space = SearchSpace.from_json(json.loads(path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} holds no space ({error}); ofa-mcu space writes one") from error
+    serves = space.input_size(max(space.resolutions)), space.input_channels, space.classes
+    if serves != (shape[:2], shape[2], classes):
+        (height, width), channels, known = serves
+        raise UsageError(
+            f"the space in {path} is for inputs {height}x{width}x{channels} in {known} classes, and task '{task}' has "
+            f"{shape[0]}x{shape[1]}x{shape[2]} in {classes}; make one with: ofa-mcu space --task {task}"
+        )
+    return space

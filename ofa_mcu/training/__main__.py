@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--space", type=Path, help="file of a space, instead of the task's own")
     parser.add_argument("--subnet", help="network of --method plain or --early-bird (default: the largest)")
     parser.add_argument("--early-bird", type=float, metavar="PERCENT", help="train an early-bird ticket")
     parser.add_argument("--late-ticket", action="store_true", help="draw the ticket at the end of the recipe")
@@ -50,9 +51,10 @@ def main() -> None:
     recipe = Recipe(**{field.name: getattr(options, field.name) for field in fields(Recipe)})
     with joined(options.device) as ranks:
         if options.early_bird is None and recipe.method != "plain":
-            train_supernet(options.task, recipe, options.out, options.data_dir, options.threads, ranks)
+            space = options.space
+            train_supernet(options.task, recipe, options.out, options.data_dir, options.threads, ranks, space)
         else:
-            run = PlainRun(options.task, options.subnet, options.data_dir)
+            run = PlainRun(options.task, options.subnet, options.data_dir, options.space)
             if options.early_bird is None:
                 train_plain(run, recipe, options.out, options.threads, ranks)
             else:

@@ -8,7 +8,7 @@ from typing import Any
 from ofa_mcu.errors import UsageError
 from ofa_mcu.files import write_json
 from ofa_mcu.space.lowering import shape_graph
-from ofa_mcu.space.presets import space_for
+from ofa_mcu.space.presets import space_of
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import PlainNetwork
@@ -32,9 +32,11 @@ TICKET_FILE = "ticket.json"
 class PlainRun:
     """What both ways to train one network need: task, data, space, structure."""
 
-    def __init__(self, task_name: str, subnet: str | None, data_dir: Path | None) -> None:
+    def __init__(
+        self, task_name: str, subnet: str | None, data_dir: Path | None, space_file: Path | None = None
+    ) -> None:
         self.task: Task = task_named(task_name, data_dir)
-        self.space: SearchSpace = space_for(self.task.name, self.task.shape, len(self.task.labels))
+        self.space: SearchSpace = space_of(self.task.name, self.task.shape, len(self.task.labels), space_file)
         self.subnet = Subnet.parse(subnet) if subnet else self.space.largest
         self.graph = shape_graph(self.space, self.subnet)
         self.data: Dataset = self.task.load(data_dir)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from pathlib import Path
 from typing import Any
 
 from ofa_mcu.errors import UsageError
-from ofa_mcu.space.presets import space_for
+from ofa_mcu.space.presets import space_of
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.store import save_supernet
 from ofa_mcu.tasks.registry import task_named
@@ -37,16 +39,31 @@ def elastic_learner(space: SearchSpace, recipe: Recipe, ranks: Ranks = ALONE) ->
     raise UsageError(f"method '{recipe.method}' trains one network, no supernet")
 
 
+def _named(space: SearchSpace) -> str:
+    """What tells a space from others, so that no run is resumed with another one."""
+    return f" of space {zlib.crc32(json.dumps(space.to_json()).encode()):08x}"
+
+
 def train_supernet(
-    task_name: str, recipe: Recipe, folder: Path, data_dir: Path | None, threads: int | None, ranks: Ranks = ALONE
+    task_name: str,
+    recipe: Recipe,
+    folder: Path,
+    data_dir: Path | None,
+    threads: int | None,
+    ranks: Ranks = ALONE,
+    space_file: Path | None = None,
 ) -> Path:
-    """Train (or resume) the supernet of a task in `folder`; the path of the finished supernet file."""
+    """Train (or resume) the supernet of a task in `folder`; the path of the finished supernet file.
+
+    Its space is that in `space_file`, else the task's own.
+    """
     task = task_named(task_name, data_dir)
-    space = space_for(task.name, task.shape, len(task.labels))
+    space = space_of(task.name, task.shape, len(task.labels), space_file)
     data = task.load(data_dir)
     used = use_threads(threads)
     learner = elastic_learner(space, recipe, ranks)
-    last = fit(learner, task, data, space.sizes, recipe, folder, "supernet", ranks)
+    label = f"supernet{_named(space) if space_file else ''}"
+    last = fit(learner, task, data, space.sizes, recipe, folder, label, ranks)
     meta: dict[str, Any] = {
         "task": task.name,
         "licence_of_data": task.licence,

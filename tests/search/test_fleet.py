@@ -66,7 +66,7 @@ def test_searching_once_is_as_good_as_searching_for_each() -> None:
 
 
 def test_a_fleet_needs_boards() -> None:
-    for made in (lambda: fleet(FleetRequest(()), Path("nowhere")), lambda: made_up_fleet(FleetRequest(()), 3)):
+    for made in (lambda: fleet(FleetRequest({}), Path("nowhere")), lambda: made_up_fleet(FleetRequest({}), 3)):
         with pytest.raises(UsageError, match="needs boards"):
             made()
 

@@ -1,0 +1,175 @@
+"""Every evaluation, pick and measurement in one SQLite file, for asking later: `runs/results.sqlite`.
+
+The file has a version, is written in WAL mode with short transactions, and so is safe under several writers and a kill
+at any time. OFA_MCU_RESULTS names another file.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ofa_mcu import __version__
+from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.runs import RUNS
+
+__all__ = ["TABLES", "VERSION", "add_results", "note_results", "read_results", "results_file"]
+
+VERSION = 1
+"""Of the tables; a file of a later one is refused."""
+
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "evaluations": {
+        "task": "TEXT",
+        "supernet": "TEXT",
+        "subnet": "TEXT",
+        "part": "TEXT",
+        "precision": "TEXT",
+        "accuracy": "REAL",
+        "examples": "INTEGER",
+    },
+    "picks": {
+        "task": "TEXT",
+        "supernet": "TEXT",
+        "board": "TEXT",
+        "subnet": "TEXT",
+        "accuracy_int8": "REAL",
+        "sram_bytes": "INTEGER",
+        "flash_bytes": "INTEGER",
+        "instructions": "INTEGER",
+        "bounds": "TEXT",
+        "run": "TEXT",
+    },
+    "measurements": {
+        "task": "TEXT",
+        "board": "TEXT",
+        "subnet": "TEXT",
+        "model_crc32": "INTEGER",
+        "runtime": "TEXT",
+        "transport": "TEXT",
+        "counter": "TEXT",
+        "instructions": "INTEGER",
+        "cycles": "INTEGER",
+        "milliseconds": "REAL",
+        "accuracy": "REAL",
+        "images": "INTEGER",
+        "differing_bytes": "INTEGER",
+        "bytes_compared": "INTEGER",
+        "stack_used": "INTEGER",
+        "run": "TEXT",
+    },
+}
+"""Columns of every table, beside `id`, `at` (UTC) and `version` (of this package)."""
+
+_BUSY_SECONDS = 30.0
+
+
+def results_file() -> Path:
+    """Where results are kept."""
+    return Path(os.environ.get("OFA_MCU_RESULTS") or RUNS / "results.sqlite")
+
+
+def add_results(table: str, rows: Sequence[Mapping[str, Any]], path: Path | None = None) -> None:
+    """Adds rows to a table, all of them or none; columns that a row lacks are null.
+
+    Raises:
+        OfaMcuError: the file cannot be written, is damaged, or of a later version.
+    """
+    known = TABLES[table]
+    names = ["at", "version", *known]
+    unknown = {name for row in rows for name in row} - set(known)
+    if unknown:
+        raise ValueError(f"table {table} has no columns {sorted(unknown)}")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    values = [(now, __version__, *(row.get(name) for name in known)) for row in rows]
+    with _opened(path or results_file(), create=True) as database:
+        database.execute("BEGIN IMMEDIATE")
+        marks = ", ".join("?" * len(names))
+        database.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", values)
+        database.execute("COMMIT")
+
+
+def note_results(table: str, rows: Sequence[Mapping[str, Any]], say: Callable[[str], None] = lambda text: None) -> None:
+    """`add_results`, but what hinders it is told and hinders nothing else."""
+    try:
+        add_results(table, rows)
+    except OfaMcuError as error:
+        say(f"not kept: {error}")
+
+
+def read_results(
+    table: str, where: Mapping[str, str] | None = None, limit: int | None = None, path: Path | None = None
+) -> list[dict[str, Any]]:
+    """Rows of a table, the oldest first, of which columns have the values of `where`; with `limit` the newest of them.
+
+    Raises:
+        UsageError: no such table or column.
+        OfaMcuError: there is no file, or it is damaged or of a later version.
+    """
+    if table not in TABLES:
+        raise UsageError(f"there is no table '{table}' of results; known: {', '.join(TABLES)}")
+    wanted = dict(where or {})
+    columns = ("id", "at", "version", *TABLES[table])
+    for name in wanted:
+        if name not in columns:
+            raise UsageError(f"table '{table}' has no column '{name}'; known: {', '.join(columns)}")
+    condition = " AND ".join(f"CAST({name} AS TEXT) = ?" for name in wanted)
+    query = f"SELECT * FROM {table}" + (f" WHERE {condition}" if condition else "") + " ORDER BY id DESC"
+    query += "" if limit is None else f" LIMIT {int(limit)}"
+    with _opened(path or results_file(), create=False) as database:
+        database.row_factory = sqlite3.Row
+        return [dict(row) for row in database.execute(query, tuple(wanted.values()))][::-1]
+
+
+@contextmanager
+def _opened(path: Path, create: bool) -> Iterator[sqlite3.Connection]:
+    if not create and not path.is_file():
+        raise OfaMcuError(f"there are no results in {path}; search and bench write them")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            _prepare(database, path)
+            yield database
+        finally:
+            database.close()
+    except (sqlite3.Error, OSError) as error:
+        raise OfaMcuError(f"results in {path} cannot be used ({error}); move the file away to begin anew") from error
+
+
+def _prepare(database: sqlite3.Connection, path: Path) -> None:
+    """WAL mode, and the tables where there are none."""
+    _use_wal(database)
+    (version,) = database.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise OfaMcuError(f"{path} was written by a later release (version {version}); this one knows {VERSION}")
+    if version == VERSION:
+        return
+    database.execute("BEGIN IMMEDIATE")
+    for table, columns in TABLES.items():
+        spelled = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        database.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} "
+            f"(id INTEGER PRIMARY KEY, at TEXT NOT NULL, version TEXT NOT NULL, {spelled})"
+        )
+    database.execute(f"PRAGMA user_version = {VERSION}")
+    database.execute("COMMIT")
+
+
+def _use_wal(database: sqlite3.Connection) -> None:
+    """Changing the mode does not wait for other writers by itself."""
+    end = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)

@@ -1,0 +1,138 @@
+"""Which space to train: TinyNAS's first stage (Lin et al. 2020, section 3.1), by the planner instead of a memory model.
+
+A frame is a resolution and a width. Of every frame so many subnets are drawn; those that fit a board are kept. The more
+work the kept ones do, the more accurate they can be trained to be: the frame with most multiply-accumulates on average
+is the board's. Nothing is trained for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa_mcu.planning.core_model import core_of
+from ofa_mcu.profiles.profile import BoardProfile
+from ofa_mcu.search.budget import Budget
+from ofa_mcu.search.features import Genome
+from ofa_mcu.search.tables import Costs, CostTables
+from ofa_mcu.space.space import SearchSpace
+
+__all__ = ["SAMPLES", "Frame", "Survey", "best_frame", "recommended", "survey", "widened"]
+
+SAMPLES = 1000
+"""Subnets drawn of a frame."""
+
+LEAST_SHARE = 0.02
+"""Of a frame's subnets that must fit, so that a frame that fits hardly any is no choice."""
+
+_WIDTHS = (0.25, 0.35, 0.5, 0.65, 0.75, 1.0, 1.25, 1.5)
+_SHARES = (0.5, 0.625, 0.75, 0.875, 1.0)  # of the task's own resolution
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What fits of a resolution and width: the share of its subnets, and their mean and deciles of MACs."""
+
+    resolution: int
+    width: float
+    share: float
+    mean_macs: float
+    deciles: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready object."""
+        return {
+            "resolution": self.resolution,
+            "width": self.width,
+            "share": round(self.share, 4),
+            "mean_macs": round(self.mean_macs),
+            "deciles": [round(value) for value in self.deciles],
+        }
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Costs of the subnets drawn of every frame of a space on one core, `samples` of each frame one after the other."""
+
+    space: SearchSpace
+    core: str
+    samples: int
+    costs: Costs
+
+    def frames(self, budget: Budget) -> list[Frame]:
+        """Every frame with what of it fits."""
+        needs = budget.needs(self.costs.sram_bytes, self.costs.flash_bytes, self.costs.instructions)
+        fits: NDArray[np.bool_] = np.all([need <= budget.bounds[name] for name, need in needs.items()], axis=0)
+        found = []
+        for number, (resolution, width) in enumerate(product(self.space.resolutions, self.space.widths)):
+            part = slice(number * self.samples, (number + 1) * self.samples)
+            macs = self.costs.macs[part][fits[part]]
+            deciles = np.quantile(macs, np.linspace(0, 1, 11)).tolist() if len(macs) else []
+            mean = float(macs.mean()) if len(macs) else 0.0
+            found.append(Frame(resolution, width, len(macs) / self.samples, mean, tuple(deciles)))
+        return found
+
+
+def survey(
+    space: SearchSpace,
+    profile: BoardProfile,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Survey:
+    """Draw `samples` subnets of every frame and look up what they cost on the board's core.
+
+    Args:
+        space: whose resolutions and widths are compared.
+        profile: of a board with that core.
+        samples: subnets of each frame, the same choices in all frames.
+        seed: of the draws.
+        report: called with (frames done, frames in all).
+    """
+    options = Genome.of(space).options
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, [len(each) for each in options], (samples, len(options)))
+    tables = CostTables(space, profile)
+    frames = list(product(range(len(space.resolutions)), range(len(space.widths))))
+    parts = []
+    for number, frame in enumerate(frames):
+        drawn[:, :2] = frame
+        parts.append(tables(drawn))
+        report(number + 1, len(frames))
+    names = ("sram_bytes", "flash_bytes", "instructions", "macs", "parameters")
+    costs = Costs(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    return Survey(space, core_of(profile), samples, costs)
+
+
+def best_frame(frames: Sequence[Frame]) -> Frame | None:
+    """The frame whose fitting subnets do most work on average; None where (nearly) nothing fits any."""
+    fitting = [frame for frame in frames if frame.share >= LEAST_SHARE]
+    return max(fitting, key=lambda frame: (frame.mean_macs, frame.share), default=None)
+
+
+def recommended(space: SearchSpace, best: Sequence[Frame]) -> SearchSpace:
+    """The space to train for boards with these best frames: their resolutions and widths, and the next smaller of each,
+    so that a tighter board is served, too."""
+    resolutions = _with_next({frame.resolution for frame in best}, space.resolutions)
+    widths = _with_next({frame.width for frame in best}, space.widths)
+    return replace(space, resolutions=resolutions, widths=widths)
+
+
+def _with_next(chosen: set[Any], known: Sequence[Any]) -> tuple[Any, ...]:
+    ordered = sorted(known)
+    below = {ordered[max(0, ordered.index(value) - 1)] for value in chosen}
+    return tuple(sorted(chosen | below))
+
+
+def widened(space: SearchSpace) -> SearchSpace:
+    """The same blocks with many more widths, and where the input can be resampled more resolutions, to choose from."""
+    native = max(space.resolutions)
+    fixed = space.sequence or space.input_width is not None
+    sizes = {max(8, round(native * share / 4) * 4) for share in _SHARES} | {native}
+    resolutions = space.resolutions if fixed else tuple(sorted(size for size in sizes if size <= native))
+    return replace(space, resolutions=resolutions, widths=_WIDTHS)

@@ -1,0 +1,132 @@
+"""One file of results: several writers, a kill at any time, other versions, and what the verb prints."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ofa_mcu.cli import main
+from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.results import TABLES, VERSION, add_results, note_results, read_results
+
+WRITER = """
+import sys
+from pathlib import Path
+from ofa_mcu.results import add_results
+path, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+for number in range(count):
+    add_results("evaluations", [{"task": name, "examples": number}, {"task": name, "examples": number}], path)
+    print(number, flush=True)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "kept" / "results.sqlite"
+    monkeypatch.setenv("OFA_MCU_RESULTS", str(file))
+    return file
+
+
+def run(*arguments: str) -> int:
+    try:
+        main(list(arguments))
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def writer(path: Path, name: str, count: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", WRITER, str(path), name, str(count)], stdout=subprocess.PIPE)
+
+
+def test_rows_come_back(path: Path) -> None:
+    add_results("picks", [{"board": "a", "instructions": 5}, {"board": "b"}])
+    add_results("picks", [{"board": "a", "instructions": 6}])
+    rows = read_results("picks")
+    assert [(row["id"], row["board"], row["instructions"]) for row in rows] == [
+        (1, "a", 5),
+        (2, "b", None),
+        (3, "a", 6),
+    ]
+    assert set(rows[0]) == {"id", "at", "version", *TABLES["picks"]}
+    assert [row["id"] for row in read_results("picks", {"board": "a"}, limit=1)] == [3]
+    assert [row["id"] for row in read_results("picks", {"instructions": "5"})] == [1]
+    assert read_results("measurements") == []
+    with pytest.raises(UsageError, match="no table 'nothing'"):
+        read_results("nothing")
+    with pytest.raises(UsageError, match="no column 'nothing'"):
+        read_results("picks", {"nothing": "1"})
+    with pytest.raises(ValueError, match="no columns"):
+        add_results("picks", [{"nothing": 1}])
+
+
+def test_several_writers_lose_nothing(path: Path) -> None:
+    writers = [writer(path, f"writer {number}", 25) for number in range(4)]
+    assert [one.wait(120) for one in writers] == [0] * 4
+    rows = read_results("evaluations")
+    for number in range(4):
+        mine = [row["examples"] for row in rows if row["task"] == f"writer {number}"]
+        assert mine == [i for i in range(25) for _ in range(2)]
+
+
+def test_a_writer_that_is_killed_leaves_whole_transactions(path: Path) -> None:
+    seen = 0
+    for turn in range(4):
+        one = writer(path, "killed", 100_000)
+        assert one.stdout is not None
+        for _ in range(3 + turn):
+            one.stdout.readline()
+            seen += 1
+        time.sleep(0.01 * turn)
+        os.kill(one.pid, signal.SIGKILL)
+        one.wait(30)
+        one.stdout.close()
+    rows = read_results("evaluations")
+    assert len(rows) % 2 == 0 and len(rows) >= 2 * seen
+    assert all(rows[i]["examples"] == rows[i + 1]["examples"] for i in range(0, len(rows), 2))
+    with sqlite3.connect(path) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    database.close()
+
+
+def test_other_files_are_refused_in_a_sentence(path: Path) -> None:
+    with pytest.raises(OfaMcuError, match="there are no results in"):
+        read_results("picks")
+    assert not path.parent.exists()
+    add_results("picks", [{}])
+    with sqlite3.connect(path) as database:
+        database.execute(f"PRAGMA user_version = {VERSION + 1}")
+    database.close()
+    with pytest.raises(OfaMcuError, match="was written by a later release"):
+        read_results("picks")
+    path.write_bytes(b"no database at all" * 100)
+    told: list[str] = []
+    note_results("picks", [{}], told.append)
+    assert len(told) == 1 and told[0].startswith("not kept: results in") and "\n" not in told[0]
+
+
+def test_the_verb(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("results") == 1
+    assert "there are no results" in capsys.readouterr().err
+    add_results("picks", [{"board": "a[b]", "run": "runs/1"}, {"board": "b", "run": "runs/2"}])
+    assert run("results", "picks", "--where", "board=a[b]", "--json") == 0
+    value = json.loads(capsys.readouterr().out)
+    assert (value["schema"], value["table"], value["file"]) == (1, "picks", str(path))
+    assert [row["run"] for row in value["rows"]] == ["runs/1"]
+    assert run("results", "picks", "--csv", "--limit", "1") == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (row["board"], row["run"], row["sram_bytes"]) == ("b", "runs/2", "")
+    assert run("results", "picks") == 0
+    assert "a[b]" in capsys.readouterr().out
+    for wrong in (["nothing"], ["picks", "--where", "board"], ["picks", "--csv", "--json"]):
+        assert run("results", *wrong) == 2
