@@ -1,8 +1,9 @@
 """From a network to the plan that the code generator obeys: a way for every layer, a place for every byte.
 
 Ways are chosen by predicted instructions. Among ways that need different amounts of memory, those that keep the arena
-small come first; a faster one is taken wherever the arena stays as small, or grows by at most an eighth and buys more
-speed than it costs memory. Where code shall be small, too, layers give up functions of their own for shared ones.
+small come first; a faster one is taken wherever the arena stays as small, or grows by at most an eighth (1 KiB where
+that is more) and buys more speed than it costs memory. Where code shall be small, too, layers give up functions of
+their own for shared ones.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ GOALS = 12
 
 _MOST_PRICED = 1 << 16
 _UPGRADES = 6
+_LITTLE = 1024  # bytes of arena that any board can spare for speed
 
 
 class Optimize(Enum):
@@ -166,8 +168,8 @@ def make_plan(
         figures: what the core was measured at.
         facts: of the weights and scales, where they are known.
         optimize: what ways are chosen for.
-        arena_limit: bytes up to which faster ways may make the arena larger than it need be; 0: up to an eighth more,
-            where the product of arena and instructions falls.
+        arena_limit: bytes up to which faster ways may make the arena larger than it need be; 0: up to an eighth or
+            1 KiB more, where the product of arena and instructions falls.
         fastest: what a balanced plan is held against, where it is not the fastest one of the same operators.
 
     Raises OfaMcuError where a layer has no kernel.
@@ -237,7 +239,7 @@ def _first_need(pair: tuple[int, PricedWay]) -> tuple[int, float]:
 
 
 def _best_goal(options: Sequence[Sequence[PricedWay]], needs: Sequence[Sequence[int]]) -> int:
-    """The arena, from the smallest there can be to an eighth above it, whose product with the effort is least."""
+    """The arena, of those of `goal_of`, whose product with the effort is least."""
     least = max(map(min, needs), default=0)
     best, best_product = least, float("inf")
     for step in range(GOALS + 1):
@@ -256,8 +258,8 @@ def _best_goal(options: Sequence[Sequence[PricedWay]], needs: Sequence[Sequence[
 
 
 def goal_of(least: int, step: int) -> int:
-    """The arena of a step, from the smallest there can be, step 0, to an eighth above it."""
-    return least + least * step // (GOALS * 8)
+    """The arena of a step, from the smallest there can be, step 0, to an eighth or `_LITTLE` above it."""
+    return least + max(least // 8, _LITTLE) * step // GOALS
 
 
 def _step_back(

@@ -13,7 +13,7 @@ from ofa_mcu.planning.memory import lifetimes, place
 from ofa_mcu.planning.plan import BALANCED_SLOWDOWN, Optimize, make_plan, priced_ways
 from ofa_mcu.planning.priced import code_bytes
 from ofa_mcu.space.lowering import shape_graph
-from ofa_mcu.space.presets import FASHION_MNIST
+from ofa_mcu.space.presets import FASHION_MNIST, KEYWORDS
 from ofa_mcu.space.shapes import AveragePool2D, Operator, ShapeGraph
 from tests.graph.wide import KINDS, WideBuilder, wide_graph
 
@@ -72,7 +72,7 @@ def test_averages_of_any_size_have_a_price(core: str, kernel: tuple[int, int]) -
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_speed_makes_the_arena_an_eighth_larger_at_most(core: str) -> None:
+def test_speed_makes_the_arena_an_eighth_or_a_kilobyte_larger_at_most(core: str) -> None:
     figures = core_model(core)
     rng = np.random.default_rng(5)
     for subnet in FASHION_MNIST.sample_balanced(rng, 10):
@@ -81,10 +81,18 @@ def test_speed_makes_the_arena_an_eighth_larger_at_most(core: str) -> None:
         ways = [priced_ways(structure, op, figures, Facts()) for op in structure.operators]
         tight = [min(each, key=lambda one, i=i: times.footprint(i, one.way)) for i, each in enumerate(ways)]  # type: ignore[misc]
         plan = make_plan(structure, figures)
-        assert plan.arena_bytes <= 9 / 8 * place(times, [one.way for one in tight]).arena_bytes + 8
+        least = place(times, [one.way for one in tight]).arena_bytes
+        assert plan.arena_bytes <= least + max(least / 8, 1024) + 8
         roomy = make_plan(structure, figures, arena_limit=1 << 20)
         assert sum(one.effort for one in roomy.ways) <= sum(one.effort for one in plan.ways)
         assert list(roomy.ways) == [each[0] for each in ways]
+
+
+def test_a_little_memory_is_spent_on_much_speed() -> None:
+    """Kernels that work in some hundred bytes more than an eighth of a small arena take half the instructions."""
+    structure = shape_graph(KEYWORDS, KEYWORDS.smallest)
+    plan = make_plan(structure, core_model("cortex-m7"))
+    assert sum(one.instructions for one in plan.ways) < 1.25 * structure.macs
 
 
 @pytest.mark.parametrize("core", CORES)

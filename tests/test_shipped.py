@@ -1,0 +1,57 @@
+"""The supernets that come with the package: complete, small, and as accurate as they are said to be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ofa_mcu.planning.compile import compile_graph
+from ofa_mcu.profiles import load_profile
+from ofa_mcu.search.predictor import load_predictor
+from ofa_mcu.search.recommend import Source
+from ofa_mcu.space.lowering import shape_graph
+from ofa_mcu.space.presets import space_named
+from ofa_mcu.space.subnet import Subnet
+from ofa_mcu.supernet.shipped_files import PREDICTOR_FILE, SUPERNET_FILE, supernet_folder
+from ofa_mcu.supernet.store import load_supernet
+
+TASKS = ("fashion-mnist", "gestures", "keywords")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_shipped_supernet_is_complete_and_small(task: str) -> None:
+    folder = supernet_folder(task)
+    assert (folder / SUPERNET_FILE).stat().st_size < 1_500_000
+    supernet, meta = load_supernet(folder / SUPERNET_FILE)
+    assert supernet.space == space_named(task) == load_predictor(folder / PREDICTOR_FILE).space
+    assert meta["task"] == task
+    config = json.loads((folder / "config.json").read_text())
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert len(log) == config["recipe"]["epochs"] and log[-1]["step"] == log[-1]["steps"] and log[-1]["kwh"] > 0
+    words = (folder / "README.md").read_text()
+    assert f"ofa-mcu train --task {task}" in words
+    assert any(licence in words for licence in ("MIT", "CC BY", "Apache"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "data", "subnet", "most_macs", "least"),
+    [
+        ("keywords", "kws_gsc1_en", "r49-w1-k5e1.k5e1.k5e1", 2_700_000, 0.955),
+        ("keywords", "kws_gsc1_en", "r49-w0.5-k5e1.k3e1", 800_000, 0.940),
+        ("gestures", "magic_wand", "r128-w1-k5e2-k5e3.k5e3-k5e2", 300_000, 0.900),
+    ],
+)
+def test_int8_accuracy(data_dir: Path, task: str, data: str, subnet: str, most_macs: int, least: float) -> None:
+    """On the test examples; float statistics of another processor may turn an answer or two."""
+    source = Source(task, data_dir=data_dir / data)
+    chosen = Subnet.parse(subnet)
+    assert shape_graph(source.predictor.space, chosen).macs <= most_macs
+    found = source.evaluator.specialise(chosen)
+    accuracy = source.evaluator.int8_accuracy(found.graph, "test")
+    assert accuracy >= least - 2 / len(source.evaluator.data.test)
+    board = load_profile("stm32f103")
+    cost = compile_graph(found.graph, board).cost
+    assert cost.sram_bytes <= board.ram_bytes and cost.flash_bytes <= board.flash_bytes
