@@ -18,18 +18,18 @@ from ofa_mcu.files import write_json
 from ofa_mcu.profiles import all_profiles, load_profile
 from ofa_mcu.runs import Run
 from ofa_mcu.search.budget import budget_for
-from ofa_mcu.search.recommend import Request, recommend
+from ofa_mcu.search.recommend import Request, Source, recommend
 
 RESULTS = Path(__file__).parent / "results" / "end_to_end.json"
 LIMITS = {"rp2040": 4_000_000}
 """Boards searched with a bound on instructions, so that the slowest cores get a network for them."""
 
 
-def row(board: str, images: int, folder: Path) -> dict[str, Any]:
-    """Everything measured for one board."""
+def row(board: str, images: int, folder: Path, source: Source) -> dict[str, Any]:
+    """Everything measured for one board; networks that were measured for another one are in the source."""
     profile = load_profile(board)
     limit = LIMITS.get(board)
-    report = recommend(Request(budget_for(profile, max_instructions=limit)), folder / board)
+    report = recommend(Request(budget_for(profile, max_instructions=limit)), folder / board, source=source)
     run = Run(folder / board)
     trial = try_run(run, profile, None, images, None)
     pick, build, bench = report["pick"], run.read("build.json"), trial.to_json()
@@ -62,10 +62,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200)
     options = parser.parse_args()
     boards = options.boards.split(",") if options.boards else [p.id for p in all_profiles() if p.emulator]
-    rows = []
+    rows, source = [], Source("fashion-mnist")
     with tempfile.TemporaryDirectory() as folder:
         for board in boards:
-            rows.append(row(board, options.images, Path(folder)))
+            rows.append(row(board, options.images, Path(folder), source))
             r = rows[-1]
             print(
                 f"{board:<12} {r['subnet']:<42} "
