@@ -11,7 +11,6 @@ Resumable.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,6 @@ from ofa_mcu.training.plain_run import PlainRun, train_ticket
 from ofa_mcu.training.recipe import Recipe
 
 SUBNETS = 6
-
-
-def last_line(folder: Path) -> dict[str, Any]:
-    """Of a run's log."""
-    line: dict[str, Any] = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
-    return line
 
 
 def ticket(run: PlainRun, recipe: Recipe, folder: Path, threads: int, share: float, late: bool) -> dict[str, Any]:
@@ -47,7 +40,7 @@ def ticket(run: PlainRun, recipe: Recipe, folder: Path, threads: int, share: flo
 def whole(run: PlainRun, recipe: Recipe, folder: Path, data_dir: Path | None, threads: int) -> dict[str, Any]:
     """Epochs, kWh and right answers of a supernet."""
     net = trainings.supernet(run.task.name, recipe, folder, data_dir, threads)
-    line = last_line(folder)
+    line = trainings.last_line(folder)
     right = [trainings.shared(net, subnet, run.data) for subnet in trainings.spread(net.space, SUBNETS)]
     return {
         "epochs": recipe.epochs * line["step"] / line["steps"],

@@ -11,7 +11,6 @@ that holds 0 is a tie. Resumable.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,12 +30,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "one random subnet a step": {"students": 1},
     "progressive shrinking": {"method": "progressive"},
 }
-
-
-def trained(folder: Path) -> dict[str, Any]:
-    """The last line of a run's log."""
-    line: dict[str, Any] = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
-    return line
 
 
 def main() -> None:
@@ -62,11 +55,12 @@ def main() -> None:
                 if name not in epochs:
                     short = folder.parent / "pace"
                     train(replace(variant, epochs=max(5, options.epochs // 10)), short)
-                    pace = trained(short)["tera_macs"] / trained(short)["epoch"]
+                    line = trainings.last_line(short)
+                    pace = line["tera_macs"] / line["epoch"]
                     epochs[name] = round(spent["whole recipe"][0] / pace)
                 variant = replace(variant, epochs=epochs[name])
             net = train(variant, folder)
-            spent[name].append(trained(folder)["tera_macs"])
+            spent[name].append(trainings.last_line(folder)["tera_macs"])
             answers = [trainings.shared(net, subnet, data) for subnet in trainings.spread(net.space, SUBNETS)]
             scores[name].append(np.mean(answers, axis=0))
     rows = []

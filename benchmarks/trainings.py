@@ -34,6 +34,7 @@ __all__ = [
     "add_recipe",
     "alone",
     "interval",
+    "last_line",
     "percent",
     "recipe_of",
     "right_answers",
@@ -124,6 +125,12 @@ def interval(values: NDArray[np.float64]) -> list[float]:
         values[rng.integers(0, seeds, seeds)].mean(0)[rng.integers(0, examples, examples)].mean() for _ in range(_DRAWS)
     ]
     return [float(bound) for bound in np.percentile(means, [2.5, 97.5])]
+
+
+def last_line(folder: Path) -> dict[str, Any]:
+    """The last line of a run's log."""
+    line: dict[str, Any] = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
+    return line
 
 
 def percent(values: Iterable[float]) -> str:

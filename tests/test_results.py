@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from ofa_mcu.cli import main
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.results import TABLES, VERSION, add_results, note_results, read_results
+from tests.cli.verbs import run
 
 WRITER = """
 import sys
@@ -35,14 +35,6 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "kept" / "results.sqlite"
     monkeypatch.setenv("OFA_MCU_RESULTS", str(file))
     return file
-
-
-def run(*arguments: str) -> int:
-    try:
-        main(list(arguments))
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def writer(path: Path, name: str, count: int) -> subprocess.Popen[bytes]:

@@ -37,6 +37,7 @@ def space(
     with failing_as_json(as_json, schemas.SPACE):
         from ofa_mcu.errors import InfeasibleError, UsageError
         from ofa_mcu.files import write_bytes, write_json
+        from ofa_mcu.planning.core_model import core_of
         from ofa_mcu.reports.spaces import frames_plot
         from ofa_mcu.search.budget import budget_for
         from ofa_mcu.search.spaces import best_frame, recommended, survey
@@ -50,7 +51,7 @@ def space(
             budget = budget_for(
                 profile, max_instructions=quantity("--max-instructions", max_instructions), max_ms=max_ms
             )
-            core = profile.emulator.core if profile.emulator else profile.core
+            core = core_of(profile)
             if core not in surveys:
                 with counting(f"planning for {core}") as progress:
                     surveys[core] = survey(wide, profile, samples, seed, progress)

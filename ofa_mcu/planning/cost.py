@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.core_model import CoreModel, core_model, core_of
@@ -32,6 +33,7 @@ __all__ = [
     "millijoules_each",
     "milliseconds",
     "milliseconds_each",
+    "section_bytes",
 ]
 
 DEFAULT_STACK_BYTES = 2048
@@ -113,7 +115,7 @@ def estimate(plan: Plan, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK
     several = [len(ends) for ends in (structure.inputs, structure.outputs) if len(ends) > 1]
     firmware += sum([_SEVERAL_CODE_BYTES + _SEVERAL_PLACE_BYTES * count for count in several])
     weights += sum([-(-structure.bytes_of(name) // 4) * 4 for name in structure.constants & {*structure.outputs}])
-    arena = -(-plan.arena_bytes // _SECTION_ALIGNMENT) * _SECTION_ALIGNMENT
+    arena = section_bytes(plan.arena_bytes)
     return Cost(
         core=figures.core,
         arena_bytes=arena,
@@ -128,6 +130,11 @@ def estimate(plan: Plan, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK
         macs=structure.macs,
         layers=layers,
     )
+
+
+def section_bytes(arena_bytes: Any) -> Any:
+    """Bytes of the section that holds an arena, or of many."""
+    return -(-arena_bytes // _SECTION_ALIGNMENT) * _SECTION_ALIGNMENT
 
 
 def milliseconds_each(profile: BoardProfile, cycles_per_instruction: float | None = None) -> float:

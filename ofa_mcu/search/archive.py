@@ -23,7 +23,7 @@ class Archive:
     """Evaluates each subnet once for a board's core, and remembers it; arrays are in order of evaluation.
 
     `objectives` (subnets, 4) are to be minimised: minus accuracy, SRAM, flash, instructions. What a budget allows is
-    asked afterwards, so that one archive serves all boards of a core.
+    asked afterwards, so that one archive serves all boards of a core. `seconds` is how long the search for them took.
     """
 
     def __init__(self, predictor: Predictor, profile: BoardProfile) -> None:
@@ -33,6 +33,7 @@ class Archive:
         self._index: dict[bytes, int] = {}
         self.genes: Ints = np.empty((0, len(self.genome.options)), np.int64)
         self.objectives: Floats = np.empty((0, 4))
+        self.seconds = 0.0
 
     def __len__(self) -> int:
         return len(self.genes)

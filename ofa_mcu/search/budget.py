@@ -8,6 +8,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.cost import Cost, millijoules, millijoules_each, milliseconds, milliseconds_each
 from ofa_mcu.profiles.profile import BoardProfile
@@ -46,6 +49,11 @@ class Budget:
         if "mj" in self.bounds:
             result["mj"] = instructions * millijoules_each(self.profile, self.power_mw, self.cycles_per_instruction)
         return {name: value for name, value in result.items() if name in self.bounds}
+
+    def fits(self, sram_bytes: Any, flash_bytes: Any, instructions: Any) -> NDArray[np.bool_]:
+        """Whether each of an array of subnets meets every bound."""
+        needs = self.needs(sram_bytes, flash_bytes, instructions)
+        return np.asarray(np.all([need <= self.bounds[name] for name, need in needs.items()], axis=0))
 
     def estimates(self, cost: Cost) -> dict[str, dict[str, Any] | None]:
         """Estimated "ms" and "mj" with basis and band (a share); None where their basis is unknown."""

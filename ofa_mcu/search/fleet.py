@@ -21,7 +21,7 @@ from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget, budget_for
 from ofa_mcu.search.candidates import CandidatePool
-from ofa_mcu.search.nsga import evolve
+from ofa_mcu.search.nsga import evolved
 from ofa_mcu.search.recommend import Request, Source, recommend
 
 __all__ = ["FleetRequest", "Pick", "drawn_budgets", "fleet", "made_up_fleet", "picks"]
@@ -122,15 +122,18 @@ def made_up_fleet(request: FleetRequest, count: int, show: Callable[[str], None]
     source = Source(request.task, request.supernet, request.data_dir)
     budgets = drawn_budgets(list(request.boards), count)
     archives: dict[str, Archive] = {}
+    found: dict[int, Pick | None] = {}
+    for core in dict.fromkeys(core_of(budget.profile) for budget in budgets):
+        numbers = [number for number, budget in enumerate(budgets) if core_of(budget.profile) == core]
+        archive = _archive(archives, source, budgets[numbers[0]].profile, request.seed, show)
+        found |= zip(numbers, picks(archive, [budgets[number] for number in numbers]), strict=True)
     rows = []
-    for number, budget in enumerate(budgets, 1):
-        archive = _archive(archives, source, budget.profile, request.seed, show)
-        (pick,) = picks(archive, [budget])
-        constraint = None
+    for number, budget in enumerate(budgets):
+        pick, constraint = found[number], None
         if pick is None:
             smallest = CandidatePool(source.predictor, budget)(source.predictor.space.smallest)
             constraint = smallest.violations[0].constraint if smallest.violations else "all together"
-        name = f"{budget.profile.id}-like-{number:04}"
+        name = f"{budget.profile.id}-like-{number + 1:04}"
         row = {"board": name, "feasible": pick is not None, "pick": pick.to_json() if pick else None}
         rows.append({**row, "constraint": constraint, "bounds": dict(budget.bounds)})
     seconds = round(time.monotonic() - began, 2)
@@ -143,8 +146,7 @@ def _archive(
     """The subnets of the board's core, searched when its first board comes."""
     core = core_of(profile)
     if core not in archives:
-        archives[core] = archive = Archive(source.predictor, profile)
-        evolve(archive, None, seed, report=lambda text: show(f"{core}: {text}, {len(archive)} subnets"))
+        archives[core] = evolved(source.predictor, profile, None, seed, lambda text: show(f"{core}: {text}"))
     return archives[core]
 
 
@@ -156,8 +158,7 @@ def picks(archive: Archive, budgets: Iterable[Budget]) -> list[Pick | None]:
     objectives = archive.objectives[front]
     found: list[Pick | None] = []
     for budget in budgets:
-        needs = budget.needs(*objectives.T[1:])
-        fits = np.all([need <= budget.bounds[name] for name, need in needs.items()], axis=0)
+        fits = budget.fits(*objectives.T[1:])
         if not fits.any():
             found.append(None)
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.features import Genome
+from ofa_mcu.search.predictor import Predictor
 from ofa_mcu.space.subnet import BlockChoice, Subnet
 
-__all__ = ["evolve", "thinned"]
+__all__ = ["evolve", "evolved", "thinned"]
 
 POPULATION = 128
 GENERATIONS = 48
@@ -103,6 +106,22 @@ def evolve(
 
     minimize(Subnets(), algorithm, ("n_gen", generations), seed=seed, callback=progress, verbose=False)
     _try_neighbours(archive, budget, upper, report)
+
+
+def evolved(
+    predictor: Predictor, profile: BoardProfile, budget: Budget | None, seed: int, report: Callable[[str], None]
+) -> Archive:
+    """Subnets found for the budget, or (None) for all there may be on the board's core."""
+    archive = Archive(predictor, profile)
+    began = time.monotonic()
+
+    def progress(text: str) -> None:
+        pace = len(archive) / max(time.monotonic() - began, 1e-9)
+        report(f"{text}: {len(archive)} subnets, {pace:.0f} a second, {len(archive.front(budget))} on the front")
+
+    evolve(archive, budget, seed, report=progress)
+    archive.seconds = time.monotonic() - began
+    return archive
 
 
 def _try_neighbours(archive: Archive, budget: Budget | None, upper: Ints, report: Callable[[str], None]) -> None:

@@ -13,14 +13,14 @@ import numpy as np
 from ofa_mcu import __version__, schemas
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.graph.verify import probe_inputs, verify
-from ofa_mcu.planning.compile import compile_graph
+from ofa_mcu.planning.compile import Compiled, compile_graph
 from ofa_mcu.planning.tflm import tflm_head_bytes
 from ofa_mcu.runs import Run
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.candidates import CandidatePool, pareto_front
 from ofa_mcu.search.feasibility import candidate_json, check_feasible, nothing_fits
-from ofa_mcu.search.nsga import evolve, thinned
+from ofa_mcu.search.nsga import evolved, thinned
 from ofa_mcu.search.pick import Measured, Objective, choose, next_to_measure
 from ofa_mcu.search.predictor import Predictor
 from ofa_mcu.space.subnet import Subnet
@@ -28,7 +28,7 @@ from ofa_mcu.space.subnet import Subnet
 if TYPE_CHECKING:
     from ofa_mcu.quantization.evaluate import Evaluator, Specialised
 
-__all__ = ["SearchOptions", "SearchResult", "Tested", "evolved", "search", "write_run"]
+__all__ = ["SearchOptions", "SearchResult", "Tested", "search", "write_run"]
 
 _VERIFIED_IMAGES = 4
 _MOST_PLANNED = 400
@@ -96,8 +96,7 @@ def search(
     check_feasible(pool)
 
     if archive is None:
-        archive = evolved(predictor, options, report)
-    searched = time.monotonic() - began
+        archive = evolved(predictor, profile, options.budget, options.seed, report)
     numbers = archive.front(options.budget)
     numbers = numbers[thinned(archive.objectives[numbers], _MOST_PLANNED)]
     # What tables promise is settled by the planner before anything else is done with it.
@@ -106,13 +105,15 @@ def search(
     fitting = {c.subnet: c for c in planned if c.fits}
     front = pareto_front(list(fitting.values()))
     nets: dict[Subnet, Specialised] = {}
+    compiled: dict[Specialised, Compiled] = {}
     measured: list[Measured] = []
     while candidates := next_to_measure(front, measured, options.objective, options.give, predictor.quality.margin):
         report(f"measuring {', '.join(str(c.subnet) for c in candidates)} on validation images")
         scored = evaluator.specialise_and_score([c.subnet for c in candidates], "validation")
         for candidate, (net, score) in zip(candidates, scored, strict=True):
             # The weights can ask for more than shapes promise.
-            violations = options.budget.violations(compile_graph(net.graph, profile).cost)
+            compiled[net] = compile_graph(net.graph, profile)
+            violations = options.budget.violations(compiled[net].cost)
             if violations:
                 del fitting[candidate.subnet]
                 front = pareto_front(list(fitting.values()))
@@ -133,8 +134,8 @@ def search(
     if pick not in known:
         known[pick] = _tested(evaluator, pick, options.seed)
     tested = known[pick]
-    compiled = compile_graph(pick.graph, profile)
-    cost, memory = compiled.cost, compiled.plan.memory
+    final = compiled[pick] if pick in compiled else compile_graph(pick.graph, profile)
+    cost, memory = final.cost, final.plan.memory
     by_measure = {m.candidate.subnet: m.accuracy for m in measured}
     body = {
         "schema": schemas.SEARCH,
@@ -166,29 +167,12 @@ def search(
             for c in front
         ],
         "evaluations": len(archive),
-        "evaluations_per_second": round(len(archive) / max(searched, 1e-9), 1),
+        "evaluations_per_second": round(len(archive) / max(archive.seconds, 1e-9), 1),
         "hypervolume": round(archive.hypervolume(options.budget), 6),
         "bounds": dict(options.budget.bounds),
         "test_images": len(evaluator.data.test),
     }
     return SearchResult(pick, tested.model, body, archive, options.budget)
-
-
-def evolved(
-    predictor: Predictor, options: SearchOptions, report: Callable[[str], None], all_budgets: bool = False
-) -> Archive:
-    """Subnets found for the budget, or for all there may be on its core."""
-    began = time.monotonic()
-    budget = None if all_budgets else options.budget
-    archive = Archive(predictor, options.budget.profile)
-
-    def progress(text: str) -> None:
-        pace = len(archive) / max(time.monotonic() - began, 1e-9)
-        front = len(archive.front(budget))
-        report(f"{text}: {len(archive)} subnets, {pace:.0f} a second, {front} on the front")
-
-    evolve(archive, budget, options.seed, report=progress)
-    return archive
 
 
 def _tested(evaluator: Evaluator, pick: Specialised, seed: int) -> Tested:

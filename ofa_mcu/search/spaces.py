@@ -13,7 +13,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ofa_mcu.planning.core_model import core_of
 from ofa_mcu.profiles.profile import BoardProfile
@@ -66,8 +65,7 @@ class Survey:
 
     def frames(self, budget: Budget) -> list[Frame]:
         """Every frame with what of it fits."""
-        needs = budget.needs(self.costs.sram_bytes, self.costs.flash_bytes, self.costs.instructions)
-        fits: NDArray[np.bool_] = np.all([need <= budget.bounds[name] for name, need in needs.items()], axis=0)
+        fits = budget.fits(self.costs.sram_bytes, self.costs.flash_bytes, self.costs.instructions)
         found = []
         for number, (resolution, width) in enumerate(product(self.space.resolutions, self.space.widths)):
             part = slice(number * self.samples, (number + 1) * self.samples)
@@ -104,9 +102,7 @@ def survey(
         drawn[:, :2] = frame
         parts.append(tables(drawn))
         report(number + 1, len(frames))
-    names = ("sram_bytes", "flash_bytes", "instructions", "macs", "parameters")
-    costs = Costs(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-    return Survey(space, core_of(profile), samples, costs)
+    return Survey(space, core_of(profile), samples, Costs.joined(parts))
 
 
 def best_frame(frames: Sequence[Frame]) -> Frame | None:

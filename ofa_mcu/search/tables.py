@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa_mcu.planning.core_model import CoreModel, core_model, core_of
-from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES
+from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES, section_bytes
 from ofa_mcu.planning.facts import SHAPES_ONLY
 from ofa_mcu.planning.memory import lifetimes
 from ofa_mcu.planning.plan import GOALS, goal_of, priced_ways
@@ -32,7 +32,6 @@ __all__ = ["CostTables", "Costs"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-_SECTION_ALIGNMENT = 8
 _WORD = 64
 _AT_ONCE = 8192  # subnets, so that what is added stays in the cache
 
@@ -46,6 +45,11 @@ class Costs:
     instructions: Ints
     macs: Ints
     parameters: Ints
+
+    @classmethod
+    def joined(cls, parts: Sequence[Costs]) -> Costs:
+        """The subnets of all parts, one part behind the other."""
+        return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
 
 
 @dataclass(frozen=True)
@@ -130,8 +134,7 @@ class CostTables:
     def __call__(self, genes: Ints) -> Costs:
         """Costs of the subnets of genes (subnets, genes)."""
         genes = np.asarray(genes, np.int64)
-        parts = [self._part(genes[i : i + _AT_ONCE]) for i in range(0, max(len(genes), 1), _AT_ONCE)]
-        return Costs(*(np.concatenate([getattr(part, name.name) for part in parts]) for name in fields(Costs)))
+        return Costs.joined([self._part(genes[i : i + _AT_ONCE]) for i in range(0, max(len(genes), 1), _AT_ONCE)])
 
     def _part(self, genes: Ints) -> Costs:
         frames = genes[:, 0] * len(self.space.widths) + genes[:, 1]
@@ -162,9 +165,8 @@ class CostTables:
         arena = _reduced(np.maximum, table[:, 2], rows).astype(np.int64)
         code = self._code_bytes(frames, _reduced(np.bitwise_or, self._masks.data, rows))
         figures = self._figures
-        arena = -(-arena // _SECTION_ALIGNMENT) * _SECTION_ALIGNMENT
         return Costs(
-            arena + figures.static_bytes + self._stack_bytes,
+            section_bytes(arena) + figures.static_bytes + self._stack_bytes,
             figures.base_flash_bytes + np.round(code + constant).astype(np.int64),
             np.round(figures.inference_instructions + instructions).astype(np.int64),
             macs,

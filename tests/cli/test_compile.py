@@ -8,20 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ofa_mcu.cli import main
 from ofa_mcu.devices.elf import read_image
 from ofa_mcu.devices.model_build import default_folder
+from tests.cli.verbs import run
 from tests.devices.models import bordered_graph, write_model_file
 from tests.graph.files import edited
-
-
-def run(*arguments: str | Path) -> int:
-    """The exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 @pytest.fixture

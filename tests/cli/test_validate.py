@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_compile import run
+from tests.cli.verbs import run
 from tests.devices.models import write_model_file
 
 

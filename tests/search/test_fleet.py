@@ -8,26 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ofa_mcu.cli import main
 from ofa_mcu.errors import UsageError
 from ofa_mcu.profiles import all_profiles, load_profile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.fleet import FleetRequest, drawn_budgets, fleet, made_up_fleet, picks
 from ofa_mcu.search.nsga import evolve
+from tests.cli.verbs import run
 from tests.search.made_up import predictor_of
 from tests.space.spaces import TINY
 
 BOARD = load_profile("stm32f746")
 PREDICTOR = predictor_of(TINY)
-
-
-def run(*arguments: str | Path) -> int:
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_picks_are_the_best_that_fit() -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from ofa_mcu.cli import main
 from ofa_mcu.errors import UsageError
 from ofa_mcu.profiles import load_profile
 from ofa_mcu.search.budget import Budget
@@ -19,17 +18,10 @@ from ofa_mcu.search.features import Genome
 from ofa_mcu.search.spaces import Frame, best_frame, recommended, survey, widened
 from ofa_mcu.search.tables import CostTables
 from ofa_mcu.space.presets import FASHION_MNIST, GESTURES, KEYWORDS, MCUNET, space_of
+from tests.cli.verbs import run
 from tests.space.spaces import TINY
 
 BOARD = load_profile("stm32f746")
-
-
-def run(*arguments: str | Path) -> int:
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_frames_are_counted_by_the_costs_of_their_subnets() -> None:
