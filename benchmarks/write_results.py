@@ -6,7 +6,7 @@ python benchmarks/write_results.py
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,14 @@ def supernet_section() -> str:
     return "\n".join(parts)
 
 
+def by_task(name: str, heading: Sequence[str], cells: Callable[[dict[str, Any]], list[str]]) -> list[str]:
+    """A table for every task of a benchmark."""
+    return [
+        f"### {task}\n\n{len(result['seeds'])} seeds.\n\n" + table(heading, [cells(row) for row in result["rows"]])
+        for task, result in read(name).items()
+    ]
+
+
 def parts_section() -> str:
     """What each part of the recipe is worth."""
     parts = [
@@ -90,21 +98,20 @@ def parts_section() -> str:
         "equal steps of log(MACs); difference to the whole recipe in points with its 95 % interval over seeds and "
         "examples.\n"
     ]
-    for task, result in read("recipe_parts.json").items():
-        rows = [
-            [
-                r["recipe"],
-                str(r["epochs"]),
-                f"{r['tera_macs']:.3f}",
-                percent(r["accuracy"]),
-                points(r["difference_interval"], r["difference"]),
-                r["verdict"],
-            ]
-            for r in result["rows"]
+    heading = ["recipe", "epochs", "tera MACs", "mean accuracy %", "difference, points", ""]
+
+    def cells(r: dict[str, Any]) -> list[str]:
+        difference = points(r["difference_interval"], r["difference"])
+        return [
+            r["recipe"],
+            str(r["epochs"]),
+            f"{r['tera_macs']:.3f}",
+            percent(r["accuracy"]),
+            difference,
+            r["verdict"],
         ]
-        heading = ["recipe", "epochs", "tera MACs", "mean accuracy %", "difference, points", ""]
-        parts.append(f"### {task}\n\n{len(result['seeds'])} seeds.\n\n" + table(heading, rows))
-    return "\n".join([*parts, "`benchmarks/recipe_parts.py`\n"])
+
+    return "\n".join([*parts, *by_task("recipe_parts.json", heading, cells), "`benchmarks/recipe_parts.py`\n"])
 
 
 def early_bird_section() -> str:
@@ -115,21 +122,19 @@ def early_bird_section() -> str:
         "ranking of their subnets has settled against those that train to the end. Epochs of everything that is "
         "trained; lost accuracy in points with its 95 % interval over seeds and examples.\n"
     ]
-    for task, result in read("early_bird.json").items():
-        rows = [
-            [
-                r["what"],
-                f"{r['epochs']:.1f} of {r['epochs_late']:.1f}",
-                f"{r['epochs_saved']:.1f}",
-                f"{r['kwh_saved']:.4f} of {r['kwh_late']:.4f}",
-                f"{percent(r['accuracy'])} / {percent(r['accuracy_late'])}",
-                points(r["lost_interval"], r["lost"]),
-            ]
-            for r in result["rows"]
+    heading = ["what", "epochs", "epochs saved", "kWh saved", "accuracy % early / late", "lost, points"]
+
+    def cells(r: dict[str, Any]) -> list[str]:
+        return [
+            r["what"],
+            f"{r['epochs']:.1f} of {r['epochs_late']:.1f}",
+            f"{r['epochs_saved']:.1f}",
+            f"{r['kwh_saved']:.4f} of {r['kwh_late']:.4f}",
+            f"{percent(r['accuracy'])} / {percent(r['accuracy_late'])}",
+            points(r["lost_interval"], r["lost"]),
         ]
-        heading = ["what", "epochs", "epochs saved", "kWh saved", "accuracy % early / late", "lost, points"]
-        parts.append(f"### {task}\n\n{len(result['seeds'])} seeds.\n\n" + table(heading, rows))
-    return "\n".join([*parts, "`benchmarks/early_bird.py`\n"])
+
+    return "\n".join([*parts, *by_task("early_bird.json", heading, cells), "`benchmarks/early_bird.py`\n"])
 
 
 def promise_section() -> str:

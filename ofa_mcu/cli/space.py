@@ -35,46 +35,21 @@ def space(
     space.json is what ofa-mcu train --space takes. Exit code 3: no width and resolution fits any of the boards.
     """
     with failing_as_json(as_json, schemas.SPACE):
-        from ofa_mcu.errors import InfeasibleError, UsageError
+        from ofa_mcu.errors import UsageError
         from ofa_mcu.files import write_bytes, write_json
-        from ofa_mcu.planning.core_model import core_of
         from ofa_mcu.reports.spaces import frames_plot
         from ofa_mcu.search.budget import budget_for
-        from ofa_mcu.search.spaces import best_frame, recommended, survey
+        from ofa_mcu.search.spaces import comparison, surveyed
 
         if (task is None) == (preset is None):
             raise UsageError("name either --task or --preset")
         wide = _space(task, preset, data_dir)
-        surveys: dict[str, Any] = {}
-        rows, frames = [], {}
-        for profile in boards_of(boards):
-            budget = budget_for(
-                profile, max_instructions=quantity("--max-instructions", max_instructions), max_ms=max_ms
-            )
-            core = core_of(profile)
-            if core not in surveys:
-                with counting(f"planning for {core}") as progress:
-                    surveys[core] = survey(wide, profile, samples, seed, progress)
-            frames[profile.id] = surveys[core].frames(budget)
-            best = best_frame(frames[profile.id])
-            rows.append({"board": profile.id, "feasible": best is not None, "best": best.to_json() if best else None})
-        chosen = [frame for frame in map(best_frame, frames.values()) if frame is not None]
-        if not chosen:
-            raise InfeasibleError(
-                f"no width and resolution of {wide.name} fits any of the boards; take larger boards, or allow more",
-                {"code": "infeasible", "constraint": "all"},
-            )
-        found = recommended(wide, chosen)
-        report = {
-            "schema": schemas.SPACE,
-            "space": wide.name,
-            "subnets": wide.size,
-            "samples": samples,
-            "boards": [row | {"frames": [f.to_json() for f in frames[str(row["board"])]]} for row in rows],
-            "recommended": found.to_json(),
-            "recommended_subnets": found.size,
-        }
-        write_json(out / "space.json", found.to_json())
+        most = quantity("--max-instructions", max_instructions)
+        budgets = [budget_for(profile, max_instructions=most, max_ms=max_ms) for profile in boards_of(boards)]
+        with counting("planning") as progress:
+            frames = surveyed(wide, budgets, samples, seed, progress)
+        report = comparison(wide, frames, samples)
+        write_json(out / "space.json", report["recommended"])
         write_json(out / "report.json", report)
         write_bytes(out / "space.png", frames_plot(frames))
     if as_json:

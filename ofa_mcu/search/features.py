@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,23 @@ from ofa_mcu.space.shapes import ShapeGraph
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.space.subnet import BlockChoice, Subnet
 
-__all__ = ["Genome", "features", "size_features"]
+__all__ = ["BlockGenes", "Genome", "features", "size_features"]
+
+
+@dataclass(frozen=True, eq=False)
+class BlockGenes:
+    """Where a block's choices stand: `depth_gene` chooses of its stage's `depths`, `gene` its kernel, the next its
+    expand ratio."""
+
+    stage: int
+    block: int
+    depths: NDArray[np.int64]
+    depth_gene: int
+    gene: int
+
+    def present(self, genes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which subnets of genes (subnets, genes) have the block."""
+        return np.asarray(self.block < self.depths[genes[:, self.depth_gene]])
 
 
 @dataclass(frozen=True)
@@ -64,14 +81,22 @@ class Genome:
     def effective(self, genes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which genes (subnets, genes) have an effect: not those of blocks beyond the depth."""
         result = np.ones(genes.shape, bool)
-        position = 2
-        for stage in self.space.stages:
-            depth = np.array(stage.depths)[genes[:, position]]
-            for block in range(max(stage.depths)):
-                pair = slice(position + 1 + 2 * block, position + 3 + 2 * block)
-                result[:, pair] = (block < depth)[:, None]
-            position += 1 + 2 * max(stage.depths)
+        for block in self.blocks:
+            result[:, block.gene : block.gene + 2] = block.present(genes)[:, None]
         return result
+
+    @cached_property
+    def blocks(self) -> tuple[BlockGenes, ...]:
+        """Every block that there may be, in order."""
+        found, position = [], 2
+        for number, stage in enumerate(self.space.stages):
+            depths = np.array(stage.depths)
+            found += [
+                BlockGenes(number, block, depths, position, position + 1 + 2 * block)
+                for block in range(max(stage.depths))
+            ]
+            position += 1 + 2 * max(stage.depths)
+        return tuple(found)
 
     def one_hot_columns(self) -> NDArray[np.int64]:
         """For each gene the column of its first option among `features`."""

@@ -7,13 +7,15 @@ is the board's. Nothing is trained for that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from ofa_mcu import schemas
+from ofa_mcu.errors import InfeasibleError
 from ofa_mcu.planning.core_model import core_of
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.budget import Budget
@@ -21,7 +23,7 @@ from ofa_mcu.search.features import Genome
 from ofa_mcu.search.tables import Costs, CostTables
 from ofa_mcu.space.space import SearchSpace
 
-__all__ = ["SAMPLES", "Frame", "Survey", "best_frame", "recommended", "survey", "widened"]
+__all__ = ["SAMPLES", "Frame", "Survey", "best_frame", "comparison", "recommended", "survey", "surveyed", "widened"]
 
 SAMPLES = 1000
 """Subnets drawn of a frame."""
@@ -103,6 +105,54 @@ def survey(
         parts.append(tables(drawn))
         report(number + 1, len(frames))
     return Survey(space, core_of(profile), samples, Costs.joined(parts))
+
+
+def surveyed(
+    space: SearchSpace,
+    budgets: Sequence[Budget],
+    samples: int = SAMPLES,
+    seed: int = 0,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, list[Frame]]:
+    """Frames with what of them fits, by board; subnets are drawn and looked up once for each core."""
+    surveys: dict[str, Survey] = {}
+    found = {}
+    for budget in budgets:
+        core = core_of(budget.profile)
+        if core not in surveys:
+            surveys[core] = survey(space, budget.profile, samples, seed, report)
+        found[budget.profile.id] = surveys[core].frames(budget)
+    return found
+
+
+def comparison(space: SearchSpace, boards: Mapping[str, Sequence[Frame]], samples: int) -> dict[str, Any]:
+    """The report: every board's best frame and all others, and the space to train for them.
+
+    Raises:
+        InfeasibleError: (nearly) nothing fits any of the boards.
+    """
+    best = {board: best_frame(frames) for board, frames in boards.items()}
+    chosen = [frame for frame in best.values() if frame is not None]
+    if not chosen:
+        raise InfeasibleError(
+            f"no width and resolution of {space.name} fits any of the boards; take larger boards, or allow more",
+            {"code": "infeasible", "constraint": "all"},
+        )
+    found = recommended(space, chosen)
+    rows = []
+    for board, frames in boards.items():
+        frame = best[board]
+        row = {"board": board, "feasible": frame is not None, "best": frame.to_json() if frame else None}
+        rows.append(row | {"frames": [each.to_json() for each in frames]})
+    return {
+        "schema": schemas.SPACE,
+        "space": space.name,
+        "subnets": space.size,
+        "samples": samples,
+        "boards": rows,
+        "recommended": found.to_json(),
+        "recommended_subnets": found.size,
+    }
 
 
 def best_frame(frames: Sequence[Frame]) -> Frame | None:

@@ -23,6 +23,7 @@ from ofa_mcu.planning.memory import lifetimes
 from ofa_mcu.planning.plan import GOALS, goal_of, priced_ways
 from ofa_mcu.planning.priced import PricedWay, code_items, own_code_bytes
 from ofa_mcu.profiles.profile import BoardProfile
+from ofa_mcu.search.features import Genome
 from ofa_mcu.space.lowering import block_prefix, shape_graph
 from ofa_mcu.space.shapes import Operator, ShapeGraph
 from ofa_mcu.space.space import SearchSpace
@@ -116,9 +117,9 @@ class CostTables:
         self.space = space
         self._figures: CoreModel = core_model(core_of(profile))
         self._stack_bytes = stack_bytes
-        self._slots = [(s, b) for s, stage in enumerate(space.stages) for b in range(max(stage.depths))]
+        self._blocks = Genome.of(space).blocks
         self._choices = [[BlockChoice(k, e) for k, e in product(s.kernels, s.expands)] for s in space.stages]
-        counts = [len(self._choices[s]) for s, _ in self._slots]
+        counts = [len(self._choices[block.stage]) for block in self._blocks]
         # Options 0 and 1 are what is before and behind the blocks.
         self._first_option = 2 + np.concatenate([[0], np.cumsum(counts)])[:-1]
         self._options = 2 + sum(counts)
@@ -176,16 +177,10 @@ class CostTables:
     def _option_numbers(self, genes: Ints) -> Ints:
         """Options of every subnet (subnets, 2 + blocks); -1 where a block is absent."""
         columns = [np.zeros(len(genes), np.int64), np.ones(len(genes), np.int64)]
-        position = 2
-        slot = 0
-        for stage in self.space.stages:
-            depth = np.array(stage.depths)[genes[:, position]]
-            for block in range(max(stage.depths)):
-                kernel, expand = genes[:, position + 1 + 2 * block], genes[:, position + 2 + 2 * block]
-                option = self._first_option[slot] + kernel * len(stage.expands) + expand
-                columns.append(np.where(block < depth, option, -1))
-                slot += 1
-            position += 1 + 2 * max(stage.depths)
+        for block, first in zip(self._blocks, self._first_option, strict=True):
+            kernel, expand = genes[:, block.gene], genes[:, block.gene + 1]
+            option = first + kernel * len(self.space.stages[block.stage].expands) + expand
+            columns.append(np.where(block.present(genes), option, -1))
         return np.stack(columns, 1)
 
     def _rows(self, table: _Rows, group: Ints, options: Ints, keys: Sequence[object] | None = None) -> Ints:
@@ -212,7 +207,7 @@ class CostTables:
                 for choices, stage in zip(self._choices, self.space.stages, strict=True)
             )
             graph = shape_graph(self.space, Subnet(resolution, width, stages))
-            blocks = [block_prefix(s, b) + "." for s, b in self._slots]
+            blocks = [block_prefix(block.stage, block.block) + "." for block in self._blocks]
             pieces: list[list[Operator]] = [[] for _ in blocks]
             before: list[Operator] = []
             behind: list[Operator] = []
@@ -222,9 +217,9 @@ class CostTables:
                 where.append(operator)
             if turn == 0:
                 found[0], found[1] = self._option(graph, before), self._option(graph, behind)
-            for slot, (piece, (stage, _)) in enumerate(zip(pieces, self._slots, strict=True)):
-                choice = turn % len(self._choices[stage])
-                found[int(self._first_option[slot]) + choice] = self._option(graph, piece)
+            for piece, block, first in zip(pieces, self._blocks, self._first_option.tolist(), strict=True):
+                choice = turn % len(self._choices[block.stage])
+                found[first + choice] = self._option(graph, piece)
         return _Frame([option for option in found if option is not None])
 
     def _option(self, graph: ShapeGraph, operators: Sequence[Operator]) -> _Option:
