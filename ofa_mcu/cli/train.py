@@ -40,6 +40,7 @@ def train(
     late_ticket: Annotated[bool, typer.Option(help="Drop them at the end instead, to see what early saves.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of weights, batches and sampling.")] = 0,
     space: Annotated[Path | None, typer.Option(help="Space of ofa-mcu space, instead of the task's own.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Supernet file to begin with, e.g. of a shorter run.")] = None,
     predictor_subnets: Annotated[int, typer.Option(min=10, help="Subnets measured for the accuracy predictor.")] = 300,
     data_dir: DataDir = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch (default: all cores).")] = None,
@@ -68,7 +69,18 @@ def train(
             stop_tau=stop_ranking,
         )
         request = TrainRequest(
-            task, recipe, out, data_dir, threads, device, subnet, early_bird, late_ticket, predictor_subnets, space
+            task,
+            recipe,
+            out,
+            data_dir,
+            threads,
+            device,
+            subnet,
+            early_bird,
+            late_ticket,
+            predictor_subnets,
+            space,
+            start,
         )
         with counting("measuring subnets") as progress:
             report = run(request, progress)

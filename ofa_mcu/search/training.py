@@ -25,7 +25,7 @@ RESULT_FILE = "result.json"
 @dataclass(frozen=True)
 class TrainRequest:
     """What a user asks: `subnet` for one plain network, `early_bird` (per cent of the channels) for its ticket,
-    `space_file` for another space than the task's own."""
+    `space_file` for another space than the task's own, `start` for a supernet to go on from."""
 
     task: str
     recipe: Recipe
@@ -38,6 +38,7 @@ class TrainRequest:
     late_ticket: bool = False
     predictor_subnets: int = 300
     space_file: Path | None = None
+    start: Path | None = None
 
 
 def train(
@@ -55,6 +56,8 @@ def train(
         raise UsageError("--subnet names one network: use it with --method plain or --early-bird")
     if request.late_ticket and request.early_bird is None:
         raise UsageError("--late-ticket is said of a ticket: use it with --early-bird")
+    if request.start is not None and single:
+        raise UsageError("--start names a supernet to go on from: it does not go with --method plain or --early-bird")
     with joined(request.device) as ranks:
         found = _single(request, ranks) if single else _supernet(request, ranks)
     if not ranks.first:
@@ -70,7 +73,14 @@ def _supernet(request: TrainRequest, ranks: Ranks) -> dict[str, Any]:
     from ofa_mcu.training.supernet_run import train_supernet
 
     path = train_supernet(
-        request.task, request.recipe, request.out, request.data_dir, request.threads, ranks, request.space_file
+        request.task,
+        request.recipe,
+        request.out,
+        request.data_dir,
+        request.threads,
+        ranks,
+        request.space_file,
+        request.start,
     )
     return {"kind": "supernet", "method": request.recipe.method, "file": str(path)}
 

@@ -20,6 +20,7 @@ from ofa_mcu.space.shapes import (
     Padding,
     ShapeGraph,
 )
+from ofa_mcu.supernet.depthwise import depthwise_conv2d
 
 __all__ = ["BN_EPSILON", "BN_MOMENTUM", "BatchNorm", "ConvParameters", "DenseParameters", "execute"]
 
@@ -71,9 +72,11 @@ def _activate(x: Tensor, activation: Activation) -> Tensor:
 def _convolve(
     op: Conv2D | DepthwiseConv2D, x: Tensor, parameters: ConvParameters, training: bool, batch_norm: BatchNorm
 ) -> Tensor:
-    groups = x.shape[1] if isinstance(op, DepthwiseConv2D) else 1
     x, padding = _pad(x, op.padding)
-    x = F.conv2d(x, parameters.weight, None, op.stride, padding, 1, groups)
+    if isinstance(op, DepthwiseConv2D):
+        x = depthwise_conv2d(x, parameters.weight, op.stride, padding)
+    else:
+        x = F.conv2d(x, parameters.weight, None, op.stride, padding)
     # a one-channel input has no channels-last form of its own, so the first convolution's output sets it
     x = x.contiguous(memory_format=torch.channels_last)
     x = batch_norm(

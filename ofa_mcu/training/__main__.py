@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--space", type=Path, help="file of a space, instead of the task's own")
+    parser.add_argument("--start", type=Path, help="supernet file to begin with")
     parser.add_argument("--subnet", help="network of --method plain or --early-bird (default: the largest)")
     parser.add_argument("--early-bird", type=float, metavar="PERCENT", help="train an early-bird ticket")
     parser.add_argument("--late-ticket", action="store_true", help="draw the ticket at the end of the recipe")
@@ -51,8 +52,16 @@ def main() -> None:
     recipe = Recipe(**{field.name: getattr(options, field.name) for field in fields(Recipe)})
     with joined(options.device) as ranks:
         if options.early_bird is None and recipe.method != "plain":
-            space = options.space
-            train_supernet(options.task, recipe, options.out, options.data_dir, options.threads, ranks, space)
+            train_supernet(
+                options.task,
+                recipe,
+                options.out,
+                options.data_dir,
+                options.threads,
+                ranks,
+                options.space,
+                options.start,
+            )
         else:
             run = PlainRun(options.task, options.subnet, options.data_dir, options.space)
             if options.early_bird is None:

@@ -10,7 +10,7 @@ from typing import Any
 from ofa_mcu.errors import UsageError
 from ofa_mcu.space.presets import space_of
 from ofa_mcu.space.space import SearchSpace
-from ofa_mcu.supernet.store import save_supernet
+from ofa_mcu.supernet.store import load_supernet, save_supernet
 from ofa_mcu.tasks.registry import task_named
 from ofa_mcu.training.curves import plot_curves
 from ofa_mcu.training.early_bird import THRESHOLD
@@ -44,6 +44,22 @@ def _named(space: SearchSpace) -> str:
     return f" of space {zlib.crc32(json.dumps(space.to_json()).encode()):08x}"
 
 
+def _begin_with(learner: SupernetLearner | ProgressiveLearner, start: Path) -> str:
+    """Give the learner the weights of a trained supernet: all its networks learn from the first step.
+
+    Returns:
+        What tells these weights from others.
+    """
+    if not isinstance(learner, SupernetLearner):
+        raise UsageError(f"progressive shrinking begins from nothing: {start} goes with --method sandwich")
+    known, _ = load_supernet(start)
+    if known.space != learner.module.space:
+        raise UsageError(f"the supernet in {start} is one of another space; begin with one of this task and space")
+    learner.module.load_state_dict(known.state_dict())
+    learner.elastic = True
+    return f" from weights {zlib.crc32(start.read_bytes()):08x}"
+
+
 def train_supernet(
     task_name: str,
     recipe: Recipe,
@@ -52,10 +68,11 @@ def train_supernet(
     threads: int | None,
     ranks: Ranks = ALONE,
     space_file: Path | None = None,
+    start: Path | None = None,
 ) -> Path:
     """Train (or resume) the supernet of a task in `folder`; the path of the finished supernet file.
 
-    Its space is that in `space_file`, else the task's own.
+    Its space is that in `space_file`, else the task's own. It begins with the weights in `start` where there is one.
     """
     task = task_named(task_name, data_dir)
     space = space_of(task.name, task.shape, len(task.labels), space_file)
@@ -63,6 +80,8 @@ def train_supernet(
     used = use_threads(threads)
     learner = elastic_learner(space, recipe, ranks)
     label = f"supernet{_named(space) if space_file else ''}"
+    if start is not None:
+        label += _begin_with(learner, start)
     last = fit(learner, task, data, space.sizes, recipe, folder, label, ranks)
     meta: dict[str, Any] = {
         "task": task.name,
