@@ -18,7 +18,7 @@ from ofa_mcu.space.shapes import (
 from ofa_mcu.space.space import BlockKind, SearchSpace, scaled_channels
 from ofa_mcu.space.subnet import Subnet
 
-__all__ = ["block_prefix", "shape_graph"]
+__all__ = ["GraphBuilder", "block_prefix", "shape_graph"]
 
 Pair = tuple[int, int]
 
@@ -28,14 +28,19 @@ def block_prefix(stage: int, block: int) -> str:
     return f"s{stage}b{block}"
 
 
-class _Builder:
-    """Appends operators one after another, keeping track of the shapes they produce."""
+class GraphBuilder:
+    """Appends operators one after another, keeping track of the shapes they produce.
+
+    Every method names an operator and what it reads, pads as SAME, and gives back the name of the tensor it writes.
+    """
 
     def __init__(self, input_shape: Shape) -> None:
+        """Begin with the tensor `input` (1, H, W, C)."""
         self.shapes: dict[str, Shape] = {"input": input_shape}
         self.operators: list[Operator] = []
 
     def conv(self, name: str, source: str, channels: int, kernel: Pair, stride: Pair, activation: Activation) -> str:
+        """A convolution with batch norm."""
         padding = self._windows(name, source, channels, kernel, stride)
         self.operators.append(
             Conv2D(
@@ -51,9 +56,11 @@ class _Builder:
         return name
 
     def pointwise(self, name: str, source: str, channels: int, activation: Activation) -> str:
+        """A convolution of 1x1."""
         return self.conv(name, source, channels, (1, 1), (1, 1), activation)
 
     def depthwise(self, name: str, source: str, kernel: Pair, stride: Pair) -> str:
+        """A depthwise convolution with batch norm and ReLU6."""
         padding = self._windows(name, source, self.shapes[source][-1], kernel, stride)
         self.operators.append(
             DepthwiseConv2D(
@@ -74,20 +81,27 @@ class _Builder:
         self.shapes[name] = (1, -(-height // stride[0]), -(-width // stride[1]), channels)
         return Padding(*same_padding(height, kernel[0], stride[0]), *same_padding(width, kernel[1], stride[1]))
 
-    def add(self, name: str, first: str, second: str) -> str:
+    def add(self, name: str, first: str, second: str, activation: Activation = Activation.NONE) -> str:
+        """A sum of two tensors of one shape."""
         self.shapes[name] = self.shapes[first]
-        self.operators.append(Add(name=name, inputs=(first, second), output=name))
+        self.operators.append(Add(name=name, inputs=(first, second), output=name, activation=activation))
         return name
 
     def mean(self, name: str, source: str) -> str:
+        """The mean over height and width."""
         self.shapes[name] = (1, self.shapes[source][-1])
         self.operators.append(Mean(name=name, inputs=(source,), output=name))
         return name
 
     def dense(self, name: str, source: str, features: int) -> str:
+        """A fully connected layer."""
         self.shapes[name] = (1, features)
         self.operators.append(FullyConnected(name=name, inputs=(source,), output=name))
         return name
+
+    def graph(self, name: str, output: str) -> ShapeGraph:
+        """The network that ends with the tensor `output`."""
+        return ShapeGraph(name, self.shapes, tuple(self.operators), ("input",), (output,))
 
 
 def shape_graph(space: SearchSpace, subnet: Subnet) -> ShapeGraph:
@@ -97,7 +111,7 @@ def shape_graph(space: SearchSpace, subnet: Subnet) -> ShapeGraph:
         UsageError: the subnet is not in the space.
     """
     space.validate(subnet)
-    net = _Builder((1, *space.input_size(subnet.resolution), space.input_channels))
+    net = GraphBuilder((1, *space.input_size(subnet.resolution), space.input_channels))
     channels = scaled_channels(space.stem_channels, subnet.width)
     kernel, stride = space.window(space.stem_kernel), space.window(space.stem_stride)
     x = net.conv("stem", "input", channels, kernel, stride, Activation.RELU6)
@@ -110,11 +124,10 @@ def shape_graph(space: SearchSpace, subnet: Subnet) -> ShapeGraph:
     if space.head_channels:
         x = net.pointwise("head", x, scaled_channels(space.head_channels, subnet.width), Activation.RELU6)
     x = net.mean("pool", x)
-    x = net.dense("logits", x, space.classes)
-    return ShapeGraph(str(subnet), net.shapes, tuple(net.operators), ("input",), (x,))
+    return net.graph(str(subnet), net.dense("logits", x, space.classes))
 
 
-def _inverted(net: _Builder, prefix: str, x: str, channels: int, kernel: Pair, stride: Pair, expand: int) -> str:
+def _inverted(net: GraphBuilder, prefix: str, x: str, channels: int, kernel: Pair, stride: Pair, expand: int) -> str:
     """An inverted residual; its sum where input and output have one shape."""
     y = net.pointwise(f"{prefix}.expand", x, net.shapes[x][-1] * expand, Activation.RELU6)
     y = net.depthwise(f"{prefix}.depthwise", y, kernel, stride)
@@ -123,7 +136,7 @@ def _inverted(net: _Builder, prefix: str, x: str, channels: int, kernel: Pair, s
     return net.add(f"{prefix}.add", x, y) if same else y
 
 
-def _separable(net: _Builder, prefix: str, x: str, channels: int, kernel: Pair, stride: Pair, expand: int) -> str:
+def _separable(net: GraphBuilder, prefix: str, x: str, channels: int, kernel: Pair, stride: Pair, expand: int) -> str:
     """A depthwise-separable block, both layers with ReLU6."""
     y = net.depthwise(f"{prefix}.depthwise", x, kernel, stride)
     return net.pointwise(f"{prefix}.pointwise", y, channels, Activation.RELU6)

@@ -284,6 +284,31 @@ def test_training_ends_in_a_supernet_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert Recipe.from_json(header["recipe"]) == recipe
 
 
+def test_a_supernet_goes_on_from_a_trained_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its weights, all subnets from the first step; and never resumed with other weights."""
+    monkeypatch.setitem(TASKS, "quarters", fixed(QUARTERS))
+    monkeypatch.setitem(SPACES, "quarters", TINY)
+    recipe = dataclasses.replace(RECIPE, epochs=2)
+
+    def train(name: str, start: Path | None, **changes: Any) -> Path:
+        changed = dataclasses.replace(recipe, **changes)
+        return supernet_run.train_supernet("quarters", changed, tmp_path / name, None, 1, start=start)
+
+    first = train("first", None)
+    still = train("still", first, peak_rate=0.0, weight_decay=0.0)
+    assert equal(load_supernet(still)[0].state_dict(), load_supernet(first)[0].state_dict())
+    assert saved(tmp_path / "still")["learner"]["elastic"] is True
+    train("more", first)
+    with pytest.raises(UsageError, match="more holds a run with another label"):
+        train("more", still.rename(tmp_path / "other.npz"), seed=recipe.seed)
+    with pytest.raises(UsageError, match="goes with --method sandwich"):
+        train("shrunk", first, method="progressive")
+    monkeypatch.setitem(SPACES, "quarters", dataclasses.replace(TINY, head_channels=TINY.head_channels + 8))
+    with pytest.raises(UsageError, match="is one of another space"):
+        train("wider", first)
+    assert not (tmp_path / "wider").exists()
+
+
 @pytest.mark.parametrize("space", [SEQUENCE, SPECTRUM], ids=lambda space: space.name)
 def test_supernets_of_other_shapes_are_trained_on_their_shape(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: SearchSpace

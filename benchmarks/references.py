@@ -1,0 +1,180 @@
+"""The shipped supernets against MLPerf Tiny's reference networks, which our trainer trains here on the same data.
+
+The references: DS-CNN (Zhang et al. 2017) for keywords, ResNet8 (Banbury et al. 2021) for CIFAR-10, for every seed as
+many epochs as the supernet. The supernet's subnets are chosen on validation examples, int8, without further training:
+the best of those with no more multiply-accumulates than the reference, and the best of those with at most half of its
+instructions and SRAM. All are compiled by us for Cortex-M7 and counted on the emulator; accuracies are int8 on test
+examples, differences have 95 % intervals, and one that holds 0 is a tie. Resumable.
+
+    python -m benchmarks.references --task keywords --seeds 0 1 2 --epochs 90 --out runs/references
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import trainings
+from benchmarks.compiler import roomy
+from ofa_mcu.devices.model_build import compile_model, model_files, try_on_twin, write_model_project
+from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.graph.tflite_writer import write_tflite
+from ofa_mcu.quantization.evaluate import Evaluator, Specialised
+from ofa_mcu.quantization.fast import Int8Network
+from ofa_mcu.quantization.ptq import quantize
+from ofa_mcu.search.nsga import evolved
+from ofa_mcu.search.recommend import Source
+from ofa_mcu.search.tables import Costs, CostTables
+from ofa_mcu.space.lowering import GraphBuilder, shape_graph
+from ofa_mcu.space.presets import SPACES
+from ofa_mcu.space.shapes import Activation, ShapeGraph
+from ofa_mcu.space.subnet import Subnet
+from ofa_mcu.tasks.resample import resolution_of, to_codes
+from ofa_mcu.tasks.task import Dataset
+from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, one_thread_each, recalibrate
+from ofa_mcu.training.data import ImageSet
+from ofa_mcu.training.learners import PlainLearner
+from ofa_mcu.training.loop import fit, use_threads
+from ofa_mcu.training.recipe import Recipe
+
+CORE = "cortex-m7"
+_TRIED = 16
+"""Subnets, the best by prediction, that are measured on validation examples."""
+
+
+def ds_cnn() -> ShapeGraph:
+    """Four separable blocks of 64 channels: a subnet of our space for keywords."""
+    return shape_graph(SPACES["keywords"], Subnet.parse("r49-w1-k3e1.k3e1.k3e1.k3e1"))
+
+
+def resnet8() -> ShapeGraph:
+    """Three residual stacks of 16, 32 and 64 channels; the last two halve the map, their shortcuts are 1x1."""
+    net = GraphBuilder((1, 32, 32, 3))
+    x = net.conv("stem", "input", 16, (3, 3), (1, 1), Activation.RELU)
+    for stack, (channels, stride) in enumerate(((16, 1), (32, 2), (64, 2)), 1):
+        strides = stride, stride
+        y = net.conv(f"stack{stack}.first", x, channels, (3, 3), strides, Activation.RELU)
+        y = net.conv(f"stack{stack}.second", y, channels, (3, 3), (1, 1), Activation.NONE)
+        if stride > 1:
+            x = net.conv(f"stack{stack}.shortcut", x, channels, (1, 1), strides, Activation.NONE)
+        x = net.add(f"stack{stack}.sum", x, y, Activation.RELU)
+    return net.graph("resnet8", net.dense("logits", net.mean("pool", x), 10))
+
+
+REFERENCES: dict[str, tuple[str, Callable[[], ShapeGraph]]] = {
+    "keywords": ("DS-CNN", ds_cnn),
+    "cifar10": ("ResNet8", resnet8),
+}
+
+
+def trained(graph: ShapeGraph, source: Source, data: Dataset, recipe: Recipe, folder: Path) -> Int8Graph:
+    """The network trained alone (or found in the folder), int8."""
+    learner = PlainLearner(graph, recipe)
+    _, height, width, _ = graph.shapes["input"]
+    size, resolution = (height, width), resolution_of((height, width))
+    fit(learner, source.task, data, (size,), recipe, folder, f"plain {graph.name}")
+    inputs = ImageSet(data.train, (size,)).floats_at(resolution, slice(0, CALIBRATION_IMAGES))
+    with one_thread_each():
+        recalibrate(learner.module, inputs)
+        return quantize(learner.module, inputs)
+
+
+def right_answers(graph: Int8Graph, data: Dataset) -> trainings.Right:
+    """Which test examples the int8 network answers rightly (examples,)."""
+    network, codes = Int8Network(graph), to_codes(data.test.inputs)
+    answers = [network(codes[i : i + 100]).argmax(-1).ravel() for i in range(0, len(codes), 100)]
+    return np.asarray(np.concatenate(answers) == data.test.labels)
+
+
+def measured(graph: Int8Graph) -> dict[str, Any]:
+    """MACs, parameters, and what the compiled network takes; instructions are those of the emulator."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        path.write_bytes(write_tflite(graph))
+        made = compile_model(path, roomy(CORE))
+        project = write_model_project(made, Path(folder) / "project", model_files(made))
+        trial = try_on_twin(made, project)
+        trial.check()
+    counted = trial.measurement.instructions
+    assert counted is not None  # an emulator counts
+    return {
+        "macs": graph.structure.macs,
+        "parameters": graph.structure.parameters,
+        "instructions": counted.median,
+        "sram_bytes": made.cost.sram_bytes,
+        "arena_bytes": made.compiled.plan.memory.arena_bytes,
+        "flash_bytes": made.cost.flash_bytes,
+    }
+
+
+def best(source: Source, evaluator: Evaluator, within: Callable[[Costs], NDArray[np.bool_]]) -> Specialised | None:
+    """The subnet within bounds that is best on validation examples, of those that prediction puts first."""
+    profile = roomy(CORE)
+    archive = evolved(source.predictor, profile, None, 0, lambda text: None)
+    numbers = np.flatnonzero(within(CostTables(source.predictor.space, profile)(archive.genes)))
+    first = numbers[np.argsort(archive.objectives[numbers, 0], kind="stable")][:_TRIED]
+    subnets = [archive.genome.decode(genes) for genes in archive.genes[first].tolist()]
+    scored = evaluator.specialise_and_score(subnets, "validation")
+    return max(scored, key=lambda pair: pair[1])[0] if scored else None
+
+
+def main() -> None:
+    """Train what is missing, then print and store the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    trainings.add_recipe(parser)
+    options = parser.parse_args()
+    use_threads(options.threads)
+    name, structure = REFERENCES[options.task]
+    source = Source(options.task, None, options.data_dir)
+    evaluator = source.evaluator
+    data = evaluator.data
+    nets = []
+    for seed in options.seeds:
+        options.seed = seed
+        recipe = replace(trainings.recipe_of(options), method="plain")
+        nets.append(trained(structure(), source, data, recipe, options.out / options.task / f"{name}-{seed}"))
+    known = np.stack([right_answers(net, data) for net in nets]).astype(np.float64)
+    cost = measured(nets[0])
+    half, sram = cost["instructions"] / 2, cost["sram_bytes"] / 2
+    bounds: dict[str, Callable[[Costs], NDArray[np.bool_]]] = {
+        "supernet, as many MACs": lambda costs: costs.macs <= cost["macs"],
+        "supernet, half of the instructions and SRAM": lambda costs: (
+            (costs.instructions <= half) & (costs.sram_bytes <= sram)
+        ),
+    }
+    rows = [{"net": name, "subnet": None, **cost, "accuracy": float(known.mean()), "difference": 0.0}]
+    rows[0]["accuracy_interval"] = trainings.interval(known)
+    for label, within in bounds.items():
+        pick = best(source, evaluator, within)
+        if pick is None:
+            rows.append({"net": label, "subnet": "none"})
+            continue
+        right = right_answers(pick.graph, data).astype(np.float64)
+        low, high = trainings.interval(right - known)
+        rows.append(
+            {
+                "net": label,
+                "subnet": str(pick.subnet),
+                **measured(pick.graph),
+                "accuracy": float(right.mean()),
+                "accuracy_interval": trainings.interval(right[None]),
+                "difference": float((right - known).mean()),
+                "difference_interval": [low, high],
+                "verdict": "tie" if low <= 0 <= high else "better" if low > 0 else "worse",
+            }
+        )
+    result = {"core": CORE, "epochs": options.epochs, "seeds": options.seeds, "rows": rows}
+    result["test_examples"] = known.shape[1]
+    columns = ("net", "subnet", "macs", "instructions", "sram_bytes", "accuracy", "difference_interval", "verdict")
+    trainings.store("references", options.task, result, columns)
+
+
+if __name__ == "__main__":
+    main()
