@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ofa_mcu.errors import InfeasibleError
@@ -18,20 +20,25 @@ def check_feasible(pool: CandidatePool) -> None:
     """
     nearest = pool(pool.space.smallest)
     if not nearest.fits:
-        raise nothing_fits(nearest, nearest.violations[0])
+        raise nothing_fits(nearest, nearest.violations)
 
 
-def nothing_fits(nearest: Candidate, worst: Violation) -> InfeasibleError:
-    """What to raise where even `nearest` breaks a bound, `worst` before all."""
+def nothing_fits(nearest: Candidate, violations: Sequence[Violation]) -> InfeasibleError:
+    """What to raise where even `nearest` breaks these bounds, the worst first."""
+    worst = violations[0]
     smallest = "the smallest subnet" if worst in nearest.violations else "with its weights, the last subnet left,"
+    needs = " and ".join(
+        f"{_quantity(each, each.needed)} of {each.constraint} where {_quantity(each, each.budget)} are allowed"
+        for each in violations
+    )
     return InfeasibleError(
-        f"nothing fits: {smallest} {nearest.subnet} needs {_quantity(worst, worst.needed)} of "
-        f"{worst.constraint} and {_quantity(worst, worst.budget)} are allowed; allow more or take a larger board",
+        f"nothing fits: {smallest} {nearest.subnet} needs {needs}; allow more or take a larger board",
         {
             "code": "infeasible",
             "constraint": worst.constraint,
             "needed": worst.needed,
             "budget": worst.budget,
+            "violations": [asdict(each) for each in violations],
             "nearest": candidate_json(nearest),
         },
     )

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ofa_mcu.search.candidates import Candidate
+from ofa_mcu.search.predictor import Quality
 
 __all__ = ["Measured", "Objective", "choose", "next_to_measure", "shortlist"]
 
 TIE = 0.002  # accuracies closer than this (0.2 point) count as equal
 SHORTLIST = 3
+UNPREDICTED = 24
+"""Subnets measured for accuracy where prediction cannot be relied on."""
+
 _AT_ONCE = 2
 _MOST = 12  # subnets measured for an objective other than accuracy
 
@@ -60,29 +64,32 @@ def shortlist(front: Sequence[Candidate], count: int = SHORTLIST) -> list[Candid
 
 
 def next_to_measure(
-    front: Sequence[Candidate], measured: Sequence[Measured], objective: Objective, give: float, margin: float
+    front: Sequence[Candidate], measured: Sequence[Measured], objective: Objective, give: float, quality: Quality
 ) -> list[Candidate]:
     """What to measure next, given what was measured; nothing once the choice is settled.
 
-    For accuracy that is one shortlist. For another objective the two most accurate by prediction come first; then,
-    from the cheapest up, those that prediction (give or take `margin`) lets hope for, until one is accurate enough.
+    For accuracy that is one shortlist, a long one where prediction ranks no better than size. For another objective
+    the two most accurate by prediction come first; then, from the cheapest up, those that prediction (give or take its
+    margin) lets hope for, until one is accurate enough.
 
     Args:
         front: candidates, all of which fit.
         measured: those measured so far.
         objective: what the search is for.
         give: accuracy (0..1) the user gives up for an objective other than accuracy.
-        margin: accuracy (0..1) by which predictions may be off.
+        quality: of the prediction.
     """
     if not measured:
-        return shortlist(front) if objective is Objective.ACCURACY else _by_accuracy(front)[:_AT_ONCE]
+        if objective is not Objective.ACCURACY:
+            return _by_accuracy(front)[:_AT_ONCE]
+        return shortlist(front, SHORTLIST if quality.clear else UNPREDICTED)
     if objective is Objective.ACCURACY or len(measured) >= _MOST:
         return []
     floor = max(m.accuracy for m in measured) - give
     good = [m.candidate for m in measured if m.accuracy >= floor]
     ceiling = min(objective.cost_of(c) for c in good)
     known = {m.candidate for m in measured}
-    hopeful = max(c.accuracy for c in front) - give - margin
+    hopeful = max(c.accuracy for c in front) - give - quality.margin
     open_ones = [c for c in front if c not in known and c.accuracy >= hopeful and objective.cost_of(c) < ceiling]
     return sorted(open_ones, key=_by_cost(objective))[:_AT_ONCE]
 

@@ -20,6 +20,9 @@ from ofa_mcu.space.subnet import Subnet
 
 __all__ = ["Label", "Predictor", "Quality", "fit_predictor", "load_predictor", "save_predictor"]
 
+CLEARLY = 0.05
+"""By how much a predictor's Kendall tau must exceed that of MACs alone, on subnets it did not see, to be relied on."""
+
 _PENALTIES = (0.01, 0.1, 1.0, 10.0)
 _FOLDS = 5
 
@@ -49,6 +52,11 @@ class Quality:
     def margin(self) -> float:
         """Accuracy (0..1) by which most predictions are off at worst: two standard errors."""
         return 2 * self.rmse_points / 100
+
+    @property
+    def clear(self) -> bool:
+        """Whether prediction ranks subnets clearly better than their size does."""
+        return self.kendall >= self.kendall_macs + CLEARLY
 
 
 @dataclass(frozen=True, eq=False)

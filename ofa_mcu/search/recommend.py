@@ -20,7 +20,7 @@ from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.candidates import CandidatePool
 from ofa_mcu.search.feasibility import check_feasible
-from ofa_mcu.search.pick import Objective
+from ofa_mcu.search.pick import UNPREDICTED, Objective
 from ofa_mcu.search.predictor import Predictor, load_predictor
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.shipped_files import PREDICTOR_FILE, SUPERNET_FILE, supernet_folder
@@ -158,6 +158,12 @@ def _search(
     from ofa_mcu.search.run import SearchOptions, search, write_run
 
     say(f"searching {source.predictor.space.size} subnets of {request.task} for {request.budget.profile.name}")
+    quality = source.predictor.quality
+    if not quality.clear:
+        say(
+            f"prediction ranks subnets hardly better than their size does (Kendall tau {quality.kendall:.2f} against "
+            f"{quality.kendall_macs:.2f}, held out), so up to {UNPREDICTED} of them are measured"
+        )
     evaluator, task = source.evaluator, source.task
     options = SearchOptions(request.budget, objective, request.give, request.seed)
     wanted = Refinement(request.finetune, request.qat, seed=request.seed)

@@ -107,7 +107,7 @@ def search(
     nets: dict[Subnet, Specialised] = {}
     compiled: dict[Specialised, Compiled] = {}
     measured: list[Measured] = []
-    while candidates := next_to_measure(front, measured, options.objective, options.give, predictor.quality.margin):
+    while candidates := next_to_measure(front, measured, options.objective, options.give, predictor.quality):
         report(f"measuring {', '.join(str(c.subnet) for c in candidates)} on validation images")
         scored = evaluator.specialise_and_score([c.subnet for c in candidates], "validation")
         for candidate, (net, score) in zip(candidates, scored, strict=True):
@@ -118,7 +118,7 @@ def search(
                 del fitting[candidate.subnet]
                 front = pareto_front(list(fitting.values()))
                 if not front:
-                    raise nothing_fits(candidate, violations[0])
+                    raise nothing_fits(candidate, violations)
                 continue
             nets[candidate.subnet] = net
             measured.append(Measured(candidate, score))
@@ -166,6 +166,11 @@ def search(
             | {"accuracy_int8_validation": round(by_measure[c.subnet], 5) if c.subnet in by_measure else None}
             for c in front
         ],
+        "predictor": {
+            "kendall": round(predictor.quality.kendall, 3),
+            "kendall_macs": round(predictor.quality.kendall_macs, 3),
+            "relied_on": predictor.quality.clear,
+        },
         "evaluations": len(archive),
         "evaluations_per_second": round(len(archive) / max(archive.seconds, 1e-9), 1),
         "hypervolume": round(archive.hypervolume(options.budget), 6),

@@ -169,7 +169,7 @@ def test_a_byte_less_names_the_constraint_and_the_nearest_subnet(constraint: str
     needed = {"sram": cost.sram_bytes, "flash": cost.flash_bytes, "instructions": round(cost.instructions)}
     budget = budget_for(BOARD, **{f"max_{constraint}": needed[constraint] - 1})
     error = refusal(budget)
-    assert re.findall(r"needs (\d+)(?: B)? of (\w+) and (\d+)(?: B)? are allowed", str(error)) == [
+    assert re.findall(r"needs (\d+)(?: B)? of (\w+) where (\d+)(?: B)? are allowed", str(error)) == [
         (str(needed[constraint]), constraint, str(needed[constraint] - 1))
     ]
     assert error.details["constraint"] == constraint and error.details["code"] == "infeasible"
@@ -178,10 +178,13 @@ def test_a_byte_less_names_the_constraint_and_the_nearest_subnet(constraint: str
     assert isinstance(nearest, dict) and nearest["subnet"] == str(TINY.smallest)
 
 
-def test_of_several_constraints_the_worst_is_named() -> None:
+def test_all_constraints_that_cannot_be_met_are_named_the_worst_first() -> None:
     cost = smallest().cost
     error = refusal(budget_for(BOARD, cost.sram_bytes - 1, cost.flash_bytes // 2))
     assert error.details["constraint"] == "flash"
+    violations = error.details["violations"]
+    assert isinstance(violations, list) and [each["constraint"] for each in violations] == ["flash", "sram"]
+    assert re.findall(r"of (\w+) where", str(error)) == ["flash", "sram"]
     assert refusal(budget_for(BOARD, max_sram=0)).details["constraint"] == "sram"
 
 

@@ -15,12 +15,14 @@ from ofa_mcu.profiles import all_profiles, load_profile
 from ofa_mcu.search.budget import Violation, budget_for
 from ofa_mcu.search.candidates import Candidate, CandidatePool, pareto_front
 from ofa_mcu.search.pick import Measured, Objective, choose, next_to_measure, shortlist
+from ofa_mcu.search.predictor import Quality
 from ofa_mcu.space.presets import FASHION_MNIST
 from tests.search.made_up import predictor_of
 from tests.space.spaces import TINY
 
 BOARD = load_profile("stm32f746")
 SUBNETS = list(TINY)
+GOOD = Quality(subnets=100, kendall=0.8, spearman=0.9, rmse_points=5.0, kendall_macs=0.6)
 
 
 def candidate(number: int, accuracy: float, sram: int = 0, flash: int = 0, instructions: int = 0) -> Candidate:
@@ -72,8 +74,14 @@ def test_the_shortlist_alternates_good_and_cheap() -> None:
     assert found[:2] == [0, 1]  # 0.2 point is within reach
     assert len(found) == 3 == len(set(found))  # the rest is filled up by accuracy
     assert numbers(shortlist(FRONT, count=1)) == [0]
-    assert numbers(next_to_measure(FRONT, [], Objective.ACCURACY, 0.5, 0.1)) == found
-    assert next_to_measure(FRONT, [Measured(FRONT[0], 0.5)], Objective.ACCURACY, 0.5, 0.1) == []
+    assert numbers(next_to_measure(FRONT, [], Objective.ACCURACY, 0.5, GOOD)) == found
+    assert next_to_measure(FRONT, [Measured(FRONT[0], 0.5)], Objective.ACCURACY, 0.5, GOOD) == []
+
+
+def test_where_prediction_is_no_better_than_size_more_is_measured() -> None:
+    poor = dataclasses.replace(GOOD, kendall_macs=GOOD.kendall - 0.04)
+    assert GOOD.clear and not poor.clear
+    assert sorted(numbers(next_to_measure(FRONT, [], Objective.ACCURACY, 0.5, poor))) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +99,7 @@ def test_other_objectives_measure_from_the_cheapest_up(
     objective: Objective, give: float, really: list[float], wanted: int
 ) -> None:
     measured: list[Measured] = []
-    while found := next_to_measure(FRONT, measured, objective, give, margin=0.1):
+    while found := next_to_measure(FRONT, measured, objective, give, GOOD):
         assert not {m.candidate for m in measured} & set(found)
         measured += [Measured(c, really[numbers([c])[0]]) for c in found]
     assert numbers([choose(measured, objective, give).candidate]) == [wanted]
