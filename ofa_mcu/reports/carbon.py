@@ -21,7 +21,7 @@ from ofa_mcu.ledger import LEDGER_FILE, Entry, Intensity, read_ledger, total
 
 __all__ = ["Account", "Sums", "account", "break_even", "read_sums"]
 
-_FIXED = {"space", "supernet", "predictor"}
+_FIXED = {"space", "start", "supernet", "predictor"}
 _SPECIALISE = {"search", "finetune", "qat", "quantize"}
 _DEPLOY = {"build", "measure"}
 _TRAIN = {"plain", "dense", "slim", "quantize"}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_mcu.errors import UsageError
+from ofa_mcu.ledger import Entry, read_ledger, record
 from ofa_mcu.space.presets import space_of
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.store import load_supernet, save_supernet
@@ -60,6 +61,22 @@ def _begin_with(learner: SupernetLearner | ProgressiveLearner, start: Path) -> s
     return f" from weights {zlib.crc32(start.read_bytes()):08x}"
 
 
+def _record_start(folder: Path, start: Path) -> None:
+    """What the weights cost that a run began with, as their folder's ledger has it: a stage of this run, too."""
+    known = [entry for entry in read_ledger(start.parent) if entry.stage in ("supernet", "start")]
+    if not known:
+        return
+    entry = Entry(
+        "start",
+        round(sum(e.wall_seconds for e in known), 3),
+        round(sum(e.device_seconds for e in known), 3),
+        round(sum(e.kwh for e in known if e.kwh is not None), 9),
+        known[0].basis,
+        {part: round(sum(e.parts.get(part, 0.0) for e in known), 9) for part in known[0].parts},
+    )
+    record(folder, entry, running=True)
+
+
 def train_supernet(
     task_name: str,
     recipe: Recipe,
@@ -95,5 +112,7 @@ def train_supernet(
     path = folder / SUPERNET_FILE
     if ranks.first:
         save_supernet(path, learner.module, meta)
+        if start is not None:
+            _record_start(folder, start)
         plot_curves(folder, THRESHOLD, recipe.stop_tau)
     return path

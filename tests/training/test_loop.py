@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.ledger import read_ledger
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import SPACES
 from ofa_mcu.space.space import SearchSpace
@@ -298,7 +299,13 @@ def test_a_supernet_goes_on_from_a_trained_one(tmp_path: Path, monkeypatch: pyte
     still = train("still", first, peak_rate=0.0, weight_decay=0.0)
     assert equal(load_supernet(still)[0].state_dict(), load_supernet(first)[0].state_dict())
     assert saved(tmp_path / "still")["learner"]["elastic"] is True
-    train("more", first)
+    more = train("more", first)
+    spent = {entry.stage: entry for entry in read_ledger(more.parent)}
+    (before,) = read_ledger(first.parent)
+    assert spent["start"].wall_seconds == before.wall_seconds and spent["start"].kwh == before.kwh
+    train("most", more)
+    (start,) = (entry for entry in read_ledger(tmp_path / "most") if entry.stage == "start")
+    assert start.wall_seconds == pytest.approx(spent["start"].wall_seconds + spent["supernet"].wall_seconds, abs=0.01)
     with pytest.raises(UsageError, match="more holds a run with another label"):
         train("more", still.rename(tmp_path / "other.npz"), seed=recipe.seed)
     with pytest.raises(UsageError, match="goes with --method sandwich"):
