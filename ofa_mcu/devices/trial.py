@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from ofa_mcu.devices.bench import Measurement, measure
 from ofa_mcu.devices.emulator import RunningEmulator
 from ofa_mcu.devices.firmware import build_run, run_graph
 from ofa_mcu.devices.link import Link
-from ofa_mcu.errors import MismatchError
+from ofa_mcu.errors import MismatchError, OfaMcuError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.reference import run as run_reference
 from ofa_mcu.ledger import recorded
@@ -28,16 +28,28 @@ from ofa_mcu.tasks.resample import resample, to_codes
 
 __all__ = ["Trial", "try_run"]
 
+MEMORY = ("sram_promised", "sram_linked", "flash_promised", "flash_linked")
+"""What a build says of an image's bytes (build.json, and what `build --json` prints)."""
+
 _REFERENCE_BATCH = 50
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A measurement on test images and the share of them (0..1) that the device got right."""
+    """A measurement on test images and the share of them (0..1) that the device got right.
+
+    task, subnet, model_crc32: what was measured. input_shape: of the model, with its batch of one. memory: bytes of the
+    twin's image, linked and promised, by the names of `MEMORY`; None where nothing was built for this board.
+    """
 
     board: str
     measurement: Measurement
     accuracy: float
+    task: str
+    subnet: str
+    model_crc32: int
+    input_shape: tuple[int, ...]
+    memory: Mapping[str, int | None]
 
     def check(self) -> None:
         """Raise MismatchError where a byte differs from the reference or the stack left its reserve."""
@@ -60,6 +72,10 @@ class Trial:
         return {
             "schema": schemas.BENCH,
             "board": self.board,
+            "task": self.task,
+            "subnet": self.subnet,
+            "model_crc32": self.model_crc32,
+            "input_shape": list(self.input_shape),
             "transport": m.transport,
             "runs": m.images,
             "warmup": m.warmup,
@@ -76,6 +92,7 @@ class Trial:
             "accuracy": round(self.accuracy, 5),
             "stack_used": m.stack.used,
             "stack_reserved": m.stack.reserved,
+            **{name: self.memory.get(name) for name in MEMORY},
             "resent": m.resent,
         }
 
@@ -90,6 +107,15 @@ def _examples(graph: Int8Graph, inputs: NDArray[np.uint8]) -> tuple[NDArray[np.i
         for begin in range(0, len(codes), _REFERENCE_BATCH)
     ]
     return codes.reshape(len(codes), -1), np.concatenate(parts).reshape(len(codes), -1)
+
+
+def _built_bytes(run: Run, board: str) -> dict[str, int | None]:
+    """Bytes of the image that the run's last build left for the board's twin; nothing where there is none."""
+    try:
+        built = run.read("build.json")
+    except OfaMcuError:
+        return {}
+    return {name: built.get(name) for name in MEMORY} if built.get("board") == board else {}
 
 
 def try_run(
@@ -124,10 +150,19 @@ def try_run(
         twin = profile.emulator if port is None else None
         measured = measure(link, inputs, expected, twin=twin, board=profile.id, model_crc32=crc, progress=progress)
     accuracy = float((measured.outputs.argmax(1) == test.labels[:count]).mean())
-    trial = Trial(profile.id, measured, accuracy)
+    trial = Trial(
+        profile.id,
+        measured,
+        accuracy,
+        task=run.task,
+        subnet=run.subnet,
+        model_crc32=crc,
+        input_shape=tuple(graph.structure.shapes[graph.structure.inputs[0]]),
+        memory=_built_bytes(run, profile.id),
+    )
     result = trial.to_json()
     run.write("bench.json", result)
     kept = {name: result[name] for name in TABLES["measurements"] if name in result}
-    named = {"task": run.task, "subnet": run.subnet, "model_crc32": crc, "runtime": "compiled", "run": str(run.folder)}
+    named = {"runtime": "compiled", "run": str(run.folder)}
     note_results("measurements", [kept | named], say)
     return trial
