@@ -9,6 +9,7 @@ __all__ = [
     "COMPILE",
     "CROSSCHECK",
     "FLEET",
+    "INIT",
     "RESULTS",
     "SEARCH",
     "SPACE",
@@ -27,3 +28,4 @@ VALIDATE = 1
 TRAIN = 1
 CARBON = 1
 RESULTS = 1
+INIT = 1

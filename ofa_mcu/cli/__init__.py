@@ -40,6 +40,7 @@ def _register_verbs() -> None:
         doctor,
         flash,
         fleet,
+        init,
         results,
         search,
         space,
@@ -62,6 +63,7 @@ def _register_verbs() -> None:
         carbon,
         results,
         boards,
+        init,
         doctor,
     ):
         verb.register(app)
