@@ -8,6 +8,7 @@ __all__ = [
     "CARBON",
     "COMPILE",
     "CROSSCHECK",
+    "FLASH",
     "FLEET",
     "INIT",
     "RESULTS",
@@ -18,6 +19,7 @@ __all__ = [
 ]
 
 SEARCH = 1
+FLASH = 1
 FLEET = 1
 SPACE = 1
 BUILD = 1

@@ -77,7 +77,7 @@ def bench(
         if as_json:
             emit(result if comparison is None else result | {"comparison": comparison.to_json()})
         else:
-            _print(result)
+            print_trial(result)
             if comparison is not None:
                 _print_comparison(comparison)
     trial.check()
@@ -102,7 +102,8 @@ def failing_as_junit(file: Path | None) -> Iterator[None]:
         raise
 
 
-def _print(result: dict[str, Any]) -> None:
+def print_trial(result: dict[str, Any]) -> None:
+    """A measurement, for a person."""
     print(f"board         {result['board']} ({result['transport']}, counter: {result['counter']})")
     print(f"bytes         {result['differing_bytes']} of {result['bytes_compared']} differ from the reference")
     print(f"accuracy      {100 * result['accuracy']:.2f} % of {result['images']} test images")
