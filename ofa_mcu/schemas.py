@@ -8,6 +8,7 @@ __all__ = [
     "CARBON",
     "COMPILE",
     "CROSSCHECK",
+    "ENERGY",
     "FLASH",
     "FLEET",
     "INIT",
@@ -19,6 +20,7 @@ __all__ = [
 ]
 
 SEARCH = 1
+ENERGY = 1
 FLASH = 1
 FLEET = 1
 SPACE = 1
