@@ -92,11 +92,22 @@ def lines_of(value: object) -> list[str]:
         case {"name": name, "origin": int(origin), "bytes": int(size)}:
             return [f"{name}: {size} B at 0x{origin:08x}"]
         case dict():
-            return [f"{key}: {hexadecimal(key, item)}" for key, item in value.items()]
+            return [line for key, item in value.items() for line in lines_of_key(key, item)]
         case tuple():
             return [line for item in value for line in lines_of(item)]
         case _:
             return [str(value)]
+
+
+def lines_of_key(key: str, value: object) -> list[str]:
+    """The lines of one key of a table: one, or one for each key and item below it."""
+    match value:
+        case dict():
+            return [f"{key}.{line}" for name, item in value.items() for line in lines_of_key(name, item)]
+        case tuple():
+            return [f"{key}: {item}" for item in value]
+        case _:
+            return [f"{key}: {hexadecimal(key, value)}"]
 
 
 def hexadecimal(key: str, value: object) -> str:

@@ -133,6 +133,7 @@ def print_layers(made: BoardModel) -> None:
     """The table of the layers, and the totals."""
     from rich.table import Table
 
+    from ofa_mcu.planning.core_model import stand_in
     from ofa_mcu.reports.compilation import BORDER_HEADS, border_rows, border_sentences, time_estimate
     from ofa_mcu.reports.layers import layer_figures, short_name
 
@@ -178,6 +179,8 @@ def print_layers(made: BoardModel) -> None:
         f"code {cost.flash_code_bytes:,}, weights {cost.flash_weight_bytes:,}"
     )
     print(f"instructions  {cost.instructions:,} per inference, predicted for {cost.core}")
+    if (sentence := stand_in(profile)) is not None:
+        print(sentence)
     time = time_estimate(made)
     if time is not None:
         band = f" (±{100 * time.band:.0f} %)" if time.band is not None else ""

@@ -13,8 +13,7 @@ from pathlib import Path
 from ofa_mcu.devices.edits import edited, free_name, write_manifest
 from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES
-from ofa_mcu.profiles import BoardProfile
-from ofa_mcu.profiles.profile import Emulator
+from ofa_mcu.profiles import BoardManifest, BoardProfile, Emulator, PlatformIO
 from ofa_mcu.resources import resource
 
 __all__ = ["Project", "write_project"]
@@ -103,6 +102,9 @@ def write_project(
         if profile.emulator is not None:
             manifest = twin_manifest(profile, profile.emulator, stack_bytes)
             write(fresh / "boards" / f"{emulated}.json", json.dumps(manifest, indent=1) + "\n")
+        if profile.platformio is not None and profile.platformio.manifest is not None:
+            own = board_manifest(profile, profile.platformio, profile.platformio.manifest)
+            write(fresh / "boards" / f"{profile.platformio.board}.json", json.dumps(own, indent=1) + "\n")
         write_manifest(fresh)
         set_aside = exchange(folder, fresh, Path(name) / "old")
     return Project(folder, profile.id, emulated, real, set_aside)
@@ -161,7 +163,28 @@ def project_ini(profile: BoardProfile, stack_bytes: int) -> str:
             upload_protocol=names.upload_protocol,
             stack_bytes=stack_bytes,
         )
+        text += "".join(f"    {flag}\n" for flag in names.build_flags)
+        text += "".join(f"{name} = {value}\n" for name, value in names.options.items())
     return text
+
+
+def board_manifest(profile: BoardProfile, names: PlatformIO, own: BoardManifest) -> dict[str, object]:
+    """PlatformIO's board manifest of a board that its platform does not know."""
+    return {
+        "build": {"cpu": profile.core, "f_cpu": f"{profile.clock_hz}L", "mcu": own.mcu, **own.build},
+        **({"debug": dict(own.debug)} if own.debug else {}),
+        "frameworks": [names.framework],
+        "name": profile.name,
+        "platforms": [names.platform],
+        "upload": {
+            "maximum_ram_size": profile.ram_bytes,
+            "maximum_size": profile.flash_bytes,
+            "protocol": names.upload_protocol,
+            "protocols": list(dict.fromkeys([names.upload_protocol, *own.upload_protocols])),
+        },
+        "url": own.url,
+        "vendor": own.vendor,
+    }
 
 
 def twin_manifest(profile: BoardProfile, twin: Emulator, stack_bytes: int) -> dict[str, object]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-__all__ = ["NO_FPU", "BoardProfile", "Emulator", "MemoryRegion", "PlatformIO"]
+__all__ = ["NO_FPU", "BoardManifest", "BoardProfile", "Emulator", "MemoryRegion", "PlatformIO"]
 
 NO_FPU = "none"
 """How a profile writes that a core has no floating point unit; None in the values below."""
@@ -54,13 +54,37 @@ class Emulator:
 
 
 @dataclass(frozen=True)
+class BoardManifest:
+    """What PlatformIO must be told of a board that its platform does not know, beside the profile's own figures.
+
+    upload_protocols: what can upload, beside the protocol that does if nobody says. build and debug: further keys of
+    these two tables of the manifest, such as the framework's `variant`.
+    """
+
+    vendor: str
+    url: str
+    mcu: str
+    upload_protocols: tuple[str, ...] = ()
+    build: Mapping[str, str] = field(default_factory=dict, hash=False)
+    debug: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
 class PlatformIO:
-    """How PlatformIO names the board: platform, board id, framework, and the protocol its upload target uses."""
+    """How PlatformIO names the board: platform, board id, framework, and the protocol its upload target uses.
+
+    platform: a name, or the address of one that PlatformIO's registry does not have. options: further settings of the
+    board's environment, such as `board_build.partitions`. build_flags: further flags of the compiler.
+    manifest: for a board that the platform does not know, which the project then brings along.
+    """
 
     platform: str
     board: str
     framework: str
     upload_protocol: str
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
+    build_flags: tuple[str, ...] = ()
+    manifest: BoardManifest | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +92,10 @@ class BoardProfile:
     """One board.
 
     core: a value of `-mcpu` (cortex-m7); fpu: a value of `-mfpu`, None where the core has no floating point unit.
+    On cores of other makers both are names of ours.
     dsp, mve: whether the core has the DSP extension (SMLAD), the M-profile vector extension.
+    figures_of: the core whose measured figures stand in for this core's, for which nothing was measured; one that runs
+    portable kernels. None where the core has figures of its own. An emulated twin's core comes before it.
     clock_hz: the clock the board runs at with `platformio.framework`.
     flash_bytes: what firmware may use of `flash_region`.
     ram_bytes: the budget of firmware for SRAM: the regions named in `ram_regions`, which lie back to back.
@@ -94,6 +121,7 @@ class BoardProfile:
     regions: tuple[MemoryRegion, ...]
     platformio: PlatformIO | None = None
     emulator: Emulator | None = None
+    figures_of: str | None = None
     active_power_mw: float | None = None
     supply_v: float | None = None
     power_basis: str | None = None

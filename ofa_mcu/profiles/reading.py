@@ -25,6 +25,9 @@ UNSOURCED = frozenset({"id", "name", "power_basis", "cycles_basis", "sources"})
 INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
 """Unicode categories of control and format characters and of line and paragraph separators."""
 
+PLACED = frozenset({"platform", "board", "framework", "upload_protocol", "monitor_speed", "build_src_filter"})
+"""Settings of a board's environment that the project writes itself, beside those of compiler and linker."""
+
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 
 
@@ -91,6 +94,7 @@ def read_value(hint: Any, value: Any, where: str, key: str) -> Any:
         if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
             raise UsageError(f"{where}: {key} must be a table of strings.")
         for name, item in value.items():
+            check_text(name, where, f"a key of {key}")
             check_text(item, where, f"{key}.{name}")
         return value
     if is_dataclass(hint):
@@ -173,6 +177,17 @@ def check_figures(profile: BoardProfile, where: str) -> None:
             )
     for usb in profile.usb:
         require(bool(re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{4}", usb)), f"usb must be like 0483:374b, not {usb!r}.")
+    if profile.platformio is not None:
+        for name in profile.platformio.options:
+            require(
+                bool(re.fullmatch(r"[a-z][a-z0-9_.]*", name)) and name not in PLACED and "build_flags" not in name,
+                f"platformio.options.{name} is no setting to add; the project writes its own "
+                f"{', '.join(sorted(PLACED))}, and flags go into platformio.build_flags.",
+            )
+    require(
+        profile.figures_of is None or profile.emulator is None,
+        "figures_of and [emulator] exclude each other: the figures of the twin's core are taken; leave one out.",
+    )
     if profile.emulator is not None:
         shift = profile.emulator.icount_shift
         require(0 <= shift <= 10, f"emulator.icount_shift must be 0 to 10, not {shift}.")

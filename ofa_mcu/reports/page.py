@@ -111,6 +111,8 @@ def _totals(made: BoardModel, value: Mapping[str, Any]) -> list[tuple[str, str]]
         ("of it code, weights", f"{value['flash_code_bytes']:,} B, {value['flash_weight_bytes']:,} B"),
         ("instructions, predicted", f"{value['instructions_predicted']:,}"),
     ]
+    if value["stand_in"] is not None:
+        rows.append(("whose figures", value["stand_in"]))
     if time is not None:
         band = f" ±{100 * time.band:.0f} %" if time.band is not None else ""
         rows.append(("time, estimated", f"{time.value:.3g} ms{band}: {time.basis}"))

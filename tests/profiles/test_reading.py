@@ -89,6 +89,28 @@ def test_no_fpu_is_a_fact() -> None:
         (lambda: without("cycles_basis"), r"cycles_per_instruction and cycles_basis belong together"),
         (lambda: replaced("icount_shift = 6", "icount_shift = 60"), r"icount_shift must be 0 to 10"),
         (lambda: replaced("[emulator]", "[[emulator]]"), r"emulator must be a table"),
+        (lambda: replaced("[emulator]", "options = { lib_deps = 1 }\n[emulator]"), r"options must be a table"),
+        (
+            lambda: replaced("[emulator]", 'options = { monitor_speed = "9600" }\n[emulator]'),
+            r"platformio\.options\.monitor_speed is no setting to add",
+        ),
+        (
+            lambda: replaced("[emulator]", 'options = { "x]\\n[env" = "1" }\n[emulator]'),
+            r"a key of platformio\.options holds the control character",
+        ),
+        (
+            lambda: replaced("[emulator]", 'options = { "x]" = "1" }\n[emulator]'),
+            r"platformio\.options\.x\] is no setting to add",
+        ),
+        (
+            lambda: replaced("[emulator]", 'options = { lib_deps = "a\\nb" }\n[emulator]'),
+            r"platformio\.options\.lib_deps holds the control character",
+        ),
+        (lambda: replaced("[emulator]", "manifest = {}\n[emulator]"), r"platformio\.manifest\.vendor is missing"),
+        (
+            lambda: replaced("cycles_basis", 'figures_of = "cortex-m3"\ncycles_basis') + 'figures_of = "x"\n',
+            r"figures_of and \[emulator\] exclude each other",
+        ),
     ],
 )
 def test_mistakes(text: Callable[[], str], words: str) -> None:
