@@ -87,8 +87,8 @@ def stand_in(profile: BoardProfile) -> str | None:
     if profile.emulator is not None or profile.figures_of is None:
         return None
     return (
-        f"Nothing was measured on {profile.core}: instructions and the flash of code are those of "
-        f"{profile.figures_of}, an order of magnitude for this core; arena and weights do not depend on the core."
+        f"Instructions and the flash of code are those of {profile.figures_of}, which stands in for {profile.core} "
+        f"({(profile.figures_basis or '').rstrip('.')}); arena and weights do not depend on the core."
     )
 
 

@@ -94,8 +94,8 @@ class BoardProfile:
     core: a value of `-mcpu` (cortex-m7); fpu: a value of `-mfpu`, None where the core has no floating point unit.
     On cores of other makers both are names of ours.
     dsp, mve: whether the core has the DSP extension (SMLAD), the M-profile vector extension.
-    figures_of: the core whose measured figures stand in for this core's, for which nothing was measured; one that runs
-    portable kernels. None where the core has figures of its own. An emulated twin's core comes before it.
+    figures_of: the core whose measured figures stand in for this core's, which has none; one that runs portable
+    kernels, with `figures_basis` saying how near they are. None where the core has figures of its own.
     clock_hz: the clock the board runs at with `platformio.framework`.
     flash_bytes: what firmware may use of `flash_region`.
     ram_bytes: the budget of firmware for SRAM: the regions named in `ram_regions`, which lie back to back.
@@ -104,7 +104,7 @@ class BoardProfile:
     active_power_mw: power during inference at `supply_v` volts, with `power_basis` saying what was measured.
     cycles_per_instruction: for estimates of latency only, with `cycles_basis` saying where from and how good.
     usb: `vid:pid` of the board's serial port, lower-case hex.
-    sources: for each of the fields above that is there, where it comes from (id, name and the two bases need none).
+    sources: for each of the fields above that is there, where it comes from (id, name and the bases need none).
     """
 
     id: str
@@ -122,6 +122,7 @@ class BoardProfile:
     platformio: PlatformIO | None = None
     emulator: Emulator | None = None
     figures_of: str | None = None
+    figures_basis: str | None = None
     active_power_mw: float | None = None
     supply_v: float | None = None
     power_basis: str | None = None

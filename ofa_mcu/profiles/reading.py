@@ -19,7 +19,7 @@ __all__ = ["parse_profile", "read_profile"]
 
 T = TypeVar("T")
 
-UNSOURCED = frozenset({"id", "name", "power_basis", "cycles_basis", "sources"})
+UNSOURCED = frozenset({"id", "name", "power_basis", "cycles_basis", "figures_basis", "sources"})
 """Keys that need no source of their own."""
 
 INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
@@ -169,6 +169,7 @@ def check_figures(profile: BoardProfile, where: str) -> None:
     for figure, others in {
         "active_power_mw": ("supply_v", "power_basis"),
         "cycles_per_instruction": ("cycles_basis",),
+        "figures_of": ("figures_basis",),
     }.items():
         for other in others:
             require(

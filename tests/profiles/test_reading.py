@@ -108,7 +108,10 @@ def test_no_fpu_is_a_fact() -> None:
         ),
         (lambda: replaced("[emulator]", "manifest = {}\n[emulator]"), r"platformio\.manifest\.vendor is missing"),
         (
-            lambda: replaced("cycles_basis", 'figures_of = "cortex-m3"\ncycles_basis') + 'figures_of = "x"\n',
+            lambda: (
+                replaced("cycles_basis", 'figures_of = "cortex-m3"\nfigures_basis = "?"\ncycles_basis')
+                + 'figures_of = "x"\n'
+            ),
             r"figures_of and \[emulator\] exclude each other",
         ),
     ],
