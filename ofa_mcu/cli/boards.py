@@ -48,7 +48,7 @@ def list_boards(context: typer.Context, as_json: JSON = False) -> None:
                 profile.name,
                 profile.core,
                 f"{profile.clock_hz / 1e6:g} MHz",
-                f"{profile.ram_bytes / 1024:g} KiB",
+                f"{profile.sram_bytes / 1024:g} KiB",
                 f"{profile.flash_bytes / 1024:g} KiB",
                 "none" if profile.emulator is None else profile.emulator.machine,
             ]

@@ -170,10 +170,17 @@ def print_layers(made: BoardModel) -> None:
         f"arena         {memory.arena_bytes:,} B (input and output included; lower bound {memory.lower_bound:,} B, "
         f"{100 * memory.excess:.1f} % above)"
     )
-    print(
-        f"SRAM          {cost.sram_bytes:,} of {profile.ram_bytes:,} B: arena {cost.arena_bytes:,}, static data "
-        f"{cost.static_bytes:,}, stack reserve {cost.stack_bytes:,}"
-    )
+    if profile.arena_region is None:
+        print(
+            f"SRAM          {cost.sram_bytes:,} of {profile.ram_bytes:,} B: arena {cost.arena_bytes:,}, static data "
+            f"{cost.static_bytes:,}, stack reserve {cost.stack_bytes:,}"
+        )
+    else:
+        print(
+            f"SRAM          {cost.sram_bytes:,} B: arena {cost.arena_bytes:,} of {profile.arena_bytes:,} in "
+            f"{profile.arena_region}, static data {cost.static_bytes:,} and stack reserve {cost.stack_bytes:,} of "
+            f"{profile.ram_bytes:,} in {profile.ram_names}"
+        )
     print(
         f"flash         {cost.flash_bytes:,} of {profile.flash_bytes:,} B: firmware {cost.flash_firmware_bytes:,}, "
         f"code {cost.flash_code_bytes:,}, weights {cost.flash_weight_bytes:,}"

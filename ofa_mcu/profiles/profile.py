@@ -100,6 +100,7 @@ class BoardProfile:
     flash_bytes: what firmware may use of `flash_region`.
     ram_bytes: the budget of firmware for SRAM: the regions named in `ram_regions`, which lie back to back.
     regions: every memory region of the board, used or not.
+    arena_region: where the arena goes, if not with all other data into `ram_regions`; all of it is the arena's.
     platformio: None where PlatformIO does not know the board. emulator: None where no QEMU machine is near enough.
     active_power_mw: power during inference at `supply_v` volts, with `power_basis` saying what was measured.
     cycles_per_instruction: for estimates of latency only, with `cycles_basis` saying where from and how good.
@@ -119,6 +120,7 @@ class BoardProfile:
     ram_bytes: int
     ram_regions: tuple[str, ...]
     regions: tuple[MemoryRegion, ...]
+    arena_region: str | None = None
     platformio: PlatformIO | None = None
     emulator: Emulator | None = None
     figures_of: str | None = None
@@ -144,6 +146,21 @@ class BoardProfile:
     def ram_origin(self) -> int:
         """First address of the SRAM budget on the board (the twin's is `emulator.ram_origin`)."""
         return self.region(self.ram_regions[0]).origin
+
+    @property
+    def ram_names(self) -> str:
+        """The regions of the SRAM budget, to be read."""
+        return " + ".join(self.ram_regions)
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of the arena's own region, 0 where it has none."""
+        return 0 if self.arena_region is None else self.region(self.arena_region).bytes
+
+    @property
+    def sram_bytes(self) -> int:
+        """All RAM that firmware may use: the SRAM budget, and the arena's own region."""
+        return self.ram_bytes + self.arena_bytes
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready form with every field; None where unknown, the text "none" where there is no FPU."""

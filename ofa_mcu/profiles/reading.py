@@ -28,6 +28,9 @@ INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
 PLACED = frozenset({"platform", "board", "framework", "upload_protocol", "monitor_speed", "build_src_filter"})
 """Settings of a board's environment that the project writes itself, beside those of compiler and linker."""
 
+ARENA_SECTION = "OFA_ARENA_SECTION"
+"""What generated C takes for the section of its arena."""
+
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 
 
@@ -159,6 +162,20 @@ def check_figures(profile: BoardProfile, where: str) -> None:
         require(
             regions[name].end == regions[following].origin,
             f"ram_regions {name} and {following} do not lie back to back, so they are no single budget.",
+        )
+    if profile.arena_region is not None:
+        require(
+            profile.arena_region in regions,
+            f"no region is called {profile.arena_region}; the regions are {', '.join(regions)}.",
+        )
+        require(
+            profile.arena_region not in (profile.flash_region, *profile.ram_regions),
+            f"arena_region {profile.arena_region} is the firmware's already; name another, or leave the key out.",
+        )
+        require(
+            profile.platformio is None or any(ARENA_SECTION in flag for flag in profile.platformio.build_flags),
+            f"arena_region is {profile.arena_region}, but no flag of platformio.build_flags defines {ARENA_SECTION}; "
+            "define it as a section that the framework's linker script places there.",
         )
     total = sum(regions[name].bytes for name in profile.ram_regions)
     require(profile.ram_bytes <= total, f"ram_bytes is {profile.ram_bytes}, but ram_regions hold {total}.")

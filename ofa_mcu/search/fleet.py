@@ -110,7 +110,7 @@ def _row(profile: BoardProfile, pick: dict[str, Any] | None, constraint: object)
         "feasible": pick is not None,
         "pick": pick,
         "constraint": constraint,
-        "ram_bytes": profile.ram_bytes,
+        "ram_bytes": profile.sram_bytes,
     }
 
 

@@ -86,6 +86,21 @@ def test_no_fpu_is_a_fact() -> None:
         (lambda: replaced('["SRAM1", "SRAM2", "SRAM3"]', '["SRAM1", "SRAM9"]'), r"no region is called SRAM9"),
         (lambda: replaced("ram_bytes = 655_360", "ram_bytes = 655_361"), r"ram_regions hold 655360"),
         (lambda: replaced("flash_bytes = 2_097_152", "flash_bytes = 4_194_304"), r"but FLASH has 2097152"),
+        (
+            lambda: replaced("cycles_basis", 'arena_region = "CCM"\ncycles_basis') + 'arena_region = "x"\n',
+            r"no region is called CCM",
+        ),
+        (
+            lambda: replaced("cycles_basis", 'arena_region = "SRAM2"\ncycles_basis') + 'arena_region = "x"\n',
+            r"arena_region SRAM2 is the firmware's already",
+        ),
+        (
+            lambda: (
+                replaced("regions = [\n", 'arena_region = "C"\nregions = [{ name = "C", origin = 0, bytes = 1 },\n')
+                + 'arena_region = "x"\n'
+            ),
+            r"arena_region is C, but no flag of platformio\.build_flags defines OFA_ARENA_SECTION",
+        ),
         (lambda: without("cycles_basis"), r"cycles_per_instruction and cycles_basis belong together"),
         (lambda: replaced("icount_shift = 6", "icount_shift = 60"), r"icount_shift must be 0 to 10"),
         (lambda: replaced("[emulator]", "[[emulator]]"), r"emulator must be a table"),
