@@ -26,7 +26,11 @@ def register(app: typer.Typer) -> None:
     app.add_typer(boards, name="boards")
 
 
-def list_boards(context: typer.Context, as_json: JSON = False) -> None:
+def list_boards(
+    context: typer.Context,
+    as_json: JSON = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The list as a Markdown table.")] = False,
+) -> None:
     """List the boards, or show one board with the source of every figure.
 
     A profile is a TOML file; put your own into a folder and name the folder in OFA_MCU_BOARDS, or give the file
@@ -40,21 +44,24 @@ def list_boards(context: typer.Context, as_json: JSON = False) -> None:
     if as_json:
         typer.echo(json.dumps({"schema": SCHEMA, "boards": [board_json(profile) for profile in profiles]}))
         return
-    print_table(
-        ["id", "name", "core", "clock", "SRAM", "flash", "twin"],
+    rows = [
         [
-            [
-                profile.id,
-                profile.name,
-                profile.core,
-                f"{profile.clock_hz / 1e6:g} MHz",
-                f"{profile.sram_bytes / 1024:g} KiB",
-                f"{profile.flash_bytes / 1024:g} KiB",
-                "none" if profile.emulator is None else profile.emulator.machine,
-            ]
-            for profile in profiles
-        ],
-    )
+            profile.id,
+            profile.name,
+            profile.core,
+            f"{profile.clock_hz / 1e6:g} MHz",
+            f"{profile.sram_bytes / 1024:g} KiB",
+            f"{profile.flash_bytes / 1024:g} KiB",
+            "none" if profile.emulator is None else profile.emulator.machine,
+        ]
+        for profile in profiles
+    ]
+    header = ["id", "name", "core", "clock", "SRAM", "flash", "twin"]
+    if markdown:
+        lines = [header, ["---"] * len(header), *rows]
+        typer.echo("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        return
+    print_table(header, rows)
 
 
 def show_board(
