@@ -116,10 +116,16 @@ def run_pio(
 
 
 def missing_platform(project: Project, environment: str, platform: str) -> bool:
-    """Whether PlatformIO would have to fetch the platform of a board before it can build."""
-    name = re.split(r"[@/]", platform)[-1] if "://" not in platform else ""
+    """Whether PlatformIO would have to fetch the platform of a board before it can build.
+
+    A platform that is an address is known by the record that PlatformIO keeps of where a package came from.
+    """
     folder = core_dir(project, environment) / "platforms"
-    return not name or not any(folder.glob(f"{name}*"))
+    if "://" in platform:
+        records = [path.read_text(encoding="utf-8", errors="replace") for path in folder.glob("*/.piopm")]
+        return not any(platform in record for record in records)
+    name = re.split("@", platform)[0].rpartition("/")[2]
+    return not any(folder.glob(f"{name}*"))
 
 
 def registry_hosts() -> tuple[str, ...]:
