@@ -133,6 +133,7 @@ def print_layers(made: BoardModel) -> None:
     """The table of the layers, and the totals."""
     from rich.table import Table
 
+    from ofa_mcu.planning.core_model import stand_in
     from ofa_mcu.reports.compilation import BORDER_HEADS, border_rows, border_sentences, time_estimate
     from ofa_mcu.reports.layers import layer_figures, short_name
 
@@ -169,15 +170,24 @@ def print_layers(made: BoardModel) -> None:
         f"arena         {memory.arena_bytes:,} B (input and output included; lower bound {memory.lower_bound:,} B, "
         f"{100 * memory.excess:.1f} % above)"
     )
-    print(
-        f"SRAM          {cost.sram_bytes:,} of {profile.ram_bytes:,} B: arena {cost.arena_bytes:,}, static data "
-        f"{cost.static_bytes:,}, stack reserve {cost.stack_bytes:,}"
-    )
+    if profile.arena_region is None:
+        print(
+            f"SRAM          {cost.sram_bytes:,} of {profile.ram_bytes:,} B: arena {cost.arena_bytes:,}, static data "
+            f"{cost.static_bytes:,}, stack reserve {cost.stack_bytes:,}"
+        )
+    else:
+        print(
+            f"SRAM          {cost.sram_bytes:,} B: arena {cost.arena_bytes:,} of {profile.arena_bytes:,} in "
+            f"{profile.arena_region}, static data {cost.static_bytes:,} and stack reserve {cost.stack_bytes:,} of "
+            f"{profile.ram_bytes:,} in {profile.ram_names}"
+        )
     print(
         f"flash         {cost.flash_bytes:,} of {profile.flash_bytes:,} B: firmware {cost.flash_firmware_bytes:,}, "
         f"code {cost.flash_code_bytes:,}, weights {cost.flash_weight_bytes:,}"
     )
     print(f"instructions  {cost.instructions:,} per inference, predicted for {cost.core}")
+    if (sentence := stand_in(profile)) is not None:
+        print(sentence)
     time = time_estimate(made)
     if time is not None:
         band = f" (±{100 * time.band:.0f} %)" if time.band is not None else ""

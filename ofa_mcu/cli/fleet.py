@@ -89,6 +89,9 @@ def _print(report: dict[str, Any]) -> None:
             "",
         )
     show_table(table, _WIDTH)
+    for row in report["boards"][:40]:
+        if row.get("stand_in") is not None:
+            print(f"{row['board']}: {row['stand_in']}")
     more = len(report["boards"]) - 40
     if more > 0:
         print(f"and {more} more, in fleet.json")

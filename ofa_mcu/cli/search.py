@@ -120,9 +120,12 @@ def print_report(report: dict[str, Any]) -> None:
     console.print(
         f"SRAM counts arena, protocol buffers, HAL data and stack reserve; arena {pick['arena_bytes']} B "
         f"(lower bound {bound} B, {100 * (pick['arena_bytes'] / bound - 1):.1f} % above; TFLite Micro's planner "
-        f"{pick['tflm_head_bytes']} B and its own structures). Instructions are estimated for the twin's core.",
+        f"{pick['tflm_head_bytes']} B and its own structures). Instructions are estimated"
+        f"{' for the twin' if report['twin'] else ''}.",
         highlight=False,
     )
+    if report["stand_in"] is not None:
+        console.print(report["stand_in"], highlight=False)
     for name, estimate in pick["estimates"].items():
         if estimate is not None:
             band = f" (+-{100 * estimate['band']:.0f} %)" if estimate["band"] is not None else ""

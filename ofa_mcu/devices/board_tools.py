@@ -25,6 +25,7 @@ UPLOADERS = {
     "nrfutil": ("adafruit-nrfutil", "tool-adafruit-nrfutil"),
     "sam-ba": ("bossac", "tool-bossac"),
     "esptool": ("esptool.py", "tool-esptoolpy"),
+    "teensy-cli": ("teensy_loader_cli", "tool-teensy"),
 }
 """Program, and PlatformIO's package that has it, by upload protocol."""
 

@@ -72,7 +72,7 @@ def flash_board(
         )
     if COMPILED.search(result.output) or "[upload]" in result.output:
         raise DeviceError(f"{upload_failure(result.output, profile.id)}; the whole log is in {log}.")
-    raise build_failure(result.output, profile.id, log)
+    raise build_failure(result.output, profile.id, log, project.memories)
 
 
 def presence(profile: BoardProfile) -> str:

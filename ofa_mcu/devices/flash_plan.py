@@ -132,8 +132,11 @@ def _protocol(
 
 
 def _known_protocols(profile: BoardProfile) -> tuple[str, ...]:
-    """What the manifest of the installed platform offers for the board; nothing where it is not there."""
+    """What the board's manifest offers: the profile's own, else that of the installed platform; nothing without one."""
     assert profile.platformio is not None
+    own = profile.platformio.manifest
+    if own is not None:
+        return tuple(dict.fromkeys((profile.platformio.upload_protocol, *own.upload_protocols)))
     platform = installed_platform(usual_core_dir(), profile.platformio.platform)
     if platform is None:
         return ()

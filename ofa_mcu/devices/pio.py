@@ -135,9 +135,18 @@ def missing_platform(project: Project, environment: str, platform: str) -> bool:
 
 
 def installed_platform(core: Path, platform: str) -> Path | None:
-    """Where a platform lies under PlatformIO's folder; None where it is not installed."""
-    name = re.split(r"[@/]", platform)[-1] if "://" not in platform else ""
-    return next(iter(sorted((core / "platforms").glob(f"{name}*"))), None) if name else None
+    """Where a platform lies under PlatformIO's folder; None where it is not installed.
+
+    A platform that is an address is known by the record that PlatformIO keeps of where a package came from.
+    """
+    folder = core / "platforms"
+    if "://" in platform:
+        for record in sorted(folder.glob("*/.piopm")):
+            if platform in record.read_text(encoding="utf-8", errors="replace"):
+                return record.parent
+        return None
+    name = re.split("@", platform)[0].rpartition("/")[2]
+    return next(iter(sorted(folder.glob(f"{name}*"))), None) if name else None
 
 
 def usual_core_dir() -> Path:

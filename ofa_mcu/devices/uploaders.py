@@ -32,7 +32,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     (
         r"UNEXPECTED idcode|Cannot identify target as|unknown chip id|[Cc]hipid not found|expected 1 of 1|"
         r"Wrong device detected|does not match (?:the )?(?:connected|selected) (?:chip|device|target)|"
-        r"The connected device is not",
+        r"The connected device is not|Wrong --chip argument",
         "the probe found another chip than this board's; plug in the right board, or name yours with --board",
     ),
     (
@@ -80,7 +80,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"Timed out waiting for acknowledgement|No serial packets received|SAM-BA operation failed|"
-        r"Failed to connect to \w+: ",
+        r"Failed to connect to [\w-]+: ",
         "the board's boot loader does not answer; press reset twice quickly, or hold BOOT while plugging it in",
     ),
     (

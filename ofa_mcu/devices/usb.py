@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "1d50:6018": ("Black Magic Probe", PROBE, ("blackmagic",)),
     "2e8a:0003": ("UF2 boot loader of an RP2040", BOOT, ("picotool",)),
     "2e8a:000f": ("UF2 boot loader of an RP2350", BOOT, ("picotool",)),
+    "16c0:0478": ("HalfKay boot loader of a Teensy", BOOT, ("teensy-cli", "teensy-gui")),
 }
 """Name, what it is, and PlatformIO's upload protocols, by `vid:pid`: OpenOCD's contrib/60-openocd.rules, PlatformIO's
 99-platformio-udev.rules, raspberrypi/usb-pid."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ofa_mcu.errors import UsageError
-from ofa_mcu.planning.core_model import CoreModel, core_model, core_of
+from ofa_mcu.planning.core_model import CoreModel, core_model, core_of, stand_in
 from ofa_mcu.planning.plan import Plan
 from ofa_mcu.planning.priced import plan_code
 from ofa_mcu.profiles.profile import BoardProfile
@@ -157,7 +157,9 @@ def milliseconds(cost: Cost, profile: BoardProfile, cycles_per_instruction: floa
         source, band = f"{cycles:g} cycles per instruction as given", None
     else:
         source, band = f"{cycles:g} cycles per instruction: {profile.cycles_basis}", _band_in(profile.cycles_basis)
-    return Estimate(value, f"{cost.instructions:,} instructions at {profile.clock_hz / 1e6:g} MHz, {source}", band)
+    whose = f" of {cost.core}" if stand_in(profile) else ""
+    basis = f"{cost.instructions:,} instructions{whose} at {profile.clock_hz / 1e6:g} MHz, {source}"
+    return Estimate(value, basis, None if whose else band)
 
 
 def millijoules_each(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.cost import Cost, millijoules, millijoules_each, milliseconds, milliseconds_each
+from ofa_mcu.planning.places import sram_limit
 from ofa_mcu.profiles.profile import BoardProfile
 
 __all__ = ["Budget", "Violation", "budget_for"]
@@ -20,11 +21,15 @@ __all__ = ["Budget", "Violation", "budget_for"]
 
 @dataclass(frozen=True)
 class Violation:
-    """A constraint that is not met: how much is needed and how much is allowed, in the constraint's unit."""
+    """A constraint that is not met: how much is needed and how much is allowed, in the constraint's unit.
+
+    `region` names the memory that sets the limit; None where the user does.
+    """
 
     constraint: str
     needed: float
     budget: float
+    region: str | None = None
 
     @property
     def excess(self) -> float:
@@ -66,8 +71,11 @@ class Budget:
     def violations(self, cost: Cost) -> list[Violation]:
         """Constraints the subnet does not meet, the worst first."""
         needs = self.needs(cost.sram_bytes, cost.flash_bytes, cost.instructions)
+        limits = _limits(self.profile)
         found = [
-            Violation(name, value, self.bounds[name]) for name, value in needs.items() if value > self.bounds[name]
+            Violation(name, value, bound, limits[name][1] if name in limits and bound == limits[name][0] else None)
+            for name, value in needs.items()
+            if value > (bound := self.bounds[name])
         ]
         return sorted(found, key=lambda v: -v.excess)
 
@@ -96,17 +104,28 @@ def budget_for(
     for name, number in finite.items():
         if number is not None and not (math.isfinite(number) and number > 0):
             raise UsageError(f"{name} {number:g} is no positive number; give one")
-    memories = (("--max-sram", max_sram, profile.ram_bytes), ("--max-flash", max_flash, profile.flash_bytes))
-    for name, asked, there in memories:
+    limits = _limits(profile)
+    for name, asked, there in (
+        ("--max-sram", max_sram, profile.sram_bytes),
+        ("--max-flash", max_flash, profile.flash_bytes),
+    ):
         if asked is not None and asked > there:
             raise UsageError(
                 f"{name} {asked} is more than board {profile.id} has ({there} B); give less or leave it out"
             )
     bounds: dict[str, float] = {
-        "sram": profile.ram_bytes if max_sram is None else max_sram,
-        "flash": profile.flash_bytes if max_flash is None else max_flash,
+        name: limit if asked is None else min(asked, limit)
+        for (name, (limit, _)), asked in zip(limits.items(), (max_sram, max_flash), strict=True)
     }
     for name, value in (("instructions", max_instructions), ("ms", max_ms), ("mj", max_mj)):
         if value is not None:
             bounds[name] = value
     return Budget(profile, bounds, cycles_per_instruction, power_mw)
+
+
+def _limits(profile: BoardProfile) -> dict[str, tuple[int, str]]:
+    """What the board itself allows of sram and of flash, and the memory that sets the limit."""
+    return {
+        "sram": (sram_limit(profile), profile.arena_region or profile.ram_names),
+        "flash": (profile.flash_bytes, profile.flash_region),
+    }

@@ -16,7 +16,7 @@ import numpy as np
 
 from ofa_mcu import schemas
 from ofa_mcu.errors import InfeasibleError, UsageError
-from ofa_mcu.planning.core_model import core_of
+from ofa_mcu.planning.core_model import core_of, stand_in
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget, budget_for
@@ -110,7 +110,8 @@ def _row(profile: BoardProfile, pick: dict[str, Any] | None, constraint: object)
         "feasible": pick is not None,
         "pick": pick,
         "constraint": constraint,
-        "ram_bytes": profile.ram_bytes,
+        "ram_bytes": profile.sram_bytes,
+        "stand_in": stand_in(profile),
     }
 
 

@@ -14,6 +14,7 @@ from ofa_mcu import __version__, schemas
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.graph.verify import probe_inputs, verify
 from ofa_mcu.planning.compile import Compiled, compile_graph
+from ofa_mcu.planning.core_model import stand_in
 from ofa_mcu.planning.tflm import tflm_head_bytes
 from ofa_mcu.runs import Run
 from ofa_mcu.search.archive import Archive
@@ -142,6 +143,7 @@ def search(
         "board": profile.id,
         "framework": profile.platformio.framework if profile.platformio else None,
         "twin": profile.emulator is not None,
+        "stand_in": stand_in(profile),
         "seconds": round(time.monotonic() - began, 2),
         "pick": {
             "subnet": str(pick.subnet),

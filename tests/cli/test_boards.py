@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
@@ -58,6 +59,14 @@ def test_json(app: typer.Typer) -> None:
     assert shown["board"]["active_power_mw"] == 41.5 and shown["board"]["sources"]["clock_hz"]
     bare = json.loads(printed(app, "show", "stm32f103", "--json"))["board"]
     assert (bare["fpu"], bare["emulator"]["fpu"], bare["usb"], bare["active_power_mw"]) == ("none", "none", None, None)
+
+
+def test_the_documented_list_is_the_present_one(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OFA_MCU_BOARDS", raising=False)
+    documented = (Path(__file__).parents[2] / "docs" / "boards.md").read_text(encoding="utf-8")
+    assert printed(app, "--markdown") in documented, (
+        "write the output of `ofa-mcu boards --markdown` into docs/boards.md"
+    )
 
 
 def test_unknown_board_is_a_user_mistake(app: typer.Typer) -> None:

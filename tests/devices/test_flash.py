@@ -64,6 +64,8 @@ shutdown command invoked
         ("Warn : UNEXPECTED idcode: 0x2ba01477\nError: expected 1 of 1: 0x1ba01477", "another chip than this board's"),
         ("Error: Cannot identify target as a STM32 family.\nError: auto_probe failed", "plug in the right board"),
         ("2024 ERROR common.c: unknown chip id! 0xe0042000", "another chip"),
+        ("A fatal error occurred: This chip is ESP32-C3 not ESP32-S3. Wrong --chip argument?", "another chip"),
+        ("A fatal error occurred: Failed to connect to ESP32-S3: No serial data received.", "hold BOOT while plugging"),
         ("Error: stm32x device protected", "protection off"),
         ("Error: target voltage may be too low for reliable debugging", "no power"),
         ("ERROR: There is no debugger connected to the PC.", "no J-Link was found"),

@@ -94,6 +94,10 @@ def test_what_is_attached_decides_among_what_the_platform_offers(
     assert plan.protocol == "dfu" and plan.profile.platformio is not None
     assert plan.profile.platformio.upload_protocol == "dfu"
     assert plan.reason == "there is a DFU boot loader of an STM32 (boot mode), and nothing for the profile's stlink"
+    own = load_profile("stm32h7a3")  # its manifest is in the profile
+    assert plan_flash(own).protocol == "stlink" and plan_flash(own, protocol="jlink").protocol == "jlink"
+    with pytest.raises(UsageError, match="by stlink, jlink, cmsis-dap, blackmagic, not by dfu"):
+        plan_flash(own, protocol="dfu")
     assert plan_flash(board, protocol="jlink").reason == "as asked for"
     with pytest.raises(UsageError, match="by stlink, dfu, jlink, not by picotool"):
         plan_flash(board, protocol="picotool")
