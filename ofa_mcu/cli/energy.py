@@ -24,9 +24,13 @@ def register(app: typer.Typer) -> None:
 
 def energy(
     run: Annotated[
-        Path | None, typer.Option("--run", help="Folder of a run: its time as bench measured it, else as estimated.")
+        Path | None,
+        typer.Option(
+            "--run",
+            help="Folder of a run (default: the newest under runs/, unless --board, --ms or --power-csv is given).",
+        ),
     ] = None,
-    board: Annotated[str | None, typer.Option(help="Instead of a run: a board; takes --ms.")] = None,
+    board: Annotated[str | None, typer.Option(help="Instead of a run: a board, with --ms or --power-csv.")] = None,
     ms: Annotated[float | None, typer.Option(min=1e-6, help="Milliseconds of an inference.")] = None,
     cycles_per_instruction: Annotated[
         float | None, typer.Option(min=0.01, help="Basis of a run's estimated time where the profile has none.")
@@ -57,6 +61,8 @@ def energy(
 ) -> None:
     """Energy of one inference, measured or estimated, and what it means for batteries and harvested power.
 
+    The time is that of --ms, else what bench measured on the run's board, else the search's estimate.
+
     Lives are told of the batteries named, or with --sleep-ua of the usual ones.
     """
     with failing_as_json(as_json, schemas.ENERGY):
@@ -69,9 +75,12 @@ def energy(
         for figure in (ms, cycles_per_instruction, power_mw, supply_v, sleep_ua, harvest_uw):
             if figure is not None and not isfinite(figure):
                 raise UsageError(f"{figure} is no amount; give finite numbers")
+        if power_csv is None and (channel, window, inferences) != (None, None, None):
+            raise UsageError("--channel, --window and --inferences are about a trace; name it with --power-csv")
         if run is not None and board is not None:
             raise UsageError("--run knows its board; leave out --board")
-        chosen = None if run is None else find_run(run)
+        bare = run is None and board is None and ms is None and power_csv is None
+        chosen = find_run(run) if bare or run is not None else None
         name = board if chosen is None else chosen.board()
         profile = None if name is None else load_profile(name)
         names = battery or (DEFAULT_CELLS if sleep_ua is not None else ())
@@ -94,14 +103,11 @@ def _measured(
     path: Path | None, channel: str | None, window: str | None, inferences: int | None, supply_v: float | None
 ) -> MeasuredEnergy | None:
     """What the options say of a trace, if they name one."""
-    from ofa_mcu.errors import UsageError
-
     if path is None:
-        if channel is not None or window is not None or inferences is not None:
-            raise UsageError("--channel, --window and --inferences are about a trace; name it with --power-csv")
         return None
     from ofa_mcu.devices.power_trace import read_trace
     from ofa_mcu.devices.power_windows import by_channel, by_window
+    from ofa_mcu.errors import UsageError
 
     if (window is None) != (inferences is None) or (window is not None and channel is not None):
         raise UsageError("a trace takes --window with --inferences, or --channel alone")

@@ -58,6 +58,13 @@ def test_a_run_has_its_time(searched: Run, capsys: pytest.CaptureFixture[str]) -
     assert measured["time"]["basis"] == "measured on the board: median of 9 inferences"
 
 
+def test_the_newest_run(searched: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    (searched.folder.parent / "runs").mkdir()
+    searched.folder.rename(searched.folder.parent / "runs" / "one")
+    monkeypatch.chdir(searched.folder.parent)
+    assert answer(capsys)["time"]["ms"] == 100
+
+
 def test_batteries_and_harvest(searched: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Mean current: 41.5 mW / 1.8 V for 100 ms of 10 s, and 5 uA for the rest."""
     value = answer(capsys, "--run", searched.folder, "--sleep-ua", "5", "--battery", "100mAh@3V", "--harvest-uw", "100")
@@ -103,7 +110,8 @@ def test_a_trace_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((), "energy needs the time of an inference"),
+        ((), "there is no run under runs/"),
+        (("--board", BOARD), "energy needs the time of an inference"),
         (("--ms", "2"), "energy needs the active power: give --power-mw"),
         (("--ms", "inf", "--power-mw", "3"), "inf is no amount"),
         (("--ms", "2", "--board", "stm32f103"), "stm32f103 has no active_power_mw, .*--power-mw, or measure"),
