@@ -6,12 +6,14 @@ a cluster is opened.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -117,7 +119,7 @@ class Cluster:
                 number: {"cls": Nanny, "options": nanny | {"resources": self._resources_of(number, count)}}
                 for number in range(count)
             }
-            scheduler = {"cls": Scheduler, "options": common | {"port": 0, "dashboard_address": None}}
+            scheduler = {"cls": Scheduler, "options": common | {"port": 0, "dashboard_address": "127.0.0.1:0"}}
             with (
                 dask.config.set(_CONFIGURATION),
                 SpecCluster(workers, scheduler, silence_logs=logging.CRITICAL) as cluster,
@@ -154,14 +156,34 @@ def _connected(address: str) -> Iterator[Client]:
     from distributed import Client
 
     try:
+        with ThreadPoolExecutor(1) as pool:  # the caller's thread may have a loop of its own
+            pool.submit(asyncio.run, _ask_who(address)).result()
         client = Client(address, timeout=_ANSWER_SECONDS, set_as_default=False)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, TimeoutError) as error:
         raise OfaMcuError(
             f"no Dask scheduler answers at {address} within {_ANSWER_SECONDS:g} s; start one there (dask scheduler), "
             "or use --workers"
         ) from error
     with client:
         yield client
+
+
+async def _ask_who(address: str) -> None:
+    """Raises where no scheduler is; `Client` would wait without end for the first word of whoever listens there."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    async def identity() -> Any:
+        comm = await connect(address, timeout=_ANSWER_SECONDS, **Security().get_connection_args("client"))
+        try:
+            await comm.write({"op": "identity", "reply": True})
+            return await comm.read()
+        finally:
+            comm.abort()
+
+    said = await asyncio.wait_for(identity(), _ANSWER_SECONDS)
+    if not isinstance(said, dict) or said.get("type") != "Scheduler":
+        raise ValueError(f"{address} is no scheduler")
 
 
 def _check_workers(client: Client, address: str) -> None:
