@@ -11,20 +11,21 @@ import itertools
 import logging
 import os
 import re
+import signal
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ofa_mcu import __version__
-from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.errors import DeviceError, OfaMcuError, UsageError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["Cluster", "arrivals", "cores", "mapped", "result_of"]
+__all__ = ["Cluster", "arrivals", "cores", "holders", "mapped", "result_of", "submitted"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -114,17 +115,22 @@ class Cluster:
                 "memory_limit": 0,
                 "local_directory": scratch,
                 "silence_logs": logging.CRITICAL,
+                "preload": [__name__],
             }
             workers = {
                 number: {"cls": Nanny, "options": nanny | {"resources": self._resources_of(number, count)}}
                 for number in range(count)
             }
             scheduler = {"cls": Scheduler, "options": common | {"port": 0, "dashboard_address": "127.0.0.1:0"}}
-            with (
-                dask.config.set(_CONFIGURATION),
-                SpecCluster(workers, scheduler, silence_logs=logging.CRITICAL) as cluster,
-                Client(cluster, set_as_default=False) as client,
-            ):
+            with ExitStack() as stack:
+                stack.enter_context(dask.config.set(_CONFIGURATION))
+                try:
+                    cluster = stack.enter_context(SpecCluster(workers, scheduler, silence_logs=logging.CRITICAL))
+                    client = stack.enter_context(Client(cluster, set_as_default=False))
+                except (OSError, RuntimeError) as error:
+                    raise OfaMcuError(
+                        f"{count} worker processes did not start ({error}); ask for fewer with --workers"
+                    ) from error
                 yield client
 
     def _resources_of(self, number: int, count: int) -> dict[str, float]:
@@ -132,6 +138,11 @@ class Cluster:
         for resources in self.resources[number::count]:
             held |= resources
         return held
+
+
+def dask_setup(_: object) -> None:
+    """What Dask calls in own workers: Ctrl-C is for the process that started them, which ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _is_address(text: str) -> bool:
@@ -226,18 +237,25 @@ def arrivals(
         resources: of each item, what a worker must hold and this task has for itself while it runs.
 
     Raises:
-        OfaMcuError: no worker holds such resources, the cluster went away, or an item ended several workers.
+        DeviceError: no worker holds such resources.
+        OfaMcuError: the cluster went away, or an item ended several workers.
         Exception: what the function raises.
     """
     from distributed import as_completed
 
-    for needs in resources or ():
-        _check_held(client, needs)
+    for needs in {tuple(sorted(needs.items())) for needs in resources or ()}:
+        if not holders(client, dict(needs)):  # Dask would wait for one without end
+            spelled = " ".join(f"{name}={amount:g}" for name, amount in needs)
+            raise DeviceError(
+                f"no worker of {client.scheduler.address} holds {spelled}; "
+                f'start one where it is plugged in: dask worker ADDRESS --nthreads 1 --resources "{spelled}"'
+            )
+    name = getattr(function, "__name__", "task").strip("_")
     futures: dict[str, Future] = {}
     numbers: dict[str, int] = {}
     try:
         for number, item in enumerate(items):
-            future = submitted(client, function, item, resources=dict(resources[number]) if resources else None)
+            future = submitted(client, name, function, item, resources=dict(resources[number]) if resources else None)
             futures[future.key], numbers[future.key] = future, number
         for future in as_completed(list(futures.values()), loop=client.loop):
             result: Result = result_of(future)
@@ -248,9 +266,8 @@ def arrivals(
             client.cancel(list(futures.values()), force=True)
 
 
-def submitted(client: Client, function: Callable[..., Any], *arguments: Any, **options: Any) -> Future:
-    """A task of its own, whatever other tasks have the same function and arguments."""
-    name = getattr(function, "__name__", "task").strip("_")
+def submitted(client: Client, name: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Future:
+    """A task of its own, whatever other tasks have the same function and arguments; tasks of a kind share a name."""
     return client.submit(function, *arguments, key=f"{name}-{os.getpid()}-{next(_numbers)}", pure=False, **options)
 
 
@@ -294,13 +311,15 @@ def result_of(future: Future) -> Any:
         ) from error
 
 
-def _check_held(client: Client, needs: Mapping[str, float]) -> None:
-    """Dask would wait without end for a worker that holds what no worker holds."""
-    workers: Iterable[Mapping[str, Any]] = client.scheduler_info(n_workers=-1)["workers"].values()
-    if any(all(worker["resources"].get(name, 0) >= amount for name, amount in needs.items()) for worker in workers):
-        return
-    spelled = " ".join(f"{name}={amount:g}" for name, amount in needs.items())
-    raise OfaMcuError(
-        f"no worker of {client.scheduler.address} holds {spelled}; "
-        f'start one where it is plugged in: dask worker ADDRESS --nthreads 1 --resources "{spelled}"'
-    )
+def holders(client: Client, needs: Mapping[str, float]) -> list[str]:
+    """Addresses of the workers that hold all of these resources, free or not."""
+    held: Mapping[str, Mapping[str, float]] = client.run(_resources, on_error="ignore")
+    return [
+        address
+        for address, resources in held.items()
+        if all(resources.get(name, 0) >= amount for name, amount in needs.items())
+    ]
+
+
+def _resources(dask_worker: Any) -> dict[str, float]:
+    return dict(dask_worker.state.total_resources)

@@ -105,8 +105,10 @@ def test_a_killed_worker_loses_nothing(client: Any, tmp_path: Path) -> None:
     assert (tmp_path / "0").exists()
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_every_worker_is_given_up() -> None:
     import dask
+    import distributed  # noqa: F401  # brings the settings that are changed here
 
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
@@ -116,6 +118,7 @@ def test_a_task_that_kills_every_worker_is_given_up() -> None:
         mapped(client, deadly, [0])
 
 
+@pytest.mark.slow
 def test_one_task_at_a_time_has_a_board(tmp_path: Path) -> None:
     """In a cluster of others' making, whose worker runs four tasks at a time."""
     from distributed import LocalCluster
@@ -131,6 +134,9 @@ def test_one_task_at_a_time_has_a_board(tmp_path: Path) -> None:
         for name in ("one", "two"):
             times = sorted((began, ended) for board, began, ended in found if board == name)
             assert all(ended <= began for (_, ended), (began, _) in pairwise(times))
+        # the worker that holds the board dies, and holds it again when it is back
+        assert mapped(client, squared_at_the_second_try, [(3, tmp_path / "tried")], [{"board:one": 1}]) == [9]
+        assert (tmp_path / "tried").exists()
         with pytest.raises(OfaMcuError, match=r"no worker of tcp://\S+ holds board:three=1; start one .*--resources"):
             mapped(client, occupied, ["three"], [{"board:three": 1}])
 
@@ -180,6 +186,18 @@ def test_two_jobs_with_one_run_are_refused(client: Any, tmp_path: Path) -> None:
     assert held_boards([*jobs, jobs[0]]) == [{"board:one": 1}, {"board:two": 1}]
     with pytest.raises(UsageError, match="two jobs measure .*; give each a run of its own"):
         measure_boards(jobs, client)
+    with pytest.raises(DeviceError, match=r"no worker of tcp://\S+ holds board:one"):
+        measure_boards(jobs[:1], client)
+
+
+@pytest.mark.slow
+def test_a_board_that_two_workers_claim_is_not_measured(tmp_path: Path) -> None:
+    job = BoardJob(tmp_path, "one")
+    with (
+        Cluster(2, resources=[{job.resource: 1.0}] * 2).client() as client,
+        pytest.raises(DeviceError, match=r"2 workers of tcp://\S+ hold board:one; .* with --nworkers 1"),
+    ):
+        measure_boards([job], client)
 
 
 @pytest.mark.slow
@@ -291,6 +309,8 @@ def test_a_fleet_that_fails_leaves_no_task_behind(client: Any, source: Path, tmp
 
     with pytest.raises(KeyboardInterrupt):
         fleet(request, tmp_path / "fleet", show=interrupted, client=client)
+    while any(client.processing().values()):
+        time.sleep(0.05)
     assert mapped(client, squared, [3])[0][0] == 9
 
 

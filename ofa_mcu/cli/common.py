@@ -65,7 +65,7 @@ _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 def say(text: str) -> None:
     """A line for the person at the terminal."""
-    print(text, file=sys.stderr, flush=True)
+    print(f"{text}\n", end="", file=sys.stderr, flush=True)  # in one piece, whichever threads speak
 
 
 def emit(value: dict[str, Any]) -> None:

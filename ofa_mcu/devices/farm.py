@@ -1,7 +1,7 @@
 """Boards of several machines: runs measured as tasks of a cluster, each board by one task at a time.
 
 A board is a resource of the worker on the machine that it is plugged into:
-`dask worker ADDRESS --nthreads 1 --resources "board:NAME=1"`.
+`dask worker ADDRESS --nworkers 1 --nthreads 1 --resources "board:NAME=1"`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofa_mcu.cluster import mapped
+from ofa_mcu.cluster import holders, mapped
 from ofa_mcu.devices.trial import Trial, try_run
-from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.errors import DeviceError, OfaMcuError, UsageError
 from ofa_mcu.profiles import load_profile
 from ofa_mcu.runs import Run
 
@@ -57,12 +57,20 @@ def measure_boards(
 
     Raises:
         UsageError: two jobs have the same run.
-        OfaMcuError: no worker holds one of the boards, or the cluster went away.
+        DeviceError: no worker holds one of the boards, or several claim to.
+        OfaMcuError: the cluster went away.
     """
     folders = [job.run.resolve() for job in jobs]
     for folder in folders:
         if folders.count(folder) > 1:
             raise UsageError(f"two jobs measure {folder}, which keeps one result; give each a run of its own")
+    for needs in held_boards(jobs):
+        found = len(holders(client, needs))
+        if found > 1:
+            raise DeviceError(
+                f"{found} workers of {client.scheduler.address} hold {', '.join(needs)}; "
+                "start one worker process for a board, with --nworkers 1, and the others without it"
+            )
     return mapped(client, _measured, jobs, [{job.resource: 1.0} for job in jobs], report)
 
 

@@ -171,7 +171,7 @@ class ClusterWork(Work):
         self._futures: dict[Hashable, tuple[Future, Tally | None]] = {}
         self._values: dict[Hashable, Any] = {}
         self._cancelled = False
-        self._lock = threading.Lock()
+        self._finding, self._lock = threading.Lock(), threading.Lock()
         self._mine = threading.local()
 
     def stopwatch(self) -> Tally:
@@ -222,7 +222,7 @@ class ClusterWork(Work):
             self._client.cancel([future for future, _ in self._futures.values()], force=True)
 
     def _where(self) -> Origin:
-        with self._lock:
+        with self._finding:
             if self._origin is None:
                 self._origin = self._find()
             return self._origin
@@ -232,7 +232,7 @@ class ClusterWork(Work):
             if self._cancelled:
                 raise CancelledError
             if name not in self._futures and name not in self._values:
-                future = submitted(self._client, _timed, function, *arguments)
+                future = submitted(self._client, function.__name__.strip("_"), _timed, function, *arguments)
                 self._futures[name] = future, getattr(self._mine, "tally", None)
 
     def _answer(self, name: Hashable) -> Any:

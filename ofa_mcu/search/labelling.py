@@ -56,9 +56,9 @@ def train_predictor(
     wanted |= dict.fromkeys(space.sample_balanced(np.random.default_rng(seed), 2 * count))
     subnets = list(wanted)[:count]
     missing = [subnet for subnet in subnets if str(subnet) not in known]
-    evaluator = Evaluator(supernet, data)
 
     def measured() -> Iterator[tuple[Subnet, float]]:
+        evaluator = Evaluator(supernet, data)
         for subnet in missing:
             yield subnet, evaluator.float_accuracy(evaluator.float_network(subnet), "validation")
 
