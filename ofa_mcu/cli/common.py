@@ -25,7 +25,10 @@ __all__ = [
     "JSON",
     "DataDir",
     "Run",
+    "Scheduler",
+    "Workers",
     "boards_of",
+    "cluster_of",
     "counting",
     "emit",
     "failing_as_json",
@@ -38,6 +41,12 @@ __all__ = [
 
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; words go to stderr.")]
 Run = Annotated[Path | None, typer.Option("--run", help="Folder of the run (default: the newest under runs/).")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Processes of this machine that work beside each other.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Have the workers of a Dask scheduler (tcp://HOST:PORT) work.")
+]
 DataDir = Annotated[Path | None, typer.Option(help="Folder that holds the task's data.")]
 
 CODES = {
@@ -56,7 +65,7 @@ _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 def say(text: str) -> None:
     """A line for the person at the terminal."""
-    print(text, file=sys.stderr, flush=True)
+    print(f"{text}\n", end="", file=sys.stderr, flush=True)  # in one piece, whichever threads speak
 
 
 def emit(value: dict[str, Any]) -> None:
@@ -101,6 +110,19 @@ def boards_of(text: str) -> dict[Any, Path | None]:
         return dict.fromkeys(all_profiles())
     names = dict.fromkeys(name for name in (part.strip() for part in text.split(",")) if name)
     return {load_profile(name): Path(name) if Path(name).is_file() else None for name in names}
+
+
+def cluster_of(workers: int | None, scheduler: str | None) -> Any:
+    """Who works, where not this process alone; None where neither option was given.
+
+    Raises:
+        UsageError: both were given, the address is none, or Dask is missing.
+    """
+    if workers is None and scheduler is None:
+        return None
+    from ofa_mcu.cluster import Cluster
+
+    return Cluster(workers, scheduler)
 
 
 @contextmanager
