@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "BENCH",
     "BUILD",
+    "CALIBRATE",
     "CARBON",
     "COMPILE",
     "CROSSCHECK",
@@ -27,3 +28,4 @@ VALIDATE = 1
 TRAIN = 1
 CARBON = 1
 RESULTS = 1
+CALIBRATE = 1

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ofa_mcu.cli.calibrate import calibrate_board
+
 if TYPE_CHECKING:
     from ofa_mcu.profiles import BoardProfile
 
@@ -19,10 +21,11 @@ JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object to std
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb `boards` and its `show` to the application."""
-    boards = typer.Typer(help="List the boards, or show one board with the source of every figure.")
+    """Add the verb `boards`, its `show` and its `calibrate` to the application."""
+    boards = typer.Typer(help="List the boards, show one with the source of every figure, or calibrate one.")
     boards.callback(invoke_without_command=True)(list_boards)
     boards.command("show")(show_board)
+    boards.command("calibrate")(calibrate_board)
     app.add_typer(boards, name="boards")
 
 

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ofa_mcu.devices.build import OFFLINE_SIGNS, build_failure
 from ofa_mcu.devices.pio import missing_platform, registry_reachable, run_pio
@@ -67,10 +68,13 @@ def flash_board(
     profile: BoardProfile,
     *,
     port: str | None = None,
+    build_dir: Path | None = None,
     timeout_s: float = 900.0,
     say: Callable[[str], None] | None = None,
 ) -> Flashed:
     """Builds for the board itself and uploads. `say` is told what PlatformIO is about to fetch.
+
+    What a build leaves in `build_dir` (default: inside the project) is used again by the next.
 
     UsageError where PlatformIO does not know the board, DeviceError (one sentence) where the board cannot be reached
     or PlatformIO cannot fetch what it needs for it, and what `build_project` raises where the build fails.
@@ -89,7 +93,7 @@ def flash_board(
             say(f"PlatformIO fetches the platform {names.platform} and its tools from its registry (hundreds of MB).")
     begin = time.monotonic()
     where = ("--upload-port", port) if port else ()
-    result = run_pio(project, environment, "-t", "upload", *where, timeout_s=timeout_s)
+    result = run_pio(project, environment, "-t", "upload", *where, build_dir=build_dir, timeout_s=timeout_s)
     log = project.folder / ".pio" / f"{environment}.log"
     write_text(log, result.output)
     if result.code == 0:
