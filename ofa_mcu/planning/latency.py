@@ -1,10 +1,10 @@
 """What a board takes for a network, by a table that was fitted to measurements of that very board.
 
-    time = constant + sum over layers of (factor of the kernel * instructions of the layer + per_byte * bytes of weights)
+    time = constant + sum over layers of (factor of the kernel * instructions + per_byte * bytes of weights)
 
 Instructions are the planner's, so that a table follows every choice the planner makes; the factors are what core, flash
-and caches make of them. All are non-negative. A kernel that was not probed has the factor of its group, and a group that
-was not probed the factor of all.
+and caches make of them. All are non-negative. A kernel that was not probed has the factor of its group, and a group
+that was not probed the factor of all.
 """
 
 from __future__ import annotations

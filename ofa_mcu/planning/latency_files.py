@@ -73,7 +73,7 @@ def latency_for(
 @cache
 def kernels_fingerprint(core: str) -> str:
     """Of the kernel library, of what writes kernels, and of the core's figures."""
-    library, writers = resource("firmware") / "lib" / "ofa_kernels", Path(__file__).parents[1] / "codegen"
+    library, writers = resource("firmware") / "lib" / "ofa_kernels", Path(__file__).parents[1] / "codegen" / "kernels"
     files = [*_files(library, "*.[ch]"), *_files(writers, "*.py"), DATA / f"{core}.json"]
     total = hashlib.sha256()
     for path in files:

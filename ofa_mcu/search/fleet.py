@@ -17,6 +17,7 @@ import numpy as np
 from ofa_mcu import schemas
 from ofa_mcu.errors import InfeasibleError, UsageError
 from ofa_mcu.planning.core_model import core_of
+from ofa_mcu.planning.latency_files import latency_for
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget, budget_for
@@ -85,8 +86,11 @@ def fleet(
     for number, (profile, path) in enumerate(request.boards.items(), 1):
         show(f"board {number} of {len(request.boards)}: {profile.name}")
         try:
-            budget = budget_for(profile, **request.bounds)  # type: ignore[arg-type]
-            archive = _archive(archives, source, profile, request.seed, show)
+            latency = latency_for(profile, profile_path=path)
+            budget = budget_for(profile, **request.bounds, latency=latency)  # type: ignore[arg-type]
+            # A board's own measure of time is on no common front: where it is bounded, the board is searched alone.
+            alone = budget.bounds_time and budget.table is not None
+            archive = None if alone else _archive(archives, source, profile, request.seed, show)
             wanted = Request(
                 budget,
                 request.task,
