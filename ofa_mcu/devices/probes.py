@@ -27,7 +27,7 @@ HELD_OUT_EACH = 3
 
 _SHARE = 0.6
 """Of the board's memories, that networks may take: firmware, stack and a framework need some, too."""
-_MOST_FLASH = 256 * 1024
+_MOST_FLASH = 512 * 1024
 """Bytes of networks of an image; more take long to upload."""
 _LEAST, _MOST = 10_000, 4_000_000
 """Instructions of a probe: enough for any counter, and not long."""
