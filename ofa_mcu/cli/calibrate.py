@@ -55,7 +55,8 @@ def _print(report: dict[str, Any]) -> None:
     print(f"board      {report['board']} ({report['core']}, counter: {report['counter']}); in {what}")
     print(f"probes     {report['probes']} networks in {report['images']} images")
     for kernel, factor in sorted(model["factors"].items()):
-        print(f"factor     {factor:.3f} per instruction of {kernel}")
+        if kernel.startswith("ofa_"):  # beside groups of kernels, which are for those that were not probed
+            print(f"factor     {factor:.3f} per instruction of {kernel}")
     print(f"           {model['shared']:.3f} of what was not probed, {model['constant']:.0f} for an inference"
           + (f", {model['per_byte']:.3f} for a byte of weights" if model["per_byte"] else ""))  # fmt: skip
     print(

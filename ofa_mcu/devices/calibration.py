@@ -94,7 +94,7 @@ def calibrate(
     """Measures, fits, and writes the table. Measurements are kept under runs/boards and not made twice.
 
     Raises:
-        UsageError: the board has no twin, or PlatformIO does not know it.
+        UsageError: the board has no twin, PlatformIO does not know it, or the table's file is a folder.
         DeviceError: the board is missing or silent; what was measured by then is kept.
         MismatchError: an output differs from the reference.
     """
@@ -106,9 +106,11 @@ def calibrate(
         if profile.platformio is None:
             raise UsageError(f"PlatformIO does not know the board {profile.id}; only its emulated twin can be run")
         Link(request.port).close()  # before anything slow
+    out = request.out or default_path(profile.id, request.port is not None)
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder; name a file for the table with --out")
     folder = RUNS / "boards" / (profile.id if request.port else f"{profile.id}-emulated")
     folder.mkdir(parents=True, exist_ok=True)
-    out = request.out or default_path(profile.id, request.port is not None)
     with Run(folder).locked():
         show("drawing probes")
         fitted, held = list(probes(profile, request.rounds)), list(held_out(profile, request.each))

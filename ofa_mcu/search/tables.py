@@ -126,7 +126,7 @@ class CostTables:
         latency: LatencyModel | None = None,
     ) -> None:
         self.space = space
-        self._latency = latency or LatencyModel(0.0, 0.0, {}, 0.0)
+        self._latency = latency
         self._figures: CoreModel = core_model(core_of(profile))
         self._stack_bytes = stack_bytes
         self._blocks = Genome.of(space).blocks
@@ -174,7 +174,10 @@ class CostTables:
             self._way_rows(*key)
         rows = self._rows(self._ways, group, options, keys)
         table = self._ways.data
-        instructions, constant, ticks = (_reduced(np.add, table[:, column], rows) for column in (0, 1, 3))
+        instructions, constant = (_reduced(np.add, table[:, column], rows) for column in (0, 1))
+        model, ticks = self._latency, np.zeros(len(genes))
+        if model is not None:
+            ticks = model.constant + _reduced(np.add, table[:, 3], rows)
         arena = _reduced(np.maximum, table[:, 2], rows).astype(np.int64)
         code = self._code_bytes(frames, _reduced(np.bitwise_or, self._masks.data, rows))
         figures = self._figures
@@ -184,7 +187,7 @@ class CostTables:
             np.round(figures.inference_instructions + instructions).astype(np.int64),
             macs,
             parameters,
-            self._latency.constant + ticks,
+            ticks,
         )
 
     def _option_numbers(self, genes: Ints) -> Ints:
@@ -271,7 +274,8 @@ class CostTables:
                 row[0] += one.instructions
                 row[1] += one.way.constant_bytes + own_code_bytes(one, self._figures)
                 row[2] = max(row[2], layer.needs[index])
-                row[3] += self._latency.layer(one.way.kernel, one.instructions, one.way.constant_bytes)
+                if self._latency is not None:
+                    row[3] += self._latency.layer(one.way.kernel, one.instructions, one.way.constant_bytes)
                 for item, size in code_items(one.way.code, self._figures).items():
                     if item not in frame.items:
                         frame.items[item] = len(frame.sizes)
