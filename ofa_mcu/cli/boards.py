@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,11 +66,14 @@ def show_board(
     as_json: JSON = False,
 ) -> None:
     """Show all that is known about one board, with the source of every figure."""
+    from ofa_mcu.planning.latency_files import find_latency
     from ofa_mcu.profiles import load_profile
 
     profile = load_profile(board)
+    table = find_latency(profile, Path(board) if Path(board).is_file() else None)
     if as_json:
-        typer.echo(json.dumps({"schema": SCHEMA, "board": board_json(profile)}))
+        found = str(table) if table is not None else None
+        typer.echo(json.dumps({"schema": SCHEMA, "board": board_json(profile), "latency_table": found}))
         return
     rows = [
         [name if line == 0 else "", text, profile.sources.get(name, "") if line == 0 else ""]
@@ -77,6 +81,8 @@ def show_board(
         if name != "sources"
         for line, text in enumerate(lines_of(value))
     ]
+    if table is not None:
+        rows.append(["latency table", str(table), "measured on the board: ofa-mcu boards calibrate"])
     print_table(["field", "value", "source"], rows)
 
 

@@ -118,6 +118,11 @@ def calibrate(
             raise UsageError(f"no network to hold the table of {profile.id} against fits it; it is too small for any")
         device = Device(profile, folder.absolute(), request.port, request.upload_port, say)
         measured, images, series = _measured(device, [*fitted, *held], request.fresh, say, show, progress)
+        if series.core_hz not in (None, profile.clock_hz):
+            say(
+                f"the board runs at {series.core_hz} Hz and its profile says {profile.clock_hz}; the table holds for the "
+                "former"
+            )
         show("fitting")
         unit, scale = _unit(series)
         samples = [Sample(one.cost, scale * value) for one, value in zip([*fitted, *held], measured, strict=True)]

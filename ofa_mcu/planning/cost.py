@@ -236,6 +236,7 @@ def _check_positive(option: str, value: float | None) -> None:
 
 def _lacking(profile: BoardProfile, what: str, missing: dict[str, str]) -> UsageError:
     fields, options = " and ".join(missing), " and ".join(missing.values())
+    measure = ", or measure the board (ofa-mcu boards calibrate)" if "cycles_per_instruction" in missing else ""
     return UsageError(
-        f"the profile of board {profile.id} has no {fields}, so its {what} cannot be estimated: give {options}"
+        f"the profile of board {profile.id} has no {fields}, so its {what} cannot be estimated: give {options}{measure}"
     )
