@@ -120,8 +120,7 @@ def calibrate(
         measured, images, series = _measured(device, [*fitted, *held], request.fresh, say, show, progress)
         if series.core_hz not in (None, profile.clock_hz):
             say(
-                f"the board runs at {series.core_hz} Hz and its profile says {profile.clock_hz}; the table holds for the "
-                "former"
+                f"the board runs at {series.core_hz} Hz, not at its profile's {profile.clock_hz}; the table says so, too"
             )
         show("fitting")
         unit, scale = _unit(series)
