@@ -119,9 +119,7 @@ def calibrate(
         device = Device(profile, folder.absolute(), request.port, request.upload_port, say)
         measured, images, series = _measured(device, [*fitted, *held], request.fresh, say, show, progress)
         if series.core_hz not in (None, profile.clock_hz):
-            say(
-                f"the board runs at {series.core_hz} Hz, not at its profile's {profile.clock_hz}; the table says so, too"
-            )
+            say(f"the board runs at {series.core_hz} Hz, not at its profile's {profile.clock_hz}; the table keeps that")
         show("fitting")
         unit, scale = _unit(series)
         samples = [Sample(one.cost, scale * value) for one, value in zip([*fitted, *held], measured, strict=True)]

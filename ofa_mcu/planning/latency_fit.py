@@ -20,7 +20,7 @@ from ofa_mcu.planning.latency import Errors, LatencyModel, kernel_group
 __all__ = ["Fit", "Form", "Sample", "errors_of", "fit", "fit_form"]
 
 FOLDS = 8
-NEARLY = 1.05
+NEARLY = 1.02
 """A simpler form is taken where its error is at most so many times the best one's."""
 
 _PULL = 0.02

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ofa_mcu.devices import probe_runs
+from ofa_mcu.devices import calibration, probe_runs
 from ofa_mcu.devices.calibration import Calibration, Request, calibrate
 from ofa_mcu.devices.probe_runs import Kept
 from ofa_mcu.devices.probes import held_out, probes
@@ -54,7 +54,9 @@ def calibrated(port: str, fresh: bool = False) -> Calibration:
 
 
 @pytest.mark.slow
-def test_a_board_from_first_upload_to_search(board: PtyBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_board_from_first_upload_to_search(
+    board: PtyBoard, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One upload for each image; what broke off goes on; nothing is measured twice; search finds the table."""
     honest = board.flash
     uploads = []
@@ -88,6 +90,20 @@ def test_a_board_from_first_upload_to_search(board: PtyBoard, monkeypatch: pytes
 
     again = calibrated(board.port)
     assert board.flashed == found.images and again.table.model == table.model
+
+    # the verb, with as few networks
+    monkeypatch.setattr(calibration, "probes", lambda profile, rounds: probes(profile, ROUNDS))
+    monkeypatch.setattr(calibration, "held_out", lambda profile, each: held_out(profile, EACH))
+    asked = ("boards", "calibrate", "--board", BOARD.id, "--port", board.port)
+    assert run(*asked, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["schema"], answer["unit"], answer["file"]) == (1, "microseconds", str(found.path))
+    assert answer["networks"] == rows and answer["model"]["factors"] == dict(table.model.factors)
+    assert run(*asked, "--out", "mine.json") == 0
+    said = capsys.readouterr().out
+    assert "microseconds at 123 MHz" in said and "per instruction of ofa_pointwise" in said and "mine.json" in said
+    assert read_latency(Path("mine.json")).model == table.model and board.flashed == found.images
+    assert run(*asked, "--out", ".") == 2 and ". is a folder" in capsys.readouterr().err
 
     # one image is forgotten: the board, which runs the last one, is flashed once more, and that is all
     kept = Path("runs/boards/stm32f103/measurements.json")
