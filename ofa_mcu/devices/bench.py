@@ -16,7 +16,7 @@ from ofa_mcu.devices.session import Hello, Session, Stack
 from ofa_mcu.errors import DeviceError, UsageError
 from ofa_mcu.profiles.profile import Emulator
 
-__all__ = ["Counts", "Measurement", "check_firmware", "instructions", "measure", "net_ticks"]
+__all__ = ["VIRTUAL", "Counts", "Measurement", "check_firmware", "instructions", "measure", "net_ticks"]
 
 NANOSECONDS = 10**9
 VIRTUAL = "virtual"

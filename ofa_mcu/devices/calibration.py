@@ -12,7 +12,7 @@ from typing import Any
 
 from ofa_mcu import __version__, schemas
 from ofa_mcu.codegen.bundle import MOST, emit_bundle
-from ofa_mcu.devices.bench import instructions, net_ticks
+from ofa_mcu.devices.bench import VIRTUAL, instructions, net_ticks
 from ofa_mcu.devices.link import Link
 from ofa_mcu.devices.probe_runs import ROUNDS, Device, Kept, Series, measure_image
 from ofa_mcu.devices.probes import HELD_OUT_EACH, ROUNDS_OF_KINDS, held_out, pack, probes, room_of
@@ -99,16 +99,7 @@ def calibrate(
         MismatchError: an output differs from the reference.
     """
     profile = request.profile
-    figures = core_model(core_of(profile))
-    if request.port is None and profile.emulator is None:
-        raise UsageError(f"board {profile.id} has no emulated twin; name the port of the board itself with --port")
-    if request.port is not None:
-        if profile.platformio is None:
-            raise UsageError(f"PlatformIO does not know the board {profile.id}; only its emulated twin can be run")
-        Link(request.port).close()  # before anything slow
-    out = request.out or default_path(profile.id, request.port is not None)
-    if out.is_dir():
-        raise UsageError(f"{out} is a folder; name a file for the table with --out")
+    out = _checked(request)
     folder = RUNS / "boards" / (profile.id if request.port else f"{profile.id}-emulated")
     folder.mkdir(parents=True, exist_ok=True)
     with Run(folder).locked():
@@ -117,41 +108,60 @@ def calibrate(
         if not held:
             raise UsageError(f"no network to hold the table of {profile.id} against fits it; it is too small for any")
         device = Device(profile, folder.absolute(), request.port, request.upload_port, say)
-        measured, images, series = _measured(device, [*fitted, *held], request.fresh, say, show, progress)
+        networks = [*fitted, *held]
+        measured, images, series = _measured(device, networks, request.fresh, say, show, progress)
         if series.core_hz not in (None, profile.clock_hz):
             say(f"the board runs at {series.core_hz} Hz, not at its profile's {profile.clock_hz}; the table keeps that")
         show("fitting")
         unit, scale = _unit(series)
-        samples = [Sample(one.cost, scale * value) for one, value in zip([*fitted, *held], measured, strict=True)]
-        found = fit(samples[: len(fitted)])
-        kept = samples[len(fitted) :]
-        one = fit_form(samples[: len(fitted)], Form("all", False))
-        table = LatencyTable(
-            board=profile.id,
-            core=figures.core,
-            unit=unit,
-            clock_hz=series.core_hz or profile.clock_hz,
-            counter=series.counter,
-            compiler=figures.compiler if device.twin else _toolchain(folder, profile.id),
-            flags=figures.flags if device.twin else "-O2 and what the framework sets",
-            kernels=kernels_fingerprint(figures.core),
-            version=__version__,
-            date=datetime.now(UTC).isoformat(timespec="seconds"),
-            model=found.model,
-            probes=len(fitted),
-            fitted=found.fitted,
-            held_out=errors_of(found.model, kept),
-            one_factor=errors_of(one, kept),
-        )
+        samples = [Sample(one.cost, scale * value) for one, value in zip(networks, measured, strict=True)]
+        seen, unseen = samples[: len(fitted)], samples[len(fitted) :]
+        found = fit(seen)
+        table = _table(device, series, unit, found, seen, unseen)
         write_latency(out, table)
-    return _calibration(table, out, found, images, [*fitted, *held], samples)
-
-
-def _calibration(
-    table: LatencyTable, out: Path, found: Fit, images: int, networks: Sequence[Compiled], samples: Sequence[Sample]
-) -> Calibration:
     named = [(one.graph.structure.name, sample) for one, sample in zip(networks, samples, strict=True)]
-    return Calibration(table, out, found.form, images, named[: table.probes], named[table.probes :])
+    return Calibration(table, out, found.form, images, named[: len(fitted)], named[len(fitted) :])
+
+
+def _checked(request: Request) -> Path:
+    """The file of the table; UsageError or DeviceError where nothing could come of the request."""
+    profile = request.profile
+    core_model(core_of(profile))  # a core without figures is told here
+    if request.port is None and profile.emulator is None:
+        raise UsageError(f"board {profile.id} has no emulated twin; name the port of the board itself with --port")
+    if request.port is not None and profile.platformio is None:
+        raise UsageError(f"PlatformIO does not know the board {profile.id}; only its emulated twin can be run")
+    out = request.out or default_path(profile.id, request.port is not None)
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder; name a file for the table with --out")
+    if request.port is not None:
+        Link(request.port).close()
+    return out
+
+
+def _table(
+    device: Device, series: Series, unit: Unit, found: Fit, seen: Sequence[Sample], unseen: Sequence[Sample]
+) -> LatencyTable:
+    """The model with all that is known of it; `unseen` are the networks held out."""
+    profile = device.profile
+    figures = core_model(core_of(profile))
+    return LatencyTable(
+        board=profile.id,
+        core=figures.core,
+        unit=unit,
+        clock_hz=series.core_hz or profile.clock_hz,
+        counter=series.counter,
+        compiler=figures.compiler if device.twin else _toolchain(device.folder, profile.id),
+        flags=figures.flags if device.twin else "-O2 and what the framework sets",
+        kernels=kernels_fingerprint(figures.core),
+        version=__version__,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=found.model,
+        probes=len(seen),
+        fitted=found.fitted,
+        held_out=errors_of(found.model, unseen),
+        one_factor=errors_of(fit_form(seen, Form("all", False)), unseen),
+    )
 
 
 def _measured(
@@ -204,8 +214,6 @@ def _measured(
 
 def _unit(series: Series) -> tuple[Unit, float]:
     """What the counts are, and what to multiply them by."""
-    from ofa_mcu.devices.bench import VIRTUAL
-
     if series.counter == VIRTUAL:
         return Unit.INSTRUCTIONS, 1.0
     if series.counter_hz == series.core_hz:

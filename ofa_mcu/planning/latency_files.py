@@ -54,7 +54,10 @@ def latency_for(
     if path is None:
         return None
     table = read_latency(path)
-    again = f"calibrate again (ofa-mcu boards calibrate --board {profile.id} --port PORT), or remove the table"
+    again = (
+        f"calibrate again (ofa-mcu boards calibrate --board {profile.id} --port PORT), remove the table, or give "
+        "--cycles-per-instruction"
+    )
     if table.unit is Unit.INSTRUCTIONS:
         raise UsageError(
             f"{path} counts instructions of an emulator, which are no time; calibrate the board itself "
