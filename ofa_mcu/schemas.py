@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "BENCH",
     "BUILD",
+    "CALIBRATE",
     "CARBON",
     "COMPILE",
     "CROSSCHECK",
@@ -33,3 +34,4 @@ TRAIN = 1
 CARBON = 1
 RESULTS = 1
 INIT = 1
+CALIBRATE = 1

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ofa_mcu.cli.calibrate import calibrate_board
 
 if TYPE_CHECKING:
     from ofa_mcu.profiles import BoardProfile
@@ -19,10 +22,11 @@ JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object to std
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb `boards` and its `show` to the application."""
-    boards = typer.Typer(help="List the boards, or show one board with the source of every figure.")
+    """Add the verb `boards`, its `show` and its `calibrate` to the application."""
+    boards = typer.Typer(help="List the boards, show one with the source of every figure, or calibrate one.")
     boards.callback(invoke_without_command=True)(list_boards)
     boards.command("show")(show_board)
+    boards.command("calibrate")(calibrate_board)
     app.add_typer(boards, name="boards")
 
 
@@ -69,11 +73,14 @@ def show_board(
     as_json: JSON = False,
 ) -> None:
     """Show all that is known about one board, with the source of every figure."""
+    from ofa_mcu.planning.latency_files import find_latency
     from ofa_mcu.profiles import load_profile
 
     profile = load_profile(board)
+    table = find_latency(profile, Path(board) if Path(board).is_file() else None)
     if as_json:
-        typer.echo(json.dumps({"schema": SCHEMA, "board": board_json(profile)}))
+        found = str(table) if table is not None else None
+        typer.echo(json.dumps({"schema": SCHEMA, "board": board_json(profile), "latency_table": found}))
         return
     rows = [
         [name if line == 0 else "", text, profile.sources.get(name, "") if line == 0 else ""]
@@ -81,6 +88,8 @@ def show_board(
         if name != "sources"
         for line, text in enumerate(lines_of(value))
     ]
+    if table is not None:
+        rows.append(["latency table", str(table), "measured on the board: ofa-mcu boards calibrate"])
     print_table(["field", "value", "source"], rows)
 
 

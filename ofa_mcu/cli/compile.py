@@ -69,6 +69,7 @@ def compile_verb(
         from ofa_mcu.devices.validation_twin import require_twin
         from ofa_mcu.errors import UsageError
         from ofa_mcu.planning.compile import CompileOptions
+        from ofa_mcu.planning.latency_files import latency_for
         from ofa_mcu.planning.plan import Optimize
         from ofa_mcu.profiles import load_profile
         from ofa_mcu.reports.compilation import compilation_json
@@ -84,7 +85,8 @@ def compile_verb(
         if emulate:
             require_twin(profile)
         options = CompileOptions(Optimize(optimize), not no_dead_channels, limit)
-        made = compile_model(model, profile, options)
+        latency = latency_for(profile, profile_path=Path(board) if Path(board).is_file() else None)
+        made = compile_model(model, profile, options, latency)
         files = model_files(made, debug=debug)
         if not as_json:
             print_layers(made)

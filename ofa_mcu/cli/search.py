@@ -30,6 +30,9 @@ def search(
     cycles_per_instruction: Annotated[
         float | None, typer.Option(min=0.01, help="Basis of --max-ms where the profile has none.")
     ] = None,
+    latency: Annotated[
+        Path | None, typer.Option(help="Latency table of the board (default: its own, from ofa-mcu boards calibrate).")
+    ] = None,
     power_mw: Annotated[
         float | None, typer.Option(min=0.01, help="Active power; basis of --max-mj where the profile has none.")
     ] = None,
@@ -51,12 +54,14 @@ def search(
     The pick is the most accurate that fits; among those within 0.2 point, the one with the fewest instructions.
     """
     with failing_as_json(as_json, schemas.SEARCH):
+        from ofa_mcu.planning.latency_files import latency_for
         from ofa_mcu.profiles import load_profile
         from ofa_mcu.search.budget import budget_for
         from ofa_mcu.search.recommend import Request, recommend
 
+        profile, own_profile = load_profile(board), Path(board) if Path(board).is_file() else None
         budget = budget_for(
-            load_profile(board),
+            profile,
             quantity("--max-sram", max_sram, memory=True),
             quantity("--max-flash", max_flash, memory=True),
             quantity("--max-instructions", max_instructions),
@@ -64,8 +69,8 @@ def search(
             max_mj,
             cycles_per_instruction,
             power_mw,
+            latency_for(profile, latency, cycles_per_instruction, own_profile),
         )
-        own_profile = Path(board) if Path(board).is_file() else None
         request = Request(budget, task, supernet, objective, give_up / 100, seed, data_dir, own_profile, finetune, qat)
         with status() as show:
             report = recommend(request, out, say, show)

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ofa_mcu.devices.build import OFFLINE_SIGNS, build_failure
 from ofa_mcu.devices.pio import missing_platform, registry_reachable, run_pio
@@ -36,12 +37,14 @@ def flash_board(
     *,
     port: str | None = None,
     upload_flags: str | None = None,
+    build_dir: Path | None = None,
     timeout_s: float = 900.0,
     say: Callable[[str], None] | None = None,
 ) -> Flashed:
     """Builds for the board itself and uploads. `say` is told what PlatformIO is about to fetch.
 
     `upload_flags` go to the uploader, one a line (`plan_flash` knows when it needs some).
+    What a build leaves in `build_dir` (default: inside the project) is used again by the next.
 
     UsageError where PlatformIO does not know the board, DeviceError (one sentence) where the board cannot be reached
     or PlatformIO cannot fetch what it needs for it, and what `build_project` raises where the build fails.
@@ -60,7 +63,16 @@ def flash_board(
             say(f"PlatformIO fetches the platform {names.platform} and its tools from its registry (hundreds of MB).")
     begin = time.monotonic()
     where = ("--upload-port", port) if port else ()
-    result = run_pio(project, environment, "-t", "upload", *where, upload_flags=upload_flags, timeout_s=timeout_s)
+    result = run_pio(
+        project,
+        environment,
+        "-t",
+        "upload",
+        *where,
+        build_dir=build_dir,
+        upload_flags=upload_flags,
+        timeout_s=timeout_s,
+    )
     log = project.folder / ".pio" / f"{environment}.log"
     write_text(log, result.output)
     if result.code == 0:

@@ -30,6 +30,7 @@ from ofa_mcu.graph.tflite_reader import read_tflite
 from ofa_mcu.graph.verify import Verification, compare_with_tflm, probe_inputs
 from ofa_mcu.planning.compile import Compiled, CompileOptions, compile_graph
 from ofa_mcu.planning.cost import Cost
+from ofa_mcu.planning.latency import LatencyTable
 from ofa_mcu.planning.places import ARENA, FLASH, SRAM, memory_uses
 from ofa_mcu.profiles import BoardProfile
 
@@ -77,13 +78,17 @@ class ModelFile:
 
 @dataclass(frozen=True, eq=False)
 class BoardModel:
-    """A model compiled for a board; `seconds` it took, reading included, the C compiler not."""
+    """A model compiled for a board; `seconds` it took, reading included, the C compiler not.
+
+    `latency` is the board's table, where there is one.
+    """
 
     model: ModelFile
     profile: BoardProfile
     options: CompileOptions
     compiled: Compiled
     seconds: float
+    latency: LatencyTable | None = None
 
     @property
     def cost(self) -> Cost:
@@ -155,13 +160,15 @@ def read_model(path: Path) -> ModelFile:
     return ModelFile(path, data, zlib.crc32(data), read_tflite(data, path.name))
 
 
-def compile_model(path: Path, profile: BoardProfile, options: CompileOptions | None = None) -> BoardModel:
+def compile_model(
+    path: Path, profile: BoardProfile, options: CompileOptions | None = None, latency: LatencyTable | None = None
+) -> BoardModel:
     """Reads and compiles a file for a board; errors are those of `read_model` and `compile_graph`. Writes nothing."""
     begin = time.perf_counter()
     options = options or CompileOptions()
     model = read_model(path)
     compiled = compile_graph(model.graph, profile, options)
-    return BoardModel(model, profile, options, compiled, time.perf_counter() - begin)
+    return BoardModel(model, profile, options, compiled, time.perf_counter() - begin, latency)
 
 
 def default_folder(path: Path, board: str) -> Path:

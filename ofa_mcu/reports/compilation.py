@@ -19,9 +19,9 @@ BORDER_HEADS = ("", "in C", "shape", "type", "bytes", "scale", "zero point")
 
 
 def time_estimate(made: BoardModel) -> Estimate | None:
-    """Milliseconds of one inference, estimated; None where the board's profile has no basis for it."""
+    """Milliseconds of one inference, estimated; None where the board has no basis for it."""
     try:
-        return milliseconds(made.cost, made.profile)
+        return milliseconds(made.cost, made.profile, latency=made.latency)
     except UsageError:
         return None
 

@@ -18,6 +18,7 @@ import numpy as np
 from ofa_mcu import schemas
 from ofa_mcu.errors import InfeasibleError, UsageError
 from ofa_mcu.planning.core_model import core_of, stand_in
+from ofa_mcu.planning.latency_files import latency_for
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget, budget_for
@@ -96,8 +97,11 @@ def fleet(
 
     def specialised(profile: BoardProfile) -> dict[str, Any]:
         try:
-            budget = budget_for(profile, **request.bounds)  # type: ignore[arg-type]
+            latency = latency_for(profile, profile_path=request.boards[profile])
+            budget = budget_for(profile, **request.bounds, latency=latency)  # type: ignore[arg-type]
             check_feasible(CandidatePool(source.predictor, budget))
+            # A board's own measure of time is on no common front: where it is bounded, the board is searched alone.
+            alone = budget.bounds_time and budget.table is not None
             wanted = Request(
                 budget,
                 request.task,
@@ -106,7 +110,7 @@ def fleet(
                 data_dir=request.data_dir,
                 profile_path=request.boards[profile],
             )
-            archive = work.archive(profile, request.seed, show)
+            archive = None if alone else work.archive(profile, request.seed, show)
             report = recommend(wanted, out / profile.id, say, show, source, archive, work)
             return _row(profile, report["pick"], None) | {"run": report["run"]}
         except (InfeasibleError, UsageError) as error:

@@ -65,6 +65,7 @@ class Request:
             "bounds": dict(self.budget.bounds),
             "cycles_per_instruction": self.budget.cycles_per_instruction,
             "power_mw": self.budget.power_mw,
+            "latency": self.budget.table.to_json() if self.budget.table is not None else None,
             "objective": self.objective,
             "give": self.give,
             "seed": self.seed,
