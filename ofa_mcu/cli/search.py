@@ -36,6 +36,12 @@ def search(
     power_mw: Annotated[
         float | None, typer.Option(min=0.01, help="Active power; basis of --max-mj where the profile has none.")
     ] = None,
+    battery: Annotated[
+        str | None, typer.Option(help="Cell that is to last for --lives: cr2032, 2xaa, lipo:500mAh, 500mAh@3.7V.")
+    ] = None,
+    lives: Annotated[str | None, typer.Option(help="How long it is to last: 6months, 2y.")] = None,
+    every: Annotated[str | None, typer.Option(help="From one inference to the next: 10s, 5min.")] = None,
+    sleep_ua: Annotated[float | None, typer.Option(min=0, help="Microamperes between inferences.")] = None,
     objective: Annotated[str, typer.Option(help="accuracy, instructions, sram or flash.")] = "accuracy",
     give_up: Annotated[
         float, typer.Option(min=0, max=100, help="Points of accuracy to give up for another objective.")
@@ -57,9 +63,13 @@ def search(
         from ofa_mcu.planning.latency_files import latency_for
         from ofa_mcu.profiles import load_profile
         from ofa_mcu.search.budget import budget_for
+        from ofa_mcu.search.lifetime import lifetime_for
         from ofa_mcu.search.recommend import Request, recommend
 
         profile, own_profile = load_profile(board), Path(board) if Path(board).is_file() else None
+        lifetime = lifetime_for(profile, battery, lives, every, sleep_ua, power_mw)
+        if lifetime is not None:
+            say(f"for {lives} of {battery} an inference may take {lifetime.most_ms:.4g} ms")
         budget = budget_for(
             profile,
             quantity("--max-sram", max_sram, memory=True),
@@ -70,6 +80,7 @@ def search(
             cycles_per_instruction,
             power_mw,
             latency_for(profile, latency, cycles_per_instruction, own_profile),
+            lifetime,
         )
         request = Request(budget, task, supernet, objective, give_up / 100, seed, data_dir, own_profile, finetune, qat)
         with status() as show:
@@ -135,6 +146,10 @@ def print_report(report: dict[str, Any]) -> None:
         if estimate is not None:
             band = f" (+-{100 * estimate['band']:.0f} %)" if estimate["band"] is not None else ""
             console.print(f"estimate {estimate['value']:.3g} {name}{band}: {estimate['basis']}", highlight=False)
+    asked = report["battery"]
+    if asked is not None and asked["days"] is not None:
+        warning = f"; {asked['warning']}" if asked["warning"] else ""
+        console.print(f"{asked['battery']} lasts {asked['days']:.0f} days{warning}", highlight=False)
     if report["framework"] is not None:
         console.print(
             f"On the board itself the framework ({report['framework']}) takes SRAM and flash of its own, which no "

@@ -23,6 +23,7 @@ from ofa_mcu.planning.cost import (
 from ofa_mcu.planning.latency import LatencyTable
 from ofa_mcu.planning.places import sram_limit
 from ofa_mcu.profiles.profile import BoardProfile
+from ofa_mcu.search.lifetime import Lifetime
 
 __all__ = ["Budget", "Violation", "budget_for"]
 
@@ -57,6 +58,7 @@ class Budget:
     cycles_per_instruction: float | None = None
     power_mw: float | None = None
     latency: LatencyTable | None = None
+    lifetime: Lifetime | None = None
 
     @property
     def table(self) -> LatencyTable | None:
@@ -124,11 +126,13 @@ def budget_for(
     cycles_per_instruction: float | None = None,
     power_mw: float | None = None,
     latency: LatencyTable | None = None,
+    lifetime: Lifetime | None = None,
 ) -> Budget:
     """The board's own memory, tightened by the user's options.
 
     Raises:
         UsageError: an option allows more than the board has.
+        InfeasibleError: the battery does not last as long as is asked for even without an inference.
     """
     finite = {
         "--max-ms": max_ms,
@@ -152,10 +156,12 @@ def budget_for(
         name: limit if asked is None else min(asked, limit)
         for (name, (limit, _)), asked in zip(limits.items(), (max_sram, max_flash), strict=True)
     }
+    if lifetime is not None:
+        max_ms = min(lifetime.most_ms, max_ms or math.inf)
     for name, value in (("instructions", max_instructions), ("ms", max_ms), ("mj", max_mj)):
         if value is not None:
             bounds[name] = value
-    return Budget(profile, bounds, cycles_per_instruction, power_mw, latency)
+    return Budget(profile, bounds, cycles_per_instruction, power_mw, latency, lifetime)
 
 
 def _limits(profile: BoardProfile) -> dict[str, tuple[int, str]]:

@@ -120,6 +120,8 @@ def search(
     tested = work.tested(pick, options.seed)
     final = compiled[pick] if pick in compiled else compile_graph(pick.graph, profile)
     cost, memory = final.cost, final.plan.memory
+    estimates, lifetime = options.budget.estimates(cost), options.budget.lifetime
+    estimated = estimates["ms"]["value"] if estimates["ms"] is not None else None
     by_measure = {m.candidate.subnet: m.accuracy for m in measured}
     body = {
         "schema": schemas.SEARCH,
@@ -143,8 +145,9 @@ def search(
             "arena_lower_bound": memory.lower_bound,
             "tflm_head_bytes": tflm_head_bytes(pick.graph.structure),
             "model_crc32": zlib.crc32(tested.model),
-            "estimates": options.budget.estimates(cost),
+            "estimates": estimates,
         },
+        "battery": lifetime.to_json(estimated) if lifetime is not None else None,
         "refinement": refinement,
         "front": [
             candidate_json(c)

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa_mcu.errors import UsageError
+from ofa_mcu.errors import InfeasibleError, UsageError
+from ofa_mcu.planning.battery import life
 from ofa_mcu.planning.core_model import core_model, core_of
 from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES, Cost
 from ofa_mcu.profiles import all_profiles, load_profile
 from ofa_mcu.search.budget import Violation, budget_for
 from ofa_mcu.search.candidates import Candidate, CandidatePool, pareto_front
+from ofa_mcu.search.lifetime import lifetime_for
 from ofa_mcu.search.pick import Measured, Objective, choose, next_to_measure, shortlist
 from ofa_mcu.search.predictor import Quality
 from ofa_mcu.space.presets import FASHION_MNIST
@@ -185,3 +187,21 @@ def test_no_subnet_is_cheaper_than_the_smallest(board: str) -> None:
             assert cost.sram_bytes >= least.sram_bytes
             assert cost.flash_bytes >= least.flash_bytes - 512  # fewer functions may serve a larger network
             assert cost.instructions >= least.instructions and cost.macs >= least.macs
+
+
+def test_a_life_of_a_battery_bounds_the_time() -> None:
+    """Against the battery's own sums: with the bound it lasts exactly that long."""
+    board = load_profile("stm32l4r5")
+    asked = lifetime_for(board, "cr2032", "6months", "10s", 2.0, None)
+    assert asked is not None and asked.duty.supply_v == board.supply_v
+    budget = budget_for(board, lifetime=asked)
+    assert life(asked.cell, asked.duty, budget.bounds["ms"]).days == pytest.approx(182.5)
+    assert asked.to_json(budget.bounds["ms"])["days"] == pytest.approx(182.5)
+    assert budget_for(board, max_ms=0.001, lifetime=asked).bounds["ms"] == 0.001  # the tighter of both
+    with pytest.raises(InfeasibleError, match="no inference at all"):
+        budget_for(board, lifetime=lifetime_for(board, "cr2032", "20years", "10s", 5.0, None))
+    assert lifetime_for(board, None, None, None, None, 30.0) is None
+    with pytest.raises(UsageError, match="needs --every and --sleep-ua, too"):
+        lifetime_for(board, "cr2032", "1y", None, None, None)
+    with pytest.raises(UsageError, match="give --power-mw"):
+        lifetime_for(load_profile("stm32f746"), "cr2032", "1y", "10s", 5.0, None)
