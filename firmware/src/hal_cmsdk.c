@@ -106,6 +106,20 @@ void ofa_hal_flush(void)
 {
 }
 
+uint32_t ofa_hal_baud(void)
+{
+    return 0; /* bytes pass as they come */
+}
+
+void ofa_hal_set_baud(uint32_t baud)
+{
+    (void)baud;
+}
+
+void ofa_hal_keep_baud(void)
+{
+}
+
 /* ---- counter: 24 bits of SysTick, carried on by its interrupt ---------------------------------------------------- */
 
 static void systick_handler(void)

@@ -19,6 +19,12 @@ def bench(
     run: Run = None,
     emulate: Annotated[bool, typer.Option("--emulate", help="Run on the board's emulated twin.")] = False,
     port: Annotated[str | None, typer.Option(help="Serial port of the board, /dev/ttyACM0 for example.")] = None,
+    baud: Annotated[
+        int | None,
+        typer.Option(
+            min=9600, help="Speed of the serial line, where it is sound; without it the highest of several that is."
+        ),
+    ] = None,
     board: Annotated[str | None, typer.Option(help="Another board than the one searched for.")] = None,
     images: Annotated[int, typer.Option(min=1, help="Test images to run.")] = 200,
     data_dir: DataDir = None,
@@ -33,10 +39,12 @@ def bench(
 
         if emulate == (port is not None):
             raise UsageError("bench needs either --emulate or --port (a board's serial port)")
+        if emulate and baud is not None:
+            raise UsageError("--baud is the speed of a board's port and an emulator has none: leave it out")
         chosen = find_run(run)
         profile = load_profile(chosen.board(board))
         with chosen.locked(), counting("measuring") as progress:
-            trial = try_run(chosen, profile, port, images, data_dir, progress, say)
+            trial = try_run(chosen, profile, port, images, data_dir, progress, say, baud)
         if as_json:
             emit(trial.to_json())
         else:
@@ -46,6 +54,8 @@ def bench(
 
 def _print(result: dict[str, Any]) -> None:
     print(f"board         {result['board']} ({result['transport']}, counter: {result['counter']})")
+    if result["baud"] is not None:
+        print(f"line          {result['baud']} baud")
     print(f"bytes         {result['differing_bytes']} of {result['bytes_compared']} differ from the reference")
     print(f"accuracy      {100 * result['accuracy']:.2f} % of {result['images']} test images")
     if result["instructions"] is not None:

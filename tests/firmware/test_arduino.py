@@ -96,15 +96,17 @@ def test_a_second_conversation_works(program: Path) -> None:
 lines = st.one_of(
     st.binary(max_size=300),
     st.builds(
-        lambda words: frame(7, *words).rstrip(b"\n"),
+        lambda words, data: frame(7, *words, data=data)[:-1],
         st.lists(
             st.one_of(
-                st.sampled_from(["hello", "load", "output", "crc", "stack", "infer", "0", "299", "AAAA", "A===", "=="]),
+                st.sampled_from(["hello", "load", "output", "baud", "stack", "infer", "0", "299", ":AAA", "12345678"]),
                 st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40),
             ),
             max_size=5,
         ),
+        st.one_of(st.none(), st.binary(max_size=240)),
     ),
+    st.builds(lambda offset, data: frame(8, "load", str(offset), data=data)[:-1], st.integers(0, 320), st.binary()),
 )
 
 
@@ -112,7 +114,7 @@ lines = st.one_of(
 @given(st.lists(lines, max_size=6))
 def test_any_bytes_are_answered_in_order(program: Path, noise: list[bytes]) -> None:
     """Whatever comes, the firmware neither breaks (sanitizers are on) nor loses the next good request."""
-    sent = b"\n".join([*noise, frame(9, "stack")])
+    sent = b"\n".join([*noise, frame(9, "hello")])
     done = subprocess.run([str(program)], input=sent, capture_output=True, timeout=20, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     answers = [parse(line) for line in done.stdout.splitlines()]
