@@ -156,19 +156,19 @@ class Link:
         """
         sequence = self._number()
         data, there = bytearray(size), bytearray(size)
-        silent = asked = 0
+        silent = sent = 0
         with self._connected(command):
             while (first := there.find(0)) >= 0:
-                end = there.rfind(0) + 1
-                self._port.write(b"\n" * (asked > 0) + frame(sequence, command, str(first), str(end - first)))
-                self.resent += asked > 0
-                asked += 1
+                end = there.find(1, first) if 1 in there[first:] else size
+                self._port.write(b"\n" * (sent > 0) + frame(sequence, command, str(first), str(end - first)))
+                self.resent += sent > 0
+                sent += 1
                 if self._take(command, sequence, data, there, end):
                     silent = 0
                 else:
                     silent += 1
                     self._slow_down(silent)
-                if silent == self.attempts or asked > REPETITIONS * self.attempts:
+                if silent == self.attempts:
                     raise silence(self.url, command, self.timeout_s * self.attempts, self._garbage)
         return bytes(data)
 

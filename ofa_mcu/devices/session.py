@@ -148,10 +148,10 @@ class Session:
         return Stack(self._number(said, "used"), self._number(said, "reserved"))
 
     def _infer_waits(self) -> tuple[float, ...]:
-        """The whole time first where it is not known how long an inference takes; else what it should be enough."""
+        """What is enough twice, where it is known how long an inference takes; else, and at last, the longest wait."""
         short = self.link.timeout_s
         if self._longest_s is None:
-            return (self.infer_timeout_s,) + (short,) * 3
+            return (self.infer_timeout_s, short, short, self.infer_timeout_s)
         enough = min(short + 4 * self._longest_s, self.infer_timeout_s)
         return (enough, enough, self.infer_timeout_s, short)
 
