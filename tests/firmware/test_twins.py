@@ -176,7 +176,9 @@ def test_faults_are_told(image: Images, name: str, switch: int, words: str) -> N
     with RunningEmulator(tiny.TWINS[name], image(name)) as emulator, Link(emulator.url) as link:
         session = Session(link)
         session.load(tiny.inputs(1, switch=switch)[0].tobytes())
+        before = link.resent
         with pytest.raises(DeviceError, match=words):
             session.infer()
+        assert link.resent == before, "the first word of it was garbled"
         with pytest.raises(DeviceError, match="during 'stack'"):
             session.stack()
