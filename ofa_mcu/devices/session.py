@@ -17,7 +17,6 @@ __all__ = ["PROTOCOL_VERSION", "ChangedError", "Hello", "Session", "Stack"]
 PROTOCOL_VERSION = 2
 LOST = frozenset({"hello", "input"})
 """Reasons of an `err` that say: the device was reset, or does not hold what was sent."""
-PROBE = bytes(range(256))
 
 
 class ChangedError(DeviceError):
@@ -125,10 +124,10 @@ class Session:
 
         RefusedError("input") where the device has another input.
         """
-        begin = time.monotonic()
+        begin, resent = time.monotonic(), self.link.resent
         said = pairs(self.link.request("infer", f"{self._input_crc32:08X}", waits=self._infer_waits()))
-        seconds = time.monotonic() - begin
-        self._longest_s = max(seconds, self._longest_s or 0.0)
+        if self.link.resent == resent:
+            self._longest_s = max(time.monotonic() - begin, self._longest_s or 0.0)
         self._output_crc32 = self._number(said, "crc", 16)
         return self._number(said, "ticks")
 
@@ -148,7 +147,7 @@ class Session:
         return Stack(self._number(said, "used"), self._number(said, "reserved"))
 
     def _infer_waits(self) -> tuple[float, ...]:
-        """What is enough twice, where it is known how long an inference takes; else, and at last, the longest wait."""
+        """Twice what should be enough, where it is known how long an inference takes; the longest wait otherwise."""
         short = self.link.timeout_s
         if self._longest_s is None:
             return (self.infer_timeout_s, short, short, self.infer_timeout_s)
@@ -175,7 +174,8 @@ class Session:
     def _probe(self) -> None:
         """Fills the line in both directions: as many full lines as may be under way, and as many back."""
         count = min(self.hello.payload_bytes, self.hello.input_bytes)
-        self.link.exchange([Request(("load", "0"), PROBE[:count])] * self.hello.window)
+        filling = bytes(value & 0xFF for value in range(count))
+        self.link.exchange([Request(("load", "0"), filling)] * self.hello.window)
         self.link.fetch("output", min(self.hello.output_bytes, self.hello.window * self.hello.payload_bytes))
 
     def _hello(self, words: tuple[str, ...]) -> Hello:
