@@ -93,6 +93,7 @@ def test_conversations_over_a_bad_line(program: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # it mostly waits: 8 s of processor time
 def test_a_thousand_conversations(program: Path) -> None:
     """A fault in 500 bytes on the average, three in a conversation; every tenth is a reset or pulls the cable."""
     found = outcomes(program, range(1000, 2000), every=500)
