@@ -34,7 +34,7 @@
 #define OFA_BAUD 115200
 #endif
 
-/* How long another speed holds without a sound line. The host relies on it (ofa_mcu/devices/speed.py). */
+/* How long another speed holds without a sound line. The host relies on it (ofa_mcu/devices/link.py). */
 #ifndef OFA_BAUD_HOLD_MS
 #define OFA_BAUD_HOLD_MS 2000
 #endif

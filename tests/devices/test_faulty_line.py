@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from ofa_mcu.devices.answers import RefusedError
-from ofa_mcu.devices.link import Link
+from ofa_mcu.devices.link import BAUD, BAUD_HOLD_S, Link
 from ofa_mcu.devices.session import ChangedError, Session
 from ofa_mcu.errors import DeviceError
+from ofa_mcu.resources import resource
 from tests.devices import tiny
 from tests.devices.faulty_line import KINDS, FaultyLine
 from tests.firmware.test_arduino import firmware_program
@@ -178,6 +180,12 @@ def test_a_pulled_cable_is_told(line: FaultyLine) -> None:
         session = Session(link, speeds=())
         for _ in range(20):
             session.run(image(random.Random(4))[0])
+
+
+def test_both_ends_know_the_speed_of_the_start_and_how_long_another_holds() -> None:
+    config = (resource("firmware") / "src" / "config.h").read_text()
+    assert re.findall(r"#define OFA_BAUD (\d+)", config) == [str(BAUD)]
+    assert re.findall(r"#define OFA_BAUD_HOLD_MS (\d+)", config) == [f"{1000 * BAUD_HOLD_S:.0f}"]
 
 
 def test_the_highest_sound_speed_is_taken(line: FaultyLine) -> None:
