@@ -9,6 +9,10 @@ nothing.
 Same toolchain, same figures. Run from the root of a checkout (some minutes per core):
 
     python -m benchmarks.calibrate_cost [--cores cortex-m7 ...] [--kinds depthwise ...] [--kernels ofa_depthwise ...]
+
+After a change of the firmware around the models, its own figures alone (a minute per core):
+
+    python -m benchmarks.calibrate_cost --firmware
 """
 
 from __future__ import annotations
@@ -424,7 +428,7 @@ def calibrate(core: str, folder: Path) -> None:
         "flavour": FLAVOURS[core].value,
         "compiler": compiler(),
         "flags": " ".join((*ARM_CORES[core][:2], *FLAGS)),
-        "static_bytes": empty.sram_bytes - empty.sram[".stack"] - empty.sram[".ofa_arena"],
+        "static_bytes": own_bytes(empty),
         "code": fit_code(samples, terms),
         "library": library_code(Emulator(core, folder / "probes"), terms, frozenset(symbols(elf))),
         "layer_code_bytes": {name: round(float(np.mean(samples.own[name] or [30])), 1) for name in weights},
@@ -508,6 +512,22 @@ def amend(core: str, folder: Path, kinds: Sequence[str], only: Sequence[str]) ->
     settle(core, folder, figures, empty)
 
 
+def measure_firmware(core: str, folder: Path) -> None:
+    """Measures anew what is the firmware's own: variables, flash, and which library functions it brings along."""
+    (folder / "probes").mkdir(parents=True)
+    figures = json.loads((DATA / f"{core}.json").read_text())
+    elf, empty = link_nothing(folder, roomy_board(core))
+    figures["static_bytes"] = own_bytes(empty)
+    terms = code_terms(kernels_of(core))
+    figures["library"] = library_code(Emulator(core, folder / "probes"), terms, frozenset(symbols(elf)))
+    settle(core, folder, figures, empty)
+
+
+def own_bytes(empty: Image) -> int:
+    """SRAM of the firmware's variables."""
+    return empty.sram_bytes - empty.sram[".stack"] - empty.sram[".ofa_arena"]
+
+
 def main() -> None:
     """Measures the cores and writes their files, each atomically."""
     everything = sorted({profile.emulator.core for profile in all_profiles() if profile.emulator is not None})
@@ -515,11 +535,14 @@ def main() -> None:
     parser.add_argument("--cores", nargs="+", default=everything, choices=everything, metavar="CORE")
     parser.add_argument("--kinds", nargs="+", metavar="KIND", help="only amend what layers of these kinds tell")
     parser.add_argument("--kernels", nargs="+", default=(), metavar="KERNEL", help="with --kinds: only these kernels")
+    parser.add_argument("--firmware", action="store_true", help="only what is the firmware's own")
     asked = parser.parse_args()
     for core in asked.cores:
         with tempfile.TemporaryDirectory() as name:
             os.environ["PLATFORMIO_CORE_DIR"] = str(Path(name) / "core")
-            if asked.kinds:
+            if asked.firmware:
+                measure_firmware(core, Path(name))
+            elif asked.kinds:
                 amend(core, Path(name), asked.kinds, asked.kernels)
             else:
                 calibrate(core, Path(name))

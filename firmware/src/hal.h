@@ -20,6 +20,14 @@ void ofa_hal_write(uint8_t byte);
 /* Sends what is buffered. */
 void ofa_hal_flush(void);
 
+/* Speed of the serial port in baud, 0 where it has none, such as a USB port of the chip's own or an emulator's. */
+uint32_t ofa_hal_baud(void);
+
+/* Changes the speed once everything is sent. Called only where the port has one. After OFA_BAUD_HOLD_MS without
+ * ofa_hal_keep_baud the next ofa_hal_read changes it back to OFA_BAUD. */
+void ofa_hal_set_baud(uint32_t baud);
+void ofa_hal_keep_baud(void);
+
 /* Restarts the counter, so that equal work gives equal counts. */
 void ofa_hal_counter_start(void);
 

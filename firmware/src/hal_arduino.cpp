@@ -22,16 +22,54 @@ static const uint32_t STACK_WORDS = OFA_STACK_BYTES / sizeof(uint32_t);
 static bool counts_cycles;
 static uint32_t counter_begin;
 static volatile uint32_t *stack_bottom;
+static uint32_t speed;
+static uint32_t speed_kept; /* milliseconds */
 
 /* ---- serial line ----------------------------------------------------------------------------------------------- */
 
+/* What tells a USB port from a UART in every Arduino core: it knows whether a terminal is ready at the other end. */
+template <typename Port> static auto has_speed(Port &port, int) -> decltype(port.dtr(), bool())
+{
+    (void)port;
+    return false;
+}
+
+template <typename Port> static bool has_speed(Port &, long)
+{
+    return true;
+}
+
+uint32_t ofa_hal_baud(void)
+{
+    return has_speed(Serial, 0) ? speed : 0;
+}
+
+void ofa_hal_set_baud(uint32_t baud)
+{
+    Serial.flush();
+    Serial.end();
+    Serial.begin(baud);
+    speed = baud;
+    ofa_hal_keep_baud();
+}
+
+void ofa_hal_keep_baud(void)
+{
+    speed_kept = (uint32_t)millis();
+}
+
 uint8_t ofa_hal_read(void)
 {
-    int byte;
-    while ((byte = Serial.read()) < 0) {
+    for (;;) {
+        if (speed != OFA_BAUD && (uint32_t)millis() - speed_kept > OFA_BAUD_HOLD_MS) {
+            ofa_hal_set_baud(OFA_BAUD);
+        }
+        int byte = Serial.read();
+        if (byte >= 0) {
+            return (uint8_t)byte;
+        }
         yield();
     }
-    return (uint8_t)byte;
 }
 
 void ofa_hal_write(uint8_t byte)
@@ -140,6 +178,7 @@ uint32_t ofa_hal_stack_used(void)
 void ofa_hal_init(void)
 {
     Serial.begin(OFA_BAUD);
+    speed = OFA_BAUD;
     counts_cycles = start_cycles();
     paint_stack();
 }

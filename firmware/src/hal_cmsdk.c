@@ -106,6 +106,20 @@ void ofa_hal_flush(void)
 {
 }
 
+uint32_t ofa_hal_baud(void)
+{
+    return 0; /* bytes pass as they come */
+}
+
+void ofa_hal_set_baud(uint32_t baud)
+{
+    (void)baud;
+}
+
+void ofa_hal_keep_baud(void)
+{
+}
+
 /* ---- counter: 24 bits of SysTick, carried on by its interrupt ---------------------------------------------------- */
 
 static void systick_handler(void)
@@ -207,10 +221,24 @@ __attribute__((noreturn, used)) static void report_fault(const uint32_t *frame)
     }
 }
 
+#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
+/* Forgets that registers of the floating-point unit are still to be saved (FPCCR.LSPACT): that would be on the old stack,
+ * in the middle of the new one. */
+#define FORGET_LAZY_STATE \
+    "ldr r1, =0xE000EF34\n\t" \
+    "ldr r2, [r1]\n\t" \
+    "bic r2, r2, #1\n\t" \
+    "str r2, [r1]\n\t" \
+    "dsb\n\t" \
+    "isb\n\t"
+#else
+#define FORGET_LAZY_STATE
+#endif
+
 /* The stack may be what broke: begin a new one. */
 __attribute__((naked)) static void fault_handler(void)
 {
-    __asm volatile("mrs r0, msp\n\t"
+    __asm volatile("mrs r0, msp\n\t" FORGET_LAZY_STATE
                    "ldr r1, =_stack_end\n\t"
                    "mov sp, r1\n\t"
                    "ldr r2, =report_fault\n\t"

@@ -1,27 +1,40 @@
-/* Line protocol, equal on a board and in an emulator.
+/* Line protocol, version 2, equal on a board and in an emulator.
  *
- * Both directions send lines of ASCII:
+ * Both directions send lines:
  *
  *     <sequence> <words...> *<CRC>\n
+ *     <sequence> <words...> :<bytes> *<CRC>\n
  *
- * <sequence> is a decimal number in 1..65535 that the host chooses and the answer repeats; <CRC> is the CRC-16/CCITT
- * (polynomial 0x1021, start 0xFFFF) of every character before " *", as four upper-case hexadecimal digits.
- * Numbers are decimal where nothing else is said; bytes travel in base64 with padding.
+ * <sequence> is a decimal number in 1..65535 that the host chooses and the answer repeats; words are visible ASCII;
+ * <CRC> is the CRC-32 (zlib's) of every character before " *", as eight upper-case hexadecimal digits. Numbers are
+ * decimal where nothing else is said. <bytes> are coded by COBS (Cheshire and Baker, Consistent Overhead Byte Stuffing,
+ * 1999), every byte of the code then XORed with a line feed: one character more in 254, and a line feed ends a line and
+ * nothing else, so that whoever lost the thread finds it again there.
  *
  *     hello                    ok protocol= firmware= board= model= crc= input= output= arena= counter= counter_hz=
- *                                 overhead= core_hz= stack= line= payload=
- *     load <offset> <bytes>    ok                       writes into the model's input
- *     infer                    ok ticks=<n>             runs the model once; the input may be gone afterwards
- *     output <offset> <count>  ok <bytes>               reads from the model's output
- *     crc                      ok <8 hex digits>        CRC-32 (zlib) of the whole output
+ *                                 overhead= core_hz= stack= line= payload= window= baud=
+ *     load <offset> :<bytes>   ok                       writes into the model's input
+ *     infer <CRC-32>           ok ticks=<n> crc=<CRC-32>
+ *                                                       runs the model once, where its input has that CRC-32; the CRC-32
+ *                                                       of its output comes back. The input may be gone afterwards.
+ *     output <offset> <count>  ok <offset> :<bytes>     reads from the model's output: a line for every payload= bytes
  *     stack                    ok used=<n> reserved=<n> most stack in use since the start
+ *     baud <speed>             ok                       at the old speed; what follows comes at the new one
  *
  * A model of several inputs has them side by side, in its own order, as one input of the protocol; outputs likewise.
  *
  * Anything else is answered by `err <reason>`: crc, length, format (these three with sequence 0, for the request's own
- * number cannot be trusted), command, arguments, range, base64. The host may send a request again under the same
- * number: every command gives the same answer twice, `infer` without running the model again. `hello` begins a new
- * conversation. An empty line is ignored. `0 err fault <address>` reports a crash.
+ * number cannot be trusted), command, arguments, range, bytes, input (its CRC-32 is another), hello (none came since the
+ * start: the device was reset). An empty line is ignored. `0 err fault <address>` reports a crash.
+ *
+ * `hello` begins a conversation. Requests are obeyed one after the other, and the host may send window= of them before
+ * the first answer. It may send a request again under the same number: every command gives the same answer twice, `infer`
+ * without running the model again. What the host has measured on its way is right although lines are lost, come twice or
+ * late, and the device is reset in between: the model ran on the input that the host named, and the output is what it
+ * gave then.
+ *
+ * baud= is the speed of the serial port, 0 where it has none. After two seconds without a sound line the port is back at
+ * the speed at which it started.
  */
 #include "protocol.h"
 
@@ -32,44 +45,52 @@
 #include "hal.h"
 #include "model/ofa_model.h"
 
+/* In firmware of several networks the host writes only what one of them reads. */
+#ifdef OFA_MODEL_INPUT_UNCHECKED
+#define CHECKS_INPUT 0
+#else
+#define CHECKS_INPUT 1
+#endif
+
 static struct {
     uint64_t ticks;         /* of the last inference */
+    uint32_t output_crc;    /* of the last inference */
+    uint32_t sent_crc;      /* of the answer so far */
     uint16_t sequence;      /* of the request being answered, 0 where unknown */
-    uint16_t last_infer;    /* sequence number of the last inference, 0 for none */
-    uint16_t sent_crc;      /* of the answer so far */
-    uint16_t unused;
+    uint16_t last_infer;    /* sequence number of the last inference, before that of `hello`, 0 for neither */
     char line[OFA_LINE_BYTES];
-} state;
+} __attribute__((packed, aligned(4))) state;
 
 /* ---- checksums ---------------------------------------------------------------------------------------------- */
 
-static uint16_t crc16(uint16_t crc, uint8_t byte)
+#define CRC_START 0xFFFFFFFFu
+#define TRAILER 10 /* characters of " *" and the CRC */
+
+/* The CRC-32 (reflected polynomial 0xEDB88320) after one more byte; what is sent is its complement. */
+static uint32_t crc32_byte(uint32_t crc, uint8_t byte)
 {
-    crc ^= (uint16_t)(byte << 8);
-    for (int bit = 0; bit < 8; bit++) {
-        crc = (uint16_t)((crc << 1) ^ ((crc & 0x8000u) ? 0x1021u : 0u));
-    }
-    return crc;
+    static const uint32_t table[16] = {
+        0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u, 0x4DB26158u, 0x5005713Cu,
+        0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu, 0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu,
+    };
+    crc ^= byte;
+    crc = crc >> 4 ^ table[crc & 15u];
+    return crc >> 4 ^ table[crc & 15u];
 }
 
-/* Goes on from the checksum of what came before, 0 for nothing. */
-static uint32_t crc32(const uint8_t *bytes, uint32_t count, uint32_t crc)
+static uint32_t crc32(uint32_t crc, const int8_t *bytes, uint32_t count)
 {
-    crc = ~crc;
-    for (uint32_t i = 0; i < count; i++) {
-        crc ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++) {
-            crc = (crc >> 1) ^ ((crc & 1u) ? 0xEDB88320u : 0u);
-        }
+    while (count-- > 0) {
+        crc = crc32_byte(crc, (uint8_t)*bytes++);
     }
-    return ~crc;
+    return crc;
 }
 
 /* ---- answers: sent as they are written, without a buffer ----------------------------------------------------- */
 
 static void put_char(char c)
 {
-    state.sent_crc = crc16(state.sent_crc, (uint8_t)c);
+    state.sent_crc = crc32_byte(state.sent_crc, (uint8_t)c);
     ofa_hal_write((uint8_t)c);
 }
 
@@ -123,7 +144,7 @@ static void put_value(const char *name, uint64_t value)
 
 static void begin(const char *kind)
 {
-    state.sent_crc = 0xFFFFu;
+    state.sent_crc = CRC_START;
     put_decimal(state.sequence);
     put_char(' ');
     put_text(kind);
@@ -131,9 +152,9 @@ static void begin(const char *kind)
 
 static void end(void)
 {
-    uint16_t crc = state.sent_crc;
+    uint32_t crc = ~state.sent_crc;
     put_text(" *");
-    put_hex(crc, 4);
+    put_hex(crc, 8);
     put_char('\n');
     ofa_hal_flush();
 }
@@ -151,63 +172,49 @@ static void answer_error(const char *reason)
     end();
 }
 
-/* ---- bytes as text -------------------------------------------------------------------------------------------- */
+/* ---- bytes as characters: COBS, every one XORed with the line feed that may not be among them ---------------------- */
 
-static void put_base64(const uint8_t *bytes, uint32_t count)
+#define MASK '\n'
+#define LONGEST_RUN 254u
+
+static void put_bytes(const int8_t *bytes, uint32_t count)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (uint32_t i = 0; i < count; i += 3) {
-        uint32_t left = count - i;
-        uint32_t group = (uint32_t)bytes[i] << 16;
-        group |= left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0u;
-        group |= left > 2 ? (uint32_t)bytes[i + 2] : 0u;
-        put_char(alphabet[group >> 18]);
-        put_char(alphabet[(group >> 12) & 63u]);
-        put_char(left > 1 ? alphabet[(group >> 6) & 63u] : '=');
-        put_char(left > 2 ? alphabet[group & 63u] : '=');
+    for (;;) {
+        uint32_t run = 0;
+        while (run < count && run < LONGEST_RUN && bytes[run] != 0) {
+            run++;
+        }
+        put_char((char)((run + 1) ^ MASK));
+        for (uint32_t i = 0; i < run; i++) {
+            put_char((char)(bytes[i] ^ MASK));
+        }
+        if (run == count) {
+            return;
+        }
+        run += run < LONGEST_RUN; /* the zero that ended it */
+        bytes += run;
+        count -= run;
     }
 }
 
-static int base64_value(char c)
+/* Decodes the characters from `text` to `end` over themselves; the number of bytes, or -1. */
+static int decode_bytes(char *text, const char *end)
 {
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Decodes `text` over itself; the number of bytes, or -1. */
-static int decode_base64(char *text)
-{
-    uint8_t *out = (uint8_t *)text;
-    int count = 0;
-    int padding = 0;
-    for (const char *in = text; *in; in += 4) {
-        uint32_t group = 0;
-        if (padding > 0) {
+    const char *in = text;
+    char *out = text;
+    while (in < end) {
+        unsigned run = (uint8_t)(*in++ ^ MASK) - 1u;
+        if (run > (unsigned)(end - in)) {
             return -1;
         }
-        for (int i = 0; i < 4; i++) {
-            int value = base64_value(in[i]);
-            if (in[i] == '=' && i >= 2) {
-                padding++;
-                value = 0;
-            } else if (value < 0 || padding > 0) {
-                return -1;
-            }
-            group = group << 6 | (uint32_t)value;
+        for (unsigned i = 0; i < run; i++) {
+            *out++ = (char)(*in++ ^ MASK);
         }
-        for (int i = 0; i < 3 - padding; i++) {
-            out[count++] = (uint8_t)(group >> (16 - 8 * i));
+        if (run < LONGEST_RUN && in < end) {
+            *out++ = 0;
         }
     }
-    return count;
+    return (int)(out - text);
 }
 
 /* ---- the model's input and output as the host sees them: one piece ---------------------------------------------- */
@@ -228,16 +235,30 @@ static void write_input(uint32_t offset, const char *bytes, uint32_t count)
         offset = 0;
     }
 }
+
+static uint32_t input_crc32(void)
+{
+    uint32_t crc = CRC_START;
+    for (int index = 0; index < OFA_MODEL_INPUTS; index++) {
+        crc = crc32(crc, ofa_model_input_at(index), (uint32_t)ofa_model_input_bytes_at(index));
+    }
+    return ~crc;
+}
 #else
 static void write_input(uint32_t offset, const char *bytes, uint32_t count)
 {
     memcpy(ofa_model_input() + offset, bytes, count);
 }
+
+static uint32_t input_crc32(void)
+{
+    return ~crc32(CRC_START, ofa_model_input(), OFA_MODEL_INPUT_BYTES);
+}
 #endif
 
 #if OFA_MODEL_OUTPUTS > 1
 /* Copies at most OFA_PAYLOAD_BYTES to where the request was. */
-static const uint8_t *read_output(uint32_t offset, uint32_t count)
+static const int8_t *read_output(uint32_t offset, uint32_t count)
 {
     char *bytes = state.line;
     for (int index = 0; count > 0; index++) {
@@ -252,27 +273,27 @@ static const uint8_t *read_output(uint32_t offset, uint32_t count)
         count -= part;
         offset = 0;
     }
-    return (const uint8_t *)state.line;
+    return (const int8_t *)state.line;
 }
 
 static uint32_t output_crc32(void)
 {
-    uint32_t crc = 0;
+    uint32_t crc = CRC_START;
     for (int index = 0; index < OFA_MODEL_OUTPUTS; index++) {
-        crc = crc32((const uint8_t *)ofa_model_output_at(index), (uint32_t)ofa_model_output_bytes_at(index), crc);
+        crc = crc32(crc, ofa_model_output_at(index), (uint32_t)ofa_model_output_bytes_at(index));
     }
-    return crc;
+    return ~crc;
 }
 #else
-static const uint8_t *read_output(uint32_t offset, uint32_t count)
+static const int8_t *read_output(uint32_t offset, uint32_t count)
 {
     (void)count;
-    return (const uint8_t *)ofa_model_output() + offset;
+    return ofa_model_output() + offset;
 }
 
 static uint32_t output_crc32(void)
 {
-    return crc32((const uint8_t *)ofa_model_output(), OFA_MODEL_OUTPUT_BYTES, 0);
+    return ~crc32(CRC_START, ofa_model_output(), OFA_MODEL_OUTPUT_BYTES);
 }
 #endif
 
@@ -314,6 +335,26 @@ static int number(const char *word, uint32_t *value)
     return digits > 0;
 }
 
+static int hex_value(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* 1 and the number in `*value` where `word` is one of eight hexadecimal digits. */
+static int hex_number(const char *word, uint32_t *value)
+{
+    uint32_t result = 0;
+    for (int i = 0; i < 8; i++) {
+        int digit = hex_value(word[i]);
+        if (digit < 0) {
+            return 0;
+        }
+        result = result << 4 | (uint32_t)digit;
+    }
+    *value = result;
+    return word[8] == '\0';
+}
+
 static int is(const char *word, const char *other)
 {
     while (*word && *word == *other) {
@@ -338,7 +379,7 @@ static uint64_t measure(void (*volatile work)(void))
 
 static void hello(void)
 {
-    state.last_infer = 0;
+    state.last_infer = state.sequence;
     begin("ok");
     put_value(" protocol=", OFA_PROTOCOL_VERSION);
     put_text(" firmware=" OFA_FIRMWARE_VERSION " board=");
@@ -358,37 +399,49 @@ static void hello(void)
     put_value(" stack=", OFA_STACK_BYTES);
     put_value(" line=", OFA_LINE_BYTES);
     put_value(" payload=", OFA_PAYLOAD_BYTES);
+    put_value(" window=", OFA_WINDOW);
+    put_value(" baud=", ofa_hal_baud());
     end();
 }
 
-static void load(char *arguments)
+static void load(char *arguments, const char *line_end)
 {
     uint32_t offset;
-    char *where = next_word(&arguments);
-    char *bytes = next_word(&arguments);
-    if (!number(where, &offset) || !bytes || *arguments) {
+    if (!number(next_word(&arguments), &offset) || *arguments++ != ':') {
         answer_error("arguments");
         return;
     }
-    int count = decode_base64(bytes);
+    int count = decode_bytes(arguments, line_end);
     if (count < 0) {
-        answer_error("base64");
+        answer_error("bytes");
     } else if (offset > OFA_MODEL_INPUT_BYTES || (uint32_t)count > OFA_MODEL_INPUT_BYTES - offset) {
         answer_error("range");
     } else {
-        write_input(offset, bytes, (uint32_t)count);
+        write_input(offset, arguments, (uint32_t)count);
         answer_ok();
     }
 }
 
-static void infer(void)
+static void infer(const char *argument)
 {
+    uint32_t wanted;
+    if (!hex_number(argument, &wanted)) {
+        answer_error("arguments");
+        return;
+    }
     if (state.sequence != state.last_infer) {
+        if (CHECKS_INPUT && input_crc32() != wanted) {
+            answer_error("input");
+            return;
+        }
         state.ticks = measure(ofa_model_run);
+        state.output_crc = output_crc32();
         state.last_infer = state.sequence;
     }
     begin("ok");
     put_value(" ticks=", state.ticks);
+    put_text(" crc=");
+    put_hex(state.output_crc, 8);
     end();
 }
 
@@ -397,21 +450,33 @@ static void output(char *arguments)
     uint32_t offset, count;
     if (!number(next_word(&arguments), &offset) || !number(next_word(&arguments), &count) || *arguments) {
         answer_error("arguments");
-    } else if (count > OFA_PAYLOAD_BYTES || offset > OFA_MODEL_OUTPUT_BYTES ||
-               count > OFA_MODEL_OUTPUT_BYTES - offset) {
+    } else if (offset > OFA_MODEL_OUTPUT_BYTES || count > OFA_MODEL_OUTPUT_BYTES - offset) {
         answer_error("range");
     } else {
-        begin("ok ");
-        put_base64(read_output(offset, count), count);
-        end();
+        do {
+            uint32_t part = count < OFA_PAYLOAD_BYTES ? count : OFA_PAYLOAD_BYTES;
+            begin("ok ");
+            put_decimal(offset);
+            put_text(" :");
+            put_bytes(read_output(offset, part), part);
+            end();
+            offset += part;
+            count -= part;
+        } while (count > 0);
     }
 }
 
-static void crc(void)
+static void baud(const char *argument)
 {
-    begin("ok ");
-    put_hex(output_crc32(), 8);
-    end();
+    uint32_t speed;
+    if (!number(argument, &speed)) {
+        answer_error("arguments");
+    } else if (!ofa_hal_baud() || speed < 9600) {
+        answer_error("range");
+    } else {
+        answer_ok();
+        ofa_hal_set_baud(speed);
+    }
 }
 
 static void stack(void)
@@ -422,82 +487,65 @@ static void stack(void)
     end();
 }
 
-static void obey(char *words)
+static void obey(char *words, const char *line_end)
 {
     char *command = next_word(&words);
     if (!command) {
         answer_error("command");
+    } else if (is(command, "hello") && !*words) {
+        hello();
+    } else if (state.last_infer == 0) {
+        answer_error("hello");
     } else if (is(command, "load")) {
-        load(words);
+        load(words, line_end);
+    } else if (is(command, "infer")) {
+        infer(words);
     } else if (is(command, "output")) {
         output(words);
-    } else if (*words) {
-        answer_error(is(command, "hello") || is(command, "infer") || is(command, "crc") || is(command, "stack")
-                         ? "arguments"
-                         : "command");
-    } else if (is(command, "hello")) {
-        hello();
-    } else if (is(command, "infer")) {
-        infer();
-    } else if (is(command, "crc")) {
-        crc();
-    } else if (is(command, "stack")) {
+    } else if (is(command, "stack") && !*words) {
         stack();
+    } else if (is(command, "baud")) {
+        baud(words);
     } else {
         answer_error("command");
     }
 }
 
-/* Reads up to the line feed into state.line, ended by a null; its length, or -1 where it does not fit. */
+/* Reads up to the line feed into state.line. The checksum is counted on the way, as far behind as the trailer is long:
+ * nothing is left to do when the line ends, while the next one comes in. The number of characters before the trailer,
+ * where a null ends them; 0 for an empty line, TOO_LONG, or GARBLED. */
+enum { TOO_LONG = -1, GARBLED = -2 };
+
 static int read_line(void)
 {
     int length = 0;
+    uint32_t crc = CRC_START;
+    uint32_t given;
     for (;;) {
         uint8_t byte = ofa_hal_read();
         if (byte == '\n') {
             break;
         }
-        if (byte == '\r') {
+        if (length < 0 || length == OFA_LINE_BYTES - 1) {
+            length = TOO_LONG;
             continue;
         }
-        if (length >= 0 && length < OFA_LINE_BYTES - 1) {
-            state.line[length++] = (char)byte;
-        } else {
-            length = -1;
+        if (length >= TRAILER) {
+            crc = crc32_byte(crc, (uint8_t)state.line[length - TRAILER]);
         }
+        state.line[length++] = (char)byte;
     }
-    if (length >= 0) {
-        state.line[length] = '\0';
+    if (length <= 0) {
+        return length;
     }
+    state.line[length] = '\0';
+    length -= TRAILER;
+    if (length < 1 || state.line[length] != ' ' || state.line[length + 1] != '*' ||
+        !hex_number(state.line + length + 2, &given) || given != ~crc) {
+        return GARBLED;
+    }
+    state.line[length] = '\0';
     return length;
-}
-
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* Cuts the checksum off a line of `length` characters; 1 where it is right. */
-static int check(int length)
-{
-    int body = length - 6;
-    uint16_t computed = 0xFFFFu;
-    uint16_t given = 0;
-    if (body < 1 || state.line[body] != ' ' || state.line[body + 1] != '*') {
-        return 0;
-    }
-    for (int i = body + 2; i < length; i++) {
-        int value = hex_value(state.line[i]);
-        if (value < 0) {
-            return 0;
-        }
-        given = (uint16_t)(given << 4 | value);
-    }
-    for (int i = 0; i < body; i++) {
-        computed = crc16(computed, (uint8_t)state.line[i]);
-    }
-    state.line[body] = '\0';
-    return computed == given;
 }
 
 void ofa_protocol_step(void)
@@ -509,15 +557,16 @@ void ofa_protocol_step(void)
     if (length == 0) {
         return;
     }
-    if (length < 0) {
+    if (length == TOO_LONG) {
         answer_error("length");
-    } else if (!check(length)) {
+    } else if (length == GARBLED) {
         answer_error("crc");
     } else if (!number(next_word(&words), &sequence) || sequence < 1 || sequence > 65535) {
         answer_error("format");
     } else {
         state.sequence = (uint16_t)sequence;
-        obey(words);
+        obey(words, state.line + length);
+        ofa_hal_keep_baud();
     }
 }
 

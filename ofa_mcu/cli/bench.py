@@ -26,6 +26,12 @@ def bench(
     run: Run = None,
     emulate: Annotated[bool, typer.Option("--emulate", help="Run on the board's emulated twin.")] = False,
     port: Annotated[str | None, typer.Option(help="Serial port of the board, /dev/ttyACM0 for example.")] = None,
+    baud: Annotated[
+        int | None,
+        typer.Option(
+            min=9600, help="Speed of the serial line, where it is sound; without it the highest of several that is."
+        ),
+    ] = None,
     board: Annotated[str | None, typer.Option(help="Another board than the one searched for.")] = None,
     images: Annotated[int, typer.Option(min=1, help="Test images to run.")] = 200,
     data_dir: DataDir = None,
@@ -63,11 +69,13 @@ def bench(
         if max_regress is not None and baseline is None:
             raise UsageError("--max-regress compares with --baseline; give both or neither")
         allowed = allowances(max_regress)
+        if emulate and baud is not None:
+            raise UsageError("--baud is the speed of a board's port and an emulator has none: leave it out")
         chosen = find_run(run)
         profile = load_profile(chosen.board(board))
         earlier = None if baseline is None else read_baseline(baseline, profile.id)
         with chosen.locked(), counting("measuring") as progress:
-            trial = try_run(chosen, profile, port, images, data_dir, progress, say)
+            trial = try_run(chosen, profile, port, images, data_dir, progress, say, baud)
         result = trial.to_json()
         comparison = None
         if earlier is not None and baseline is not None:
@@ -105,6 +113,8 @@ def failing_as_junit(file: Path | None) -> Iterator[None]:
 def print_trial(result: dict[str, Any]) -> None:
     """A measurement, for a person."""
     print(f"board         {result['board']} ({result['transport']}, counter: {result['counter']})")
+    if result["baud"] is not None:
+        print(f"line          {result['baud']} baud")
     print(f"bytes         {result['differing_bytes']} of {result['bytes_compared']} differ from the reference")
     print(f"accuracy      {100 * result['accuracy']:.2f} % of {result['images']} test images")
     if result["instructions"] is not None:

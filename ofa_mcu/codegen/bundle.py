@@ -121,6 +121,7 @@ def _header(name: str, checksum: int, choice: int) -> str:
         f"#define OFA_MODEL_INPUT_BYTES {choice + _ALIGNMENT}",
         f"#define OFA_MODEL_OUTPUT_BYTES {choice + _ALIGNMENT}",
         f"#define OFA_MODEL_ARENA_BYTES {choice + _ALIGNMENT}",
+        "#define OFA_MODEL_INPUT_UNCHECKED",
         "#define OFA_MODEL_INPUTS 1",
         "#define OFA_MODEL_OUTPUTS 1",
         "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ofa_mcu.devices.link import Link
 from ofa_mcu.devices.session import Hello, Session, Stack
+from ofa_mcu.devices.speed import SPEEDS
 from ofa_mcu.errors import DeviceError, UsageError
 from ofa_mcu.profiles.profile import Emulator
 
@@ -54,7 +55,8 @@ class Measurement:
     where there were none. ticks: of the device's counter, the overhead of an empty measurement subtracted.
     instructions: in an emulator only. cycles: where the counter counts the core's clock. repeated: the first input run
     again and again, in instructions in an emulator, else in ticks. seconds: wall time of the whole series. resent:
-    requests that had to be sent again.
+    requests that had to be sent again. begun_again: inputs that had to be, because the device was reset in between.
+    baud: speed of the line, None where it has none.
     """
 
     hello: Hello
@@ -71,6 +73,8 @@ class Measurement:
     stack: Stack
     seconds: float
     resent: int
+    begun_again: int
+    baud: int | None
 
     @property
     def milliseconds(self) -> float | None:
@@ -88,6 +92,7 @@ def measure(
     model_crc32: int | None = None,
     warmup: int = 1,
     repeats: int = 3,
+    speeds: Sequence[int] = SPEEDS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Measurement:
     """Runs every input once and compares every byte of its output.
@@ -95,26 +100,26 @@ def measure(
     inputs: int8 (n, input bytes), n >= 1; expected: int8 (n, output bytes) or None. `twin` is the emulator that
     answers, None for a board. `board` is the id of the board that should answer, `model_crc32` the CRC-32 of the model
     that should be there; None takes any. `warmup` inferences of the first input come first; it is run `repeats` more
-    times at the end. `progress(done, of)` is called after each
-    input. DeviceError where the device or the model is not the right one, or as `Link.request` says; UsageError where
+    times at the end. `speeds` are tried, in baud, where the port has one. `progress(done, of)` is called after each
+    input. DeviceError where the device or the model is not the right one, or as `Link.exchange` says; UsageError where
     the inputs do not fit the model.
     """
     begin = time.monotonic()
-    session = Session(link)
+    session = Session(link, speeds=speeds)
     hello = session.hello
     check_device(link, hello, inputs, expected, twin, model_crc32, board)
 
     def run(data: NDArray[np.int8]) -> int:
-        session.load(data.tobytes())
-        return session.infer()
+        return session.run(data.tobytes(), read=False)[0]
 
     for _ in range(warmup):
         run(inputs[0])
     raw: list[int] = []
     outputs = np.empty((len(inputs), hello.output_bytes), np.int8)
     for index, data in enumerate(inputs):
-        raw.append(run(data))
-        outputs[index] = np.frombuffer(session.output(), np.int8)
+        count, output = session.run(data.tobytes())
+        raw.append(count)
+        outputs[index] = np.frombuffer(output, np.int8)
         if progress is not None:
             progress(index + 1, len(inputs))
     again = [run(inputs[0]) for _ in range(repeats)]
@@ -134,6 +139,8 @@ def measure(
         stack=session.stack(),
         seconds=time.monotonic() - begin,
         resent=link.resent,
+        begun_again=session.begun_again,
+        baud=link.baud if hello.baud else None,
     )
 
 

@@ -1,18 +1,22 @@
-"""Lines of the firmware's protocol: `<sequence> <words...> *<CRC-16/CCITT, 4 hex digits>` and a line feed.
+"""Lines of the firmware's protocol: `<sequence> <words...> [:<bytes>] *<CRC-32, 8 hex digits>` and a line feed.
 
-`firmware/src/protocol.c` describes the commands. Bytes travel in base64; this module is the only one that knows.
+`firmware/src/protocol.c` describes the commands and how the bytes are coded.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
+import re
 from dataclasses import dataclass
+from zlib import crc32
 
-__all__ = ["Line", "decode_bytes", "encode_bytes", "frame", "parse"]
+from ofa_mcu.devices import cobs
 
-CRC_START = 0xFFFF
-TRAILER_CHARACTERS = 6
+__all__ = ["Line", "frame", "parse"]
+
+TRAILER = re.compile(rb" \*([0-9A-F]{8})\Z")
+TRAILER_CHARACTERS = 10
+BYTES = b" :"
+"""What stands before the bytes; no word begins so."""
 
 
 @dataclass(frozen=True)
@@ -21,36 +25,29 @@ class Line:
 
     sequence: int
     words: tuple[str, ...]
+    data: bytes = b""
 
 
-def checksum(body: bytes) -> int:
-    """CRC-16/CCITT (polynomial 0x1021, start 0xFFFF) of the characters before the trailer."""
-    return binascii.crc_hqx(body, CRC_START)
+def frame(sequence: int, *words: str, data: bytes | None = None) -> bytes:
+    """The line to send, with checksum and line feed; `sequence` is 1..65535.
 
-
-def frame(sequence: int, *words: str) -> bytes:
-    """The line to send, with checksum and line feed; `sequence` is 1..65535, words hold no space."""
+    Words hold no space and begin with no colon. `data` None: a line without bytes.
+    """
     body = " ".join((str(sequence), *words)).encode("ascii")
-    return b"%s *%04X\n" % (body, checksum(body))
+    if data is not None:
+        body += BYTES + cobs.encode(data)
+    return b"%s *%08X\n" % (body, crc32(body))
 
 
 def parse(line: bytes) -> Line | None:
     """The line received, without its line feed; None where it is garbled."""
-    body, trailer = line[:-TRAILER_CHARACTERS], line[-TRAILER_CHARACTERS:]
+    trailer = TRAILER.search(line)
+    body = line[:-TRAILER_CHARACTERS]
+    if trailer is None or int(trailer[1], 16) != crc32(body):
+        return None
+    text, _, code = body.partition(BYTES)
     try:
-        if not body or trailer[:2] != b" *" or int(trailer[2:], 16) != checksum(body):
-            return None
-        sequence, *words = body.decode("ascii").split(" ")
-        return Line(int(sequence), tuple(words))
+        sequence, *words = text.decode("ascii").split(" ")
+        return Line(int(sequence), tuple(words), cobs.decode(code))
     except ValueError:
         return None
-
-
-def encode_bytes(data: bytes) -> str:
-    """Bytes as one word."""
-    return base64.b64encode(data).decode("ascii")
-
-
-def decode_bytes(word: str) -> bytes:
-    """The bytes of one word; ValueError where it is no base64."""
-    return base64.b64decode(word, validate=True)

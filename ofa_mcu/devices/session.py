@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from zlib import crc32
 
-from ofa_mcu.devices.framing import decode_bytes, encode_bytes
-from ofa_mcu.devices.link import Link
+from ofa_mcu.devices.answers import RefusedError
+from ofa_mcu.devices.link import Link, Request
+from ofa_mcu.devices.speed import SPEEDS, can_change_speed, speed_up
 from ofa_mcu.errors import DeviceError
 
-__all__ = ["PROTOCOL_VERSION", "Hello", "Session", "Stack"]
+__all__ = ["PROTOCOL_VERSION", "ChangedError", "Hello", "Session", "Stack"]
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+LOST = frozenset({"hello", "input"})
+"""Reasons of an `err` that say: the device was reset, or does not hold what was sent."""
+
+
+class ChangedError(DeviceError):
+    """The output that was read is not the one that the inference gave."""
 
 
 @dataclass(frozen=True)
 class Hello:
     """What a firmware says of itself; sizes in bytes, clocks in Hz, `core_hz` None where it does not know.
 
-    `overhead` is the count of an empty measurement, in ticks of the counter.
+    `overhead` is the count of an empty measurement, in ticks of the counter. `payload_bytes` is the most that a line
+    carries, `window` the most requests that may wait for their answers, `baud` the speed of the serial port when this
+    was said, None where it has no speed.
     """
 
     firmware: str
@@ -34,6 +45,12 @@ class Hello:
     core_hz: int | None
     stack_bytes: int
     payload_bytes: int
+    window: int
+    baud: int | None
+
+    def same_firmware(self, other: Hello) -> bool:
+        """Whether both are of one firmware: all but the speed of the port and the empty measurement are alike."""
+        return self == replace(other, baud=self.baud, overhead=self.overhead)
 
 
 @dataclass(frozen=True)
@@ -45,15 +62,52 @@ class Stack:
 
 
 class Session:
-    """A firmware that has said hello. DeviceError where it is of another protocol, or as `Link.request` says.
+    """A firmware that has said hello. DeviceError where it is of another protocol, or as `Link.exchange` says.
 
-    `infer_timeout_s` is the longest wait for one inference; its answer is asked for once more after that.
+    `infer_timeout_s` is the longest wait for one inference. A serial port that has a speed goes to the first of
+    `speeds` (baud) that works. `run` begins again where the device was reset or holds other bytes than were sent, at
+    most `attempts` times in all; `begun_again` counts that.
     """
 
-    def __init__(self, link: Link, *, greet_timeout_s: float = 10.0, infer_timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        link: Link,
+        *,
+        greet_timeout_s: float = 10.0,
+        infer_timeout_s: float = 30.0,
+        speeds: Sequence[int] = SPEEDS,
+        attempts: int = 3,
+    ) -> None:
         self.link = link
+        self.greet_timeout_s = greet_timeout_s
         self.infer_timeout_s = infer_timeout_s
-        self.hello = self._hello(link.greet(greet_timeout_s))
+        self.speeds = speeds
+        self.attempts = attempts
+        self.begun_again = 0
+        self._longest_s: float | None = None
+        self._input_crc32 = self._output_crc32 = 0
+        self.hello = self._greet()
+
+    def run(self, data: bytes, *, read: bool = True) -> tuple[int, bytes]:
+        """One inference on `data`: ticks of the counter, the overhead still in them, and the output if it is wanted.
+
+        The model ran once on exactly these bytes, and the output is exactly what it gave, whatever went wrong.
+        """
+        for attempt in range(self.attempts):
+            last = attempt == self.attempts - 1
+            try:
+                self.load(data)
+                return self.infer(), self.output() if read else b""
+            except ChangedError:
+                if last:
+                    raise
+            except RefusedError as error:
+                if last or error.reason not in LOST:
+                    raise
+                if error.reason == "hello":
+                    self._greet_again()
+            self.begun_again += 1
+        raise AssertionError("the last attempt returns or raises")
 
     def load(self, data: bytes) -> None:
         """Writes the model's input; `data` must be exactly as long."""
@@ -62,38 +116,75 @@ class Session:
         self.write(0, data)
 
     def write(self, offset: int, data: bytes) -> None:
-        """Writes a part of the model's input."""
+        """Writes a part of the model's input; `infer` then needs firmware that does not check its input as a whole."""
         step = self.hello.payload_bytes
-        for begin in range(0, len(data), step):
-            self.link.request("load", str(offset + begin), encode_bytes(data[begin : begin + step]))
+        self.link.exchange(
+            [Request(("load", str(offset + at)), data[at : at + step]) for at in range(0, len(data), step)],
+        )
+        self._input_crc32 = crc32(data)
 
     def infer(self) -> int:
-        """Runs the model once on what was loaded; ticks of the counter, the overhead still in them."""
-        return self._number(pairs(self.link.request("infer", timeout_s=self.infer_timeout_s, attempts=2)), "ticks")
+        """Runs the model once on what was loaded; ticks of the counter, the overhead still in them.
+
+        RefusedError("input") where the device has another input.
+        """
+        begin, resent = time.monotonic(), self.link.resent
+        said = pairs(self.link.request("infer", f"{self._input_crc32:08X}", waits=self._infer_waits()))
+        if self.link.resent == resent:
+            self._longest_s = max(time.monotonic() - begin, self._longest_s or 0.0)
+        self._output_crc32 = self._number(said, "crc", 16)
+        return self._number(said, "ticks")
 
     def output(self) -> bytes:
-        """The model's output, checked against the firmware's own CRC-32 of it."""
-        data = self.read(0, self.hello.output_bytes)
-        said = self.link.request("crc")
-        if said != (f"{crc32(data):08X}",):
-            raise self._strange(f"an output whose CRC-32 is {crc32(data):08X} but said to be {' '.join(said)}")
+        """The output of the last inference; ChangedError where the device has another one now."""
+        data = self.link.fetch("output", self.hello.output_bytes)
+        if crc32(data) != self._output_crc32:
+            raise ChangedError(
+                f"{self.link.url}: the firmware sent an output whose CRC-32 is {crc32(data):08X} after one of "
+                f"{self._output_crc32:08X}; flash it again, and report it if it stays."
+            )
         return data
 
     def read(self, offset: int, count: int) -> bytes:
         """A part of the model's output; every line of it has its own check sum, the whole none."""
-        data = b""
-        while len(data) < count:
-            step = min(self.hello.payload_bytes, count - len(data))
-            part = self._bytes(self.link.request("output", str(offset + len(data)), str(step)))
-            if len(part) != step:
-                raise self._strange(f"{len(part)} bytes of output instead of {step}")
-            data += part
-        return data
+        return self.link.fetch("output", offset + count)[offset:]
 
     def stack(self) -> Stack:
         """The stack's high-water mark."""
         said = pairs(self.link.request("stack"))
         return Stack(self._number(said, "used"), self._number(said, "reserved"))
+
+    def _infer_waits(self) -> tuple[float, ...]:
+        """Twice what should be enough, where it is known how long an inference takes; the longest wait otherwise."""
+        short = self.link.timeout_s
+        if self._longest_s is None:
+            return (self.infer_timeout_s, short, short, self.infer_timeout_s)
+        enough = min(short + 4 * self._longest_s, self.infer_timeout_s)
+        return (enough, enough, self.infer_timeout_s, short)
+
+    def _greet(self) -> Hello:
+        hello = self._hello(self.link.greet(self.greet_timeout_s))
+        self.link.window.open(hello.window)
+        if hello.baud == self.link.start_baud == self.link.baud and can_change_speed(self.link.url):
+            self.hello = hello
+            speed_up(self.link, self.speeds, self._probe)
+        return hello
+
+    def _greet_again(self) -> None:
+        before, now = self.hello, self._greet()
+        if not now.same_firmware(before):
+            raise DeviceError(
+                f"{self.link.url}: the device was reset and now runs the model {now.model} for {now.board}, not "
+                f"{before.model} for {before.board}; flash the one that is meant, then try again."
+            )
+        self.hello = now
+
+    def _probe(self) -> None:
+        """Fills the line in both directions: as many full lines as may be under way, and as many back."""
+        count = min(self.hello.payload_bytes, self.hello.input_bytes)
+        filling = bytes(value & 0xFF for value in range(count))
+        self.link.exchange([Request(("load", "0"), filling)] * self.hello.window)
+        self.link.fetch("output", min(self.hello.output_bytes, self.hello.window * self.hello.payload_bytes))
 
     def _hello(self, words: tuple[str, ...]) -> Hello:
         said = pairs(words)
@@ -116,7 +207,9 @@ class Session:
             overhead=self._number(said, "overhead"),
             core_hz=self._number(said, "core_hz") or None,
             stack_bytes=self._number(said, "stack"),
-            payload_bytes=self._number(said, "payload"),
+            payload_bytes=max(self._number(said, "payload"), 1),
+            window=self._number(said, "window"),
+            baud=self._number(said, "baud") or None,
         )
 
     def _number(self, said: dict[str, str], name: str, base: int = 10) -> int:
@@ -124,12 +217,6 @@ class Session:
             return int(said[name], base)
         except (KeyError, ValueError):
             raise self._strange(f"no number for {name!r}") from None
-
-    def _bytes(self, words: tuple[str, ...]) -> bytes:
-        try:
-            return decode_bytes("".join(words))
-        except ValueError:
-            raise self._strange("bytes that are no base64") from None
 
     def _strange(self, what: str) -> DeviceError:
         return DeviceError(f"{self.link.url}: the firmware sent {what}; flash it again, and report it if it stays.")

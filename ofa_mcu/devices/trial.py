@@ -15,7 +15,8 @@ from ofa_mcu import schemas
 from ofa_mcu.devices.bench import Measurement, measure
 from ofa_mcu.devices.emulator import RunningEmulator
 from ofa_mcu.devices.firmware import build_run, run_graph
-from ofa_mcu.devices.link import Link
+from ofa_mcu.devices.link import BAUD, Link
+from ofa_mcu.devices.speed import SPEEDS
 from ofa_mcu.errors import MismatchError, OfaMcuError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.reference import run as run_reference
@@ -94,6 +95,8 @@ class Trial:
             "stack_reserved": m.stack.reserved,
             **{name: self.memory.get(name) for name in MEMORY},
             "resent": m.resent,
+            "begun_again": m.begun_again,
+            "baud": m.baud,
         }
 
 
@@ -126,8 +129,11 @@ def try_run(
     data_dir: Path | None,
     progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] = lambda text: None,
+    baud: int | None = None,
 ) -> Trial:
     """Measure `images` test images on the board at `port`, or, without one, on the emulated twin (built first).
+
+    `baud` is the speed of a port that has one, where it is sound; None: the highest that is.
 
     Raises:
         DeviceError: the device is missing, silent, garbling, gone, or runs another model.
@@ -148,7 +154,10 @@ def try_run(
         count = min(images, len(test))
         inputs, expected = _examples(graph, test.inputs[:count])
         twin = profile.emulator if port is None else None
-        measured = measure(link, inputs, expected, twin=twin, board=profile.id, model_crc32=crc, progress=progress)
+        speeds = SPEEDS if baud is None else () if baud == BAUD else (baud,)
+        measured = measure(
+            link, inputs, expected, twin=twin, board=profile.id, model_crc32=crc, speeds=speeds, progress=progress
+        )
     accuracy = float((measured.outputs.argmax(1) == test.labels[:count]).mean())
     trial = Trial(
         profile.id,

@@ -96,8 +96,8 @@ class PtyBoard:
         named = self.ticks is not None
         objects = [
             build(source / "protocol.c"),
-            build(source / "hal_arduino.cpp", *(["-DMADE_UP_MICROS"] if named else [])),
-            build(SHIM / "main.cpp"),
+            build(source / "hal_arduino.cpp"),
+            build(SHIM / "main.cpp", *(["-DMADE_UP_MICROS"] if named else [])),
             build(source / "model" / "ofa_weights.c"),
             build(source / "model" / "ofa_model.c", *(["-Dofa_model_run=run_networks"] if named else [])),
         ]

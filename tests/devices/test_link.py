@@ -20,8 +20,9 @@ from ofa_mcu.devices.session import Session
 from ofa_mcu.errors import DeviceError, UsageError
 
 HELLO = (
-    *("ok", "protocol=1", "firmware=0", "board=b", "model=m", "crc=0000000A", "input=4", "output=4", "arena=16"),
-    *("counter=virtual", "counter_hz=25000000", "overhead=0", "core_hz=0", "stack=2048", "payload=168"),
+    *("ok", "protocol=2", "firmware=0", "board=b", "model=m", "crc=0000000A", "input=4", "output=4", "arena=16"),
+    *("counter=virtual", "counter_hz=25000000", "overhead=0", "core_hz=0", "stack=2048", "payload=220"),
+    *("window=8", "baud=0"),
 )
 
 Answer = Callable[[int, tuple[str, ...]], bytes | None]
@@ -91,13 +92,13 @@ def test_a_terminal_that_goes_away() -> None:
     with Link(name) as link:
         threading.Timer(0.1, os.close, (ours,)).start()
         with pytest.raises(DeviceError, match="disconnected during 'stack'"):
-            link.request("stack", timeout_s=5)
+            link.request("stack", waits=(5,))
     os.close(theirs)
 
 
 def test_a_device_that_hangs_up() -> None:
     with device(lambda sequence, words: None) as url:
-        assert "disconnected during 'load'" in failure(url, "load", "0", "AAAA")
+        assert "disconnected during 'load'" in failure(url, "load", "0")
 
 
 def test_a_device_that_garbles_everything() -> None:
@@ -155,15 +156,15 @@ def test_late_answers_are_not_taken_for_others() -> None:
 
 def test_refusals_name_the_reason() -> None:
     with device(lambda sequence, words: frame(sequence, "err", "range")) as url:
-        assert "refused 'load' (err range)" in failure(url, "load", "0", "AAAA")
+        assert "refused 'load' (err range)" in failure(url, "load", "0")
 
 
 def test_another_protocol() -> None:
-    old = [word.replace("protocol=1", "protocol=9") for word in HELLO]
+    old = [word.replace("protocol=2", "protocol=9") for word in HELLO]
     with (
         device(lambda sequence, words: frame(sequence, *old)) as url,
         Link(url) as link,
-        pytest.raises(DeviceError, match="speaks protocol 9, this program 1"),
+        pytest.raises(DeviceError, match="speaks protocol 9, this program 2"),
     ):
         Session(link)
 
@@ -180,22 +181,27 @@ def test_a_hello_that_lacks_a_word(missing: str) -> None:
 
 
 def test_output_is_checked_against_the_devices_own_crc() -> None:
+    loads: list[int] = []
+
     def answer(sequence: int, words: tuple[str, ...]) -> bytes:
         match words[0]:
             case "output":
-                return frame(sequence, "ok", "AAECAw==")
-            case "crc":
-                return frame(sequence, "ok", "00000000")
+                return frame(sequence, "ok", "0", data=b"\0\1\2\3")
+            case "infer":
+                return frame(sequence, "ok", "ticks=1", "crc=00000000")
+            case "load":
+                loads.append(sequence)
         return good(sequence, words)
 
     with device(answer) as url, Link(url) as link, pytest.raises(DeviceError, match="whose CRC-32 is"):
-        Session(link).output()
+        Session(link).run(b"\0\1\2\3")
+    assert len(loads) == 3
 
 
-@pytest.mark.parametrize("word", ["AAEC", "no_base64"])
-def test_output_of_the_wrong_length(word: str) -> None:
+@pytest.mark.parametrize("said", [("0", b"12345"), ("-1", b"1"), ("3", b"12"), ("4", b""), ("x", b"1")])
+def test_output_that_was_not_asked_for(said: tuple[str, bytes]) -> None:
     def answer(sequence: int, words: tuple[str, ...]) -> bytes:
-        return frame(sequence, "ok", word) if words[0] == "output" else good(sequence, words)
+        return frame(sequence, "ok", said[0], data=said[1]) if words[0] == "output" else good(sequence, words)
 
     with device(answer) as url, Link(url) as link, pytest.raises(DeviceError, match="flash it again"):
         Session(link).output()

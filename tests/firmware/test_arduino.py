@@ -19,6 +19,7 @@ from ofa_mcu.devices.bench import measure
 from ofa_mcu.devices.framing import frame, parse
 from ofa_mcu.devices.link import Link
 from ofa_mcu.devices.session import Session
+from ofa_mcu.errors import DeviceError
 from ofa_mcu.resources import resource
 from tests.devices import tiny
 
@@ -33,7 +34,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def firmware_program(
-    folder: Path, model: Mapping[str, str], kernels: Sequence[Path] = (), kernel_include: Path | None = None
+    folder: Path,
+    model: Mapping[str, str],
+    kernels: Sequence[Path] = (),
+    kernel_include: Path | None = None,
+    defines: Sequence[str] = (),
 ) -> Path:
     """The firmware with a model as a program of this computer."""
     (folder / "model").mkdir()
@@ -52,7 +57,7 @@ def firmware_program(
         objects.append(folder / f"{unit.name}.o")
         include = [f"-I{path}" for path in (SHIM, source, folder, kernel_include) if path]
         board = '-DOFA_BOARD="shim board"'
-        command = [compiler, standard, *FLAGS, board, *include, "-c", str(unit), "-o", str(objects[-1])]
+        command = [compiler, standard, *FLAGS, board, *defines, *include, "-c", str(unit), "-o", str(objects[-1])]
         subprocess.run(command, check=True)
     subprocess.run(["g++", *FLAGS, *map(str, objects), "-o", str(folder / "firmware")], check=True)
     return folder / "firmware"
@@ -93,18 +98,43 @@ def test_a_second_conversation_works(program: Path) -> None:
                 assert Session(link).hello.model == "tiny_model"
 
 
+def test_a_usb_port_has_no_speed(tmp_path: Path) -> None:
+    program = firmware_program(tmp_path, tiny.model_files(), defines=["-DSHIM_USB"])
+    with on_pty(program) as port, Link(port) as link:
+        assert Session(link).hello.baud is None
+        assert link.baud == 115_200
+        with pytest.raises(DeviceError, match="err range"):
+            link.request("baud", "921600")
+
+
+@pytest.mark.parametrize("line_bytes", [64, 300, 1024])
+def test_lines_of_other_lengths(tmp_path: Path, line_bytes: int) -> None:
+    """Runs of more than 254 bytes without a zero among them."""
+    program = firmware_program(tmp_path, tiny.model_files(), defines=[f"-DOFA_LINE_BYTES={line_bytes}"])
+    data = np.full((3, tiny.BYTES), 1, np.int8)
+    data[:, :5] = 0
+    data[1, 260:] = 0
+    data[2, 259] = 0
+    with on_pty(program) as port, Link(port) as link:
+        result = measure(link, data, tiny.outputs(data), speeds=())
+        assert line_bytes - 40 <= result.hello.payload_bytes <= line_bytes - 33
+    assert result.differing_bytes == 0
+
+
 lines = st.one_of(
     st.binary(max_size=300),
     st.builds(
-        lambda words: frame(7, *words).rstrip(b"\n"),
+        lambda words, data: frame(7, *words, data=data)[:-1],
         st.lists(
             st.one_of(
-                st.sampled_from(["hello", "load", "output", "crc", "stack", "infer", "0", "299", "AAAA", "A===", "=="]),
+                st.sampled_from(["hello", "load", "output", "baud", "stack", "infer", "0", "299", ":AAA", "12345678"]),
                 st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40),
             ),
             max_size=5,
         ),
+        st.one_of(st.none(), st.binary(max_size=240)),
     ),
+    st.builds(lambda offset, data: frame(8, "load", str(offset), data=data)[:-1], st.integers(0, 320), st.binary()),
 )
 
 
@@ -112,7 +142,7 @@ lines = st.one_of(
 @given(st.lists(lines, max_size=6))
 def test_any_bytes_are_answered_in_order(program: Path, noise: list[bytes]) -> None:
     """Whatever comes, the firmware neither breaks (sanitizers are on) nor loses the next good request."""
-    sent = b"\n".join([*noise, frame(9, "stack")])
+    sent = b"\n".join([*noise, frame(9, "hello")])
     done = subprocess.run([str(program)], input=sent, capture_output=True, timeout=20, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     answers = [parse(line) for line in done.stdout.splitlines()]

@@ -11,7 +11,7 @@ import pytest
 from ofa_mcu.devices.bench import instructions
 from ofa_mcu.devices.elf import read_image
 from ofa_mcu.devices.emulator import RunningEmulator
-from ofa_mcu.devices.framing import encode_bytes, frame
+from ofa_mcu.devices.framing import frame
 from ofa_mcu.devices.link import Link
 from ofa_mcu.devices.session import Session
 from ofa_mcu.errors import DeviceError
@@ -45,9 +45,9 @@ def device(request: pytest.FixtureRequest, image: Images) -> Iterator[Device]:
         yield Device(request.param, twin, link, Session(link))
 
 
-def refusal(link: Link, *words: str) -> str:
+def refusal(link: Link, *words: str, data: bytes | None = None) -> str:
     with pytest.raises(DeviceError) as caught:
-        link.request(*words)
+        link.request(*words, data=data)
     return str(caught.value)
 
 
@@ -56,7 +56,7 @@ def test_hello_names_board_model_and_sizes(device: Device) -> None:
     assert (hello.board, hello.model, hello.model_crc32) == (f"tiny_{device.name}", "tiny_model", tiny.CRC32)
     assert (hello.input_bytes, hello.output_bytes, hello.arena_bytes) == (tiny.BYTES, tiny.BYTES, 304)
     assert (hello.counter, hello.counter_hz, hello.core_hz) == ("virtual", device.twin.systick_hz, None)
-    assert (hello.stack_bytes, hello.payload_bytes) == (2048, 168)
+    assert (hello.stack_bytes, hello.payload_bytes) == (2048, 220)
 
 
 def test_outputs_are_the_models(device: Device) -> None:
@@ -64,7 +64,8 @@ def test_outputs_are_the_models(device: Device) -> None:
         device.session.load(data.tobytes())
         device.session.infer()
         assert device.session.output() == tiny.outputs(data).tobytes()
-    assert device.link.request("crc") == (f"{crc32(tiny.outputs(data).tobytes()):08X}",)
+        assert device.session.run(data.tobytes())[1] == tiny.outputs(data).tobytes()
+    assert device.session.begun_again == 0
 
 
 def test_counter_counts_instructions(device: Device) -> None:
@@ -86,50 +87,72 @@ def test_repeated_request_runs_once(device: Device) -> None:
     data = tiny.inputs(1, turns=50)[0]
     device.session.load(data.tobytes())
     first = device.session.infer()
-    port, sequence = device.link._port, device.link._sequence
-    port.write(frame(sequence, "infer"))
-    assert device.link._answer("infer", float("inf")) == (f"ticks={first}",)
+    device.link._sequence -= 1
+    crcs = [f"{crc32(bytes(values)):08X}" for values in (data, tiny.outputs(data))]
+    assert device.link.request("infer", crcs[0]) == (f"ticks={first}", f"crc={crcs[1]}")
     assert device.session.output() == tiny.outputs(data).tobytes()
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("words", "data", "reason"),
     [
-        (("sing",), "command"),
-        (("load",), "arguments"),
-        (("load", "0"), "arguments"),
-        (("load", "x", "AAAA"), "arguments"),
-        (("load", "0", "AAAA", "more"), "arguments"),
-        (("load", "0", "AAA"), "base64"),
-        (("load", "0", "A=AA"), "base64"),
-        (("load", "0", "AA=="), None),
-        (("load", "0", "AA==AAAA"), "base64"),
-        (("load", "300", "AA=="), "range"),
-        (("load", "4294967295", "AA=="), "arguments"),
-        (("load", "999999999", "AA=="), "range"),
-        (("output", "0", "169"), "range"),
-        (("output", "299", "2"), "range"),
-        (("output", "299", "1"), None),
-        (("output", "-1", "1"), "arguments"),
-        (("infer", "2"), "arguments"),
+        (("sing",), None, "command"),
+        (("hello", "you"), None, "command"),
+        (("stack", "0"), None, "command"),
+        (("load",), None, "arguments"),
+        (("load", "0"), None, "arguments"),
+        (("load", "x"), b"A", "arguments"),
+        (("load", "0", "1"), b"A", "arguments"),
+        (("load", "0", "AAAA"), None, "arguments"),
+        (("load", "0", ":\x09A"), None, "bytes"),
+        (("load", "0", ":"), None, None),
+        (("load", "0"), b"", None),
+        (("load", "299"), b"A", None),
+        (("load", "299"), b"AA", "range"),
+        (("load", "300"), b"", None),
+        (("load", "300"), b"A", "range"),
+        (("load", "4294967295"), b"A", "arguments"),
+        (("load", "999999999"), b"A", "range"),
+        (("output", "0", "301"), None, "range"),
+        (("output", "299", "2"), None, "range"),
+        (("output", "300", "0"), None, None),
+        (("output", "299", "1"), None, None),
+        (("output", "-1", "1"), None, "arguments"),
+        (("output", "0", "1"), b"A", "arguments"),
+        (("infer",), None, "arguments"),
+        (("infer", "1"), None, "arguments"),
+        (("infer", "1234567G"), None, "arguments"),
+        (("infer", "123456789"), None, "arguments"),
+        (("infer", "00000000"), None, "input"),
+        (("baud", "x"), None, "arguments"),
+        (("baud", "921600"), None, "range"),
     ],
 )
-def test_requests_are_checked(device: Device, words: tuple[str, ...], reason: str | None) -> None:
+def test_requests_are_checked(device: Device, words: tuple[str, ...], data: bytes | None, reason: str | None) -> None:
     if reason is None:
-        device.link.request(*words)
+        device.link.request(*words, data=data)
     else:
-        assert f"(err {reason})" in refusal(device.link, *words)
+        assert f"(err {reason})" in refusal(device.link, *words, data=data)
 
 
 def test_broken_lines_are_asked_for_again(device: Device) -> None:
     port = device.link._port
-    for noise in (b"\x00\xff\xfe\n", b"1 hello *0000\n", b"x" * 400 + b"\n", b"load 0 AAAA", b"\r\n\r\n", b"7 *1234\n"):
+    for noise in (b"\x00\xff\xfe\n", b"1 hello *0000\n", b"x" * 400 + b"\n", b"load 0 :AAAA", b"\n\n", b"7 *1234\n"):
         port.write(noise)
         assert device.link.request("stack")
 
 
 def test_a_line_may_be_as_long_as_the_buffer(device: Device) -> None:
-    device.link.request("load", "132", encode_bytes(bytes(168)))
+    device.link.request("load", "000000080", data=bytes(220))
+    assert "(err arguments)" in refusal(device.link, "load", "0000000080", data=bytes(221))
+    device.link._port.write(frame(1, "x" * 300))
+    device.link.request("load", "80", data=bytes(220))
+
+
+@pytest.mark.parametrize("byte", [0, ord("\n"), ord("\r"), ord(" "), ord("*"), ord(":"), 0xFF])
+def test_any_byte_may_be_payload(device: Device, byte: int) -> None:
+    data = bytes(5) + bytes([byte]) * (tiny.BYTES - 5)
+    assert device.session.run(data)[1] == bytes(value ^ 0x55 for value in data)
 
 
 def test_stack_stays_inside_its_reserve(device: Device) -> None:
@@ -153,7 +176,9 @@ def test_faults_are_told(image: Images, name: str, switch: int, words: str) -> N
     with RunningEmulator(tiny.TWINS[name], image(name)) as emulator, Link(emulator.url) as link:
         session = Session(link)
         session.load(tiny.inputs(1, switch=switch)[0].tobytes())
+        before = link.resent
         with pytest.raises(DeviceError, match=words):
             session.infer()
+        assert link.resent == before, "the first word of it was garbled"
         with pytest.raises(DeviceError, match="during 'stack'"):
             session.stack()

@@ -3,43 +3,29 @@
 #define ARDUINO_SHIM_H
 
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/time.h>
-#include <unistd.h>
 
 #define F_CPU 123000000UL
 
+/* A UART, or with SHIM_USB a USB port. The speed of a UART is that of its terminal, unless standard input is the master's
+ * end of one: then the speed is the host's. */
 class SerialShim {
 public:
-    void begin(unsigned long) {}
-    int read()
-    {
-        uint8_t byte;
-        if (::read(0, &byte, 1) != 1) {
-            exit(0); /* the host is gone */
-        }
-        return byte;
-    }
-    void write(uint8_t byte) { putchar(byte); }
-    void flush() { fflush(stdout); }
+    void begin(unsigned long baud);
+    void end();
+    int read();
+    void write(uint8_t byte);
+    void flush();
+#ifdef SHIM_USB
+    bool dtr() { return true; }
+#endif
 };
 
-inline SerialShim Serial;
+extern SerialShim Serial;
 
 static inline void yield() {}
 
-#ifdef MADE_UP_MICROS
-extern "C" unsigned long made_up_micros;
-static inline unsigned long micros() { return made_up_micros; }
-#else
-static inline unsigned long micros()
-{
-    timeval now;
-    gettimeofday(&now, 0);
-    return (unsigned long)(now.tv_sec * 1000000ull + now.tv_usec);
-}
-#endif
+unsigned long micros();
+unsigned long millis();
 
 void setup();
 void loop();
