@@ -21,7 +21,8 @@
  * Anything else is answered by `err <reason>`: crc, length, format (these three with sequence 0, for the request's own
  * number cannot be trusted), command, arguments, range, base64. The host may send a request again under the same
  * number: every command gives the same answer twice, `infer` without running the model again. `hello` begins a new
- * conversation. An empty line is ignored. `0 err fault <address>` reports a crash.
+ * conversation. An empty line is ignored. `0 err fault <address>` reports a crash. A runtime that cannot run the model
+ * answers every request by `0 err <runtime> <ofa_model_status()>`, and adds arena_used= to hello where it can.
  */
 #include "protocol.h"
 
@@ -276,6 +277,25 @@ static uint32_t output_crc32(void)
 }
 #endif
 
+/* ---- a runtime that can fail ------------------------------------------------------------------------------------ */
+
+#ifdef OFA_MODEL_RUNTIME
+/* 1 where the runtime cannot run the model; the host has been told why. */
+static int runtime_failed(void)
+{
+    uint32_t status = ofa_model_status();
+    if (status) {
+        ofa_protocol_alarm(OFA_MODEL_RUNTIME, status);
+    }
+    return status != 0;
+}
+#else
+static int runtime_failed(void)
+{
+    return 0;
+}
+#endif
+
 /* ---- requests -------------------------------------------------------------------------------------------------- */
 
 /* Cuts the next word off `*rest`; NULL where none is left. */
@@ -358,6 +378,9 @@ static void hello(void)
     put_value(" stack=", OFA_STACK_BYTES);
     put_value(" line=", OFA_LINE_BYTES);
     put_value(" payload=", OFA_PAYLOAD_BYTES);
+#ifdef OFA_MODEL_RUNTIME
+    put_value(" arena_used=", ofa_model_arena_used());
+#endif
     end();
 }
 
@@ -385,6 +408,9 @@ static void infer(void)
 {
     if (state.sequence != state.last_infer) {
         state.ticks = measure(ofa_model_run);
+        if (runtime_failed()) {
+            return;
+        }
         state.last_infer = state.sequence;
     }
     begin("ok");
@@ -517,7 +543,9 @@ void ofa_protocol_step(void)
         answer_error("format");
     } else {
         state.sequence = (uint16_t)sequence;
-        obey(words);
+        if (!runtime_failed()) {
+            obey(words);
+        }
     }
 }
 

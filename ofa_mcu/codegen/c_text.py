@@ -32,11 +32,11 @@ def comment(text: str) -> str:
     return f"/* {safe} */"
 
 
-def array_definition(name: str, values: NDArray[np.integer], per_line: int = 0) -> str:
-    """`const <type> <name>[n] = {...};` aligned to 4 bytes, at most `per_line` numbers a line (0: as many as fit)."""
+def array_definition(name: str, values: NDArray[np.integer], per_line: int = 0, alignment: int = 4) -> str:
+    """`const <type> <name>[n] = {...};`, at most `per_line` numbers a line (0: as many as fit); aligned, in bytes."""
     numbers: list[str] = [_number(value) for value in values.ravel().tolist()]
     step = per_line or _PER_LINE[values.itemsize]
-    lines = [f"const {C_TYPES[values.dtype]} {name}[{len(numbers)}] __attribute__((aligned(4))) = {{"]
+    lines = [f"const {C_TYPES[values.dtype]} {name}[{len(numbers)}] __attribute__((aligned({alignment}))) = {{"]
     for start in range(0, len(numbers), step):
         lines.append("    " + ", ".join(numbers[start : start + step]) + ",")
     lines.append("};")

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import serial
 
 from ofa_mcu.devices.framing import Line, frame, parse
+from ofa_mcu.devices.tflm_failures import tflm_failure
 from ofa_mcu.errors import DeviceError, UsageError
 
 __all__ = ["BAUD", "Link"]
@@ -144,6 +145,8 @@ class Link:
                     f"{self.url}: the firmware crashed during {command!r} at address 0x{' '.join(address)}; "
                     "look the address up in firmware.elf and report it."
                 )
+            case ("err", "tflm", status):
+                raise DeviceError(f"{self.url}: {tflm_failure(status)}")
             case _:
                 raise DeviceError(
                     f"{self.url}: the firmware refused {command!r} ({' '.join(line.words) or 'empty answer'}); "

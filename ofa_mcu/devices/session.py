@@ -18,7 +18,8 @@ PROTOCOL_VERSION = 1
 class Hello:
     """What a firmware says of itself; sizes in bytes, clocks in Hz, `core_hz` None where it does not know.
 
-    `overhead` is the count of an empty measurement, in ticks of the counter.
+    `overhead` is the count of an empty measurement, in ticks of the counter. `arena_used_bytes` is what an interpreter
+    uses of its arena, None for compiled models.
     """
 
     firmware: str
@@ -34,6 +35,7 @@ class Hello:
     core_hz: int | None
     stack_bytes: int
     payload_bytes: int
+    arena_used_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Session:
             core_hz=self._number(said, "core_hz") or None,
             stack_bytes=self._number(said, "stack"),
             payload_bytes=self._number(said, "payload"),
+            arena_used_bytes=self._number(said, "arena_used") if "arena_used" in said else None,
         )
 
     def _number(self, said: dict[str, str], name: str, base: int = 10) -> int:
