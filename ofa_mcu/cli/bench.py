@@ -7,7 +7,21 @@ from typing import Annotated, Any
 import typer
 
 from ofa_mcu import schemas
-from ofa_mcu.cli.common import JSON, DataDir, Run, counting, emit, failing_as_json, say
+from ofa_mcu.cli.common import (
+    JSON,
+    Arena,
+    DataDir,
+    Run,
+    Runtime,
+    TflmLib,
+    TflmPath,
+    counting,
+    emit,
+    failing_as_json,
+    say,
+    show_table,
+    tflm_options,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -22,9 +36,16 @@ def bench(
     board: Annotated[str | None, typer.Option(help="Another board than the one searched for.")] = None,
     images: Annotated[int, typer.Option(min=1, help="Test images to run.")] = 200,
     data_dir: DataDir = None,
+    runtime: Runtime = "compiled",
+    tflm_path: TflmPath = None,
+    tflm_lib: TflmLib = None,
+    arena: Arena = None,
     as_json: JSON = False,
 ) -> None:
-    """Run test images on a device: every output byte compared, instructions or time, accuracy, stack."""
+    """Run test images on a device: every output byte compared, instructions or time, accuracy, stack.
+
+    With --runtime tflm and --emulate both runtimes are built and run, and stand side by side.
+    """
     with failing_as_json(as_json, schemas.BENCH):
         from ofa_mcu.devices.trial import try_run
         from ofa_mcu.errors import UsageError
@@ -33,15 +54,43 @@ def bench(
 
         if emulate == (port is not None):
             raise UsageError("bench needs either --emulate or --port (a board's serial port)")
+        options = None
+        if runtime != "tflm" or port is None:
+            options = tflm_options(runtime, tflm_path, tflm_lib, arena)
+        if options is not None and options.library.tree is None:
+            raise UsageError("the emulated twin with --runtime tflm is built from sources: give --tflm-path DIR")
         chosen = find_run(run)
         profile = load_profile(chosen.board(board))
         with chosen.locked(), counting("measuring") as progress:
-            trial = try_run(chosen, profile, port, images, data_dir, progress, say)
+            trials = []
+            if options is not None:  # the cheaper one first
+                trials.append(try_run(chosen, profile, port, images, data_dir, progress, say))
+            trials.append(try_run(chosen, profile, port, images, data_dir, progress, say, options))
+        result = trials[-1].to_json()
+        if len(trials) > 1:
+            result["beside"] = trials[0].to_json()
         if as_json:
-            emit(trial.to_json())
+            emit(result)
         else:
-            _print(trial.to_json())
-    trial.check()
+            _print(result)
+            if len(trials) > 1:
+                _print_side_by_side([trial.to_json() for trial in trials])
+    for trial in trials:
+        trial.check()
+
+
+def _print_side_by_side(results: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    from ofa_mcu.devices.tflm_build import side_by_side
+
+    head, *rows = side_by_side({result["runtime"]: result for result in results})
+    table = Table(title=f"{results[0]['board']}, emulated: both runtimes on the same {results[0]['images']} images")
+    for index, heading in enumerate(head):
+        table.add_column(heading, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*row)
+    show_table(table, 100)
 
 
 def _print(result: dict[str, Any]) -> None:

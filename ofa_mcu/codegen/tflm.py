@@ -44,7 +44,7 @@ _STATUS = [
 
 _SUPPORT = """\
 %(banner)s
-/* What TFLite Micro wants from a platform. All of it is weak: a library's own functions take these places. The serial line
+/* What TFLite Micro wants from a platform; a library's own functions take the place of the weak ones. The serial line
  * belongs to the protocol, so nothing is logged.
  */
 #include <stdarg.h>
@@ -66,7 +66,7 @@ __attribute__((weak)) int DebugVsnprintf(char *buffer, size_t size, const char *
     return 0;
 }
 
-#ifdef OFA_UART_BASE /* the emulated twin: no C++ library is linked, and what must not happen ends in its fault handler */
+#ifdef OFA_UART_BASE /* the emulated twin: no C++ library is linked; what must not happen ends in its fault handler */
 void abort(void)
 {
     __builtin_trap();
@@ -77,7 +77,7 @@ __attribute__((weak)) void __cxa_pure_virtual(void)
     __builtin_trap();
 }
 
-/* operator delete(void *) and operator delete(void *, size_t): virtual destructors name them, nothing is ever deleted. */
+/* operator delete, with and without a size: virtual destructors name them, but nothing is ever deleted. */
 __attribute__((weak)) void _ZdlPv(void *place)
 {
     (void)place;

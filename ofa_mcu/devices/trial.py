@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from ofa_mcu import schemas
 from ofa_mcu.devices.bench import Measurement, measure
+from ofa_mcu.devices.elf import Image
 from ofa_mcu.devices.emulator import RunningEmulator
 from ofa_mcu.devices.firmware import build_run, run_graph
 from ofa_mcu.devices.link import Link
+from ofa_mcu.devices.tflm_build import TflmOptions, build_tflm_run
 from ofa_mcu.errors import MismatchError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.reference import run as run_reference
@@ -33,11 +35,16 @@ _REFERENCE_BATCH = 50
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A measurement on test images and the share of them (0..1) that the device got right."""
+    """A measurement on test images and the share of them (0..1) that the device got right.
+
+    runtime: "compiled" or "tflm". image: what ran, where it was built here.
+    """
 
     board: str
     measurement: Measurement
     accuracy: float
+    runtime: str = "compiled"
+    image: Image | None = None
 
     def check(self) -> None:
         """Raise MismatchError where a byte differs from the reference or the stack left its reserve."""
@@ -60,6 +67,7 @@ class Trial:
         return {
             "schema": schemas.BENCH,
             "board": self.board,
+            "runtime": self.runtime,
             "transport": m.transport,
             "runs": m.images,
             "warmup": m.warmup,
@@ -77,6 +85,10 @@ class Trial:
             "stack_used": m.stack.used,
             "stack_reserved": m.stack.reserved,
             "resent": m.resent,
+            "arena_bytes": m.hello.arena_bytes,
+            "arena_used": m.hello.arena_used_bytes,
+            "sram_linked": self.image.sram_bytes if self.image else None,
+            "flash_linked": self.image.flash_bytes if self.image else None,
         }
 
 
@@ -100,13 +112,17 @@ def try_run(
     data_dir: Path | None,
     progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] = lambda text: None,
+    tflm: TflmOptions | None = None,
 ) -> Trial:
     """Measure `images` test images on the board at `port`, or, without one, on the emulated twin (built first).
+
+    With `tflm` it is TFLite Micro that runs there, not compiled code.
 
     Raises:
         DeviceError: the device is missing, silent, garbling, gone, or runs another model.
     """
     graph, crc = run_graph(run)
+    image: Image | None = None
     with ExitStack() as stack:
         watch = stack.enter_context(recorded(run.folder, "measure"))
         # the device first: if it is not there, nobody waits for the reference
@@ -114,9 +130,10 @@ def try_run(
             link = stack.enter_context(Link(port))
         else:
             with watch.exclude():  # it has an entry of its own
-                built = build_run(run, profile, say)
+                made = build_run(run, profile, say) if tflm is None else build_tflm_run(run, profile, tflm, say)
+            image = made.image
             assert profile.emulator is not None  # build_run says so otherwise
-            emulator = stack.enter_context(RunningEmulator(profile.emulator, built.build.elf))
+            emulator = stack.enter_context(RunningEmulator(profile.emulator, made.build.elf))
             link = stack.enter_context(Link(emulator.url))
         test = task_named(run.task, data_dir).load(data_dir).test
         count = min(images, len(test))
@@ -124,10 +141,11 @@ def try_run(
         twin = profile.emulator if port is None else None
         measured = measure(link, inputs, expected, twin=twin, board=profile.id, model_crc32=crc, progress=progress)
     accuracy = float((measured.outputs.argmax(1) == test.labels[:count]).mean())
-    trial = Trial(profile.id, measured, accuracy)
+    runtime = "compiled" if measured.hello.arena_used_bytes is None else "tflm"
+    trial = Trial(profile.id, measured, accuracy, runtime, image)
     result = trial.to_json()
-    run.write("bench.json", result)
+    run.write("bench.json" if runtime == "compiled" else "bench-tflm.json", result)
     kept = {name: result[name] for name in TABLES["measurements"] if name in result}
-    named = {"task": run.task, "subnet": run.subnet, "model_crc32": crc, "runtime": "compiled", "run": str(run.folder)}
+    named = {"task": run.task, "subnet": run.subnet, "model_crc32": crc, "runtime": runtime, "run": str(run.folder)}
     note_results("measurements", [kept | named], say)
     return trial
