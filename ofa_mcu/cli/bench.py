@@ -11,6 +11,7 @@ from ofa_mcu.cli.common import (
     JSON,
     Arena,
     DataDir,
+    Patch,
     Run,
     Runtime,
     TflmLib,
@@ -40,6 +41,7 @@ def bench(
     tflm_path: TflmPath = None,
     tflm_lib: TflmLib = None,
     arena: Arena = None,
+    patch: Patch = False,
     as_json: JSON = False,
 ) -> None:
     """Run test images on a device: every output byte compared, instructions or time, accuracy, stack.
@@ -55,8 +57,8 @@ def bench(
         if emulate == (port is not None):
             raise UsageError("bench needs either --emulate or --port (a board's serial port)")
         options = None
-        if runtime != "tflm" or port is None:
-            options = tflm_options(runtime, tflm_path, tflm_lib, arena)
+        if patch or runtime != "tflm" or port is None:
+            options = tflm_options(runtime, tflm_path, tflm_lib, arena, patch)
         if options is not None and options.library.tree is None:
             raise UsageError("the emulated twin with --runtime tflm is built from sources: give --tflm-path DIR")
         chosen = find_run(run)

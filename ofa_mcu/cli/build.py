@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ofa_mcu import schemas
-from ofa_mcu.cli.common import JSON, Arena, Run, Runtime, TflmLib, TflmPath, emit, failing_as_json, say, tflm_options
+from ofa_mcu.cli.common import (
+    JSON,
+    Arena,
+    Patch,
+    Run,
+    Runtime,
+    TflmLib,
+    TflmPath,
+    emit,
+    failing_as_json,
+    say,
+    tflm_options,
+)
 
 if TYPE_CHECKING:
     from ofa_mcu.devices.tflm_build import TflmOptions
@@ -27,6 +39,7 @@ def build(
     tflm_path: TflmPath = None,
     tflm_lib: TflmLib = None,
     arena: Arena = None,
+    patch: Patch = False,
     as_json: JSON = False,
 ) -> None:
     """Write a run's PlatformIO project, build it for the board's emulated twin, and compare promise and image.
@@ -38,7 +51,7 @@ def build(
         from ofa_mcu.profiles import load_profile
         from ofa_mcu.runs import find_run
 
-        options = tflm_options(runtime, tflm_path, tflm_lib, arena)
+        options = tflm_options(runtime, tflm_path, tflm_lib, arena, patch)
         chosen = find_run(run)
         profile = load_profile(chosen.board(board))
         with chosen.locked():

@@ -28,6 +28,7 @@ __all__ = [
     "JSON",
     "Arena",
     "DataDir",
+    "Patch",
     "Run",
     "Runtime",
     "TflmLib",
@@ -51,6 +52,7 @@ TflmPath = Annotated[
     Path | None, typer.Option("--tflm-path", help="TFLite Micro's sources as its create_tflm_tree.py writes them.")
 ]
 TflmLib = Annotated[str | None, typer.Option("--tflm-lib", help="Or a package of PlatformIO's registry, for lib_deps.")]
+Patch = Annotated[bool, typer.Option("--patch", hidden=True)]
 Arena = Annotated[str | None, typer.Option("--arena", help="TFLite Micro's arena (64k); default: as predicted.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder that holds the task's data.")]
 
@@ -94,12 +96,16 @@ def quantity(option: str, text: str | None, memory: bool = False) -> int | None:
     return amount
 
 
-def tflm_options(runtime: str, path: Path | None, name: str | None, arena: str | None) -> TflmOptions | None:
+def tflm_options(
+    runtime: str, path: Path | None, name: str | None, arena: str | None, patch: bool = False
+) -> TflmOptions | None:
     """What --runtime and its options ask for; None for the compiled runtime.
 
     Raises:
         UsageError: an unknown runtime, options of the other one, or no library.
     """
+    if patch:
+        raise UsageError("--patch, execution in patches, is not there yet; leave it out")
     if runtime == "compiled":
         given = {"--tflm-path": path, "--tflm-lib": name, "--arena": arena}
         stray = next((option for option, value in given.items() if value is not None), None)

@@ -20,7 +20,7 @@ from ofa_mcu.graph.tflite_reader import operators_used
 from ofa_mcu.graph.tflite_schema import SCHEMA_VERSION
 from ofa_mcu.space.shapes import ShapeGraph
 
-__all__ = ["FAILURES", "emit_tflm"]
+__all__ = ["FAILURES", "emit_tflm", "interpreter_source"]
 
 FAILURES = ("SCHEMA", "OPERATOR", "TENSORS", "INPUT", "OUTPUT", "INVOKE")
 """What can go wrong, from number 1 on; `ofa_model_status` has the number in its top byte and a detail below it."""
@@ -220,7 +220,7 @@ def emit_tflm(
     what = comment("The .tflite file, byte for byte.")
     return {
         "ofa_model.h": model_header(graph, graph, arena_bytes, name, model_crc32, _STATUS),
-        "ofa_model_tflm.cpp": _interpreter(graph.structure, operators_used(data), api),
+        "ofa_model_tflm.cpp": interpreter_source(graph.structure, operators_used(data), api),
         "ofa_tflite.h": "\n".join(
             [BANNER, "#ifndef OFA_TFLITE_H", "#define OFA_TFLITE_H", "", "#include <stdint.h>", "", what, *guard,
              "", "#endif", ""]
@@ -230,7 +230,8 @@ def emit_tflm(
     }  # fmt: skip
 
 
-def _interpreter(structure: ShapeGraph, operators: Sequence[BuiltinOperator], api: TflmApi) -> str:
+def interpreter_source(structure: ShapeGraph, operators: Sequence[BuiltinOperator], api: TflmApi) -> str:
+    """Text of ofa_model_tflm.cpp: a graph's inputs and outputs, and a resolver of the operators; as `emit_tflm`."""
     headers = {INTERPRETER, RESOLVER, "tensorflow/lite/schema/schema_generated.h"}
     headers |= {api.int8[operator] for operator in operators if operator in api.int8}
     head = _HEAD.format(

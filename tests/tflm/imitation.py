@@ -1,4 +1,4 @@
-"""A source tree laid out like TFLite Micro's that only looks like it: the API that generated code calls, without inference.
+"""A source tree laid out like TFLite Micro's that only looks like it: the API that generated code calls, nothing more.
 
 It lets the whole road to the emulated twin run where there are no real sources: tree, library, flags, link, protocol,
 alarm. Its output is its input, repeated; it wants NEEDED bytes of arena. It proves nothing about inference.
