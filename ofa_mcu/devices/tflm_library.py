@@ -24,6 +24,8 @@ _INCLUDES = (
     "third_party/kissfft",
     "third_party/cmsis",
     "third_party/cmsis/CMSIS/Core/Include",
+    "third_party/cmsis/CMSIS/DSP/Include",
+    "third_party/cmsis/CMSIS/NN/Include",
     "third_party/cmsis_nn",
     "third_party/cmsis_nn/Include",
 )
@@ -39,6 +41,7 @@ _SOURCES = (
     "-<tensorflow/lite/micro/testing/>",
     "-<tensorflow/lite/micro/examples/>",
     "+<third_party/cmsis_nn/Source/>",
+    "+<third_party/cmsis/CMSIS/NN/Source/>",
 )
 
 

@@ -64,7 +64,7 @@ def tflm_host() -> TflmHost:
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         pytest.skip("TFLite Micro's library for the host is for Linux on x86-64")
     folder = Path(os.environ.get("OFA_MCU_TFLM_HOST", FETCHED))
-    (library,) = [*folder.glob("xinterpreters/libs/linux/xtflm_python.so.*")] or [None]
+    library = next(folder.glob("xinterpreters/libs/linux/xtflm_python.so.*"), None)
     header = GEMMLOWP / "fixedpoint" / "fixedpoint.h"
     missing = folder if library is None else None if header.is_file() else header
     if missing is not None or library is None:

@@ -56,6 +56,12 @@ _SOURCE = """\
 #include <cstdlib>
 #include <cstring>
 extern "C" void DebugLog(const char *format, va_list arguments);
+#ifdef CMSIS_NN
+#include "Include/arm_nnfunctions.h"
+#define COPY arm_copy
+#else
+#define COPY std::memcpy
+#endif
 namespace tflite {
 const Model *GetModel(const void *data) { return static_cast<const Model *>(data); }
 namespace micro {
@@ -72,7 +78,7 @@ TfLiteStatus MicroInterpreter::AllocateTensors() {
 }
 TfLiteStatus MicroInterpreter::Invoke() {
   if (arena_ == nullptr) { std::abort(); }
-  for (size_t i = 0; i < %(output)d; i++) { output_.data.raw[i] = input_.data.raw[i %% %(input)d]; }
+  for (size_t i = 0; i < %(output)d; i++) { COPY(&output_.data.raw[i], &input_.data.raw[i %% %(input)d], 1); }
   return kTfLiteOk;
 }
 }  // namespace micro
@@ -120,8 +126,26 @@ inline TFLMRegistration Register_CONV_2D_INT8() { return {1}; }
 """
 
 
-def imitated_tree(folder: Path, graph: Int8Graph) -> Path:
-    """The tree, for a graph of one input and one output."""
+_NN_HEADER = """\
+#pragma once
+#ifdef __cplusplus
+extern "C" {
+#endif
+void *arm_copy(void *to, const void *from, unsigned long bytes);
+#ifdef __cplusplus
+}
+#endif
+"""
+
+_NN_SOURCE = """\
+#include "arm_nnfunctions.h"
+#include <string.h>
+void *arm_copy(void *to, const void *from, unsigned long bytes) { return memcpy(to, from, bytes); }
+"""
+
+
+def imitated_tree(folder: Path, graph: Int8Graph, cmsis_nn: bool = False) -> Path:
+    """The tree, for a graph of one input and one output; with sources laid out like CMSIS-NN's if wanted."""
     structure = graph.structure
     adders = [f"  TfLiteStatus {name}() {{ return Add(); }}" for name in sorted(ADDERS.values()) if name != "AddConv2D"]
     sizes = {
@@ -138,6 +162,12 @@ def imitated_tree(folder: Path, graph: Int8Graph) -> Path:
         "tensorflow/lite/micro/broken_test.cc": "#error tests are not built\n",
         "third_party/flatbuffers/include/flatbuffers/flatbuffers.h": "",
     }
+    if cmsis_nn:
+        files |= {
+            "tensorflow/lite/micro/kernels/cmsis_nn/conv.cc": "",
+            "third_party/cmsis_nn/Include/arm_nnfunctions.h": _NN_HEADER,
+            "third_party/cmsis_nn/Source/ConvolutionFunctions/arm_copy.c": _NN_SOURCE,
+        }
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)

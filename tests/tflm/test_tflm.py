@@ -51,7 +51,7 @@ def data(graph: Int8Graph) -> bytes:
 @pytest.fixture
 def run_folder(tmp_path: Path, data: bytes) -> Path:
     """What a search would have left."""
-    folder = tmp_path / "runs" / "made-up"
+    folder = tmp_path / "a b" / "made-up"
     folder.mkdir(parents=True)
     (folder / "model.tflite").write_bytes(data)
     pick = {"subnet": str(FASHION_MNIST.smallest), "model_crc32": zlib.crc32(data)}
@@ -90,10 +90,8 @@ def test_the_api_is_read_from_headers(tmp_path: Path, graph: Int8Graph) -> None:
 
 
 def test_where_cmsis_nn_is_seen(tmp_path: Path, graph: Int8Graph) -> None:
-    tree = imitated_tree(tmp_path, graph)
-    assert not tflm_library(tree, None).cmsis_nn
-    (tree / "tensorflow/lite/micro/kernels/cmsis_nn").mkdir()
-    library = tflm_library(tree, None)
+    assert not tflm_library(imitated_tree(tmp_path / "without", graph), None).cmsis_nn
+    library = tflm_library(imitated_tree(tmp_path / "with", graph, cmsis_nn=True), None)
     assert library.cmsis_nn
     assert "-DCMSIS_NN" in library.settings()
 
@@ -160,7 +158,7 @@ def test_both_runtimes_on_the_twin(
     run_folder: Path, tmp_path: Path, graph: Int8Graph, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An imitation of TFLite Micro runs there: the table appears, and the wrong bytes end with exit code 5."""
-    tree = imitated_tree(tmp_path / "a tree", graph)
+    tree = imitated_tree(tmp_path / "a tree", graph, cmsis_nn=True)
     words = ("bench", "--run", run_folder, "--emulate", "--images", "2", "--runtime", "tflm", "--tflm-path", tree)
     assert run(*words) == 5
     said = capsys.readouterr()
@@ -168,5 +166,6 @@ def test_both_runtimes_on_the_twin(
     assert "output bytes of stm32f746 differ" in " ".join(said.err.split())
     result = json.loads((run_folder / "bench-tflm.json").read_text())
     assert (result["runtime"], result["arena_used"]) == ("tflm", NEEDED)
+    assert "a b" in str(run_folder)  # PlatformIO builds where a path has a space
     assert json.loads((run_folder / "bench.json").read_text())["runtime"] == "compiled"
     assert json.loads((run_folder / "bench.json").read_text())["differing_bytes"] == 0
