@@ -59,7 +59,7 @@ tflm-host: setup
 test: lint tflm-host
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: lint tflm-host
+check: lint
 	$(BIN)/python -m pytest -m 'not slow and not soak' $(PYTEST_ARGS)
 
 soak: lint tflm-host

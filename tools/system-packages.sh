@@ -11,8 +11,6 @@ case "$(arm-none-eabi-gcc -print-file-name=nano.specs 2>/dev/null || true)" in
     */*) ;;
     *) missing+=(libnewlib-arm-none-eabi) ;;
 esac
-# Headers of the C++ library, for TFLite Micro on the emulated twins.
-echo '#include <new>' | arm-none-eabi-g++ -x c++ -fsyntax-only - 2>/dev/null || missing+=(libstdc++-arm-none-eabi-dev)
 command -v qemu-system-arm >/dev/null || missing+=(qemu-system-arm)
 # With the data set elsewhere: --data-dir, and no package is needed.
 [ -d /usr/share/datasets/fashion-mnist ] || missing+=(dataset-fashion-mnist)

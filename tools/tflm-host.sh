@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # tflm-host.sh PYTHON FOLDER: TFLite Micro built for this computer, headers and library, for tests of generated code.
-# They travel in the Python package xmos-ai-tools (Linux on x86-64), and one header of gemmlowp in Debian's package.
+# They travel in the Python package xmos-ai-tools (Linux on x86-64), and one header of gemmlowp in Debian's package; the
+# cross compiler needs headers of a C++ library.
 # Never fails: without them the tests say what is missing.
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 python=$1 folder=$2
 package=xmos-ai-tools==1.4.2
 
+# The package, unless it is there already; says so where it may not be installed.
+want() { { can_apt && apt_install "$1"; } || say "Missing: $1 (sudo apt-get install $1)"; }
+
+echo '#include <new>' | arm-none-eabi-g++ -x c++ -fsyntax-only - 2>/dev/null || want libstdc++-arm-none-eabi-dev
 [ "$(uname -sm)" = "Linux x86_64" ] || exit 0
-[ -e /usr/include/gemmlowp/fixedpoint/fixedpoint.h ] || { can_apt && apt_install libgemmlowp-dev; } ||
-    say "Missing: libgemmlowp-dev (sudo apt-get install libgemmlowp-dev)"
+[ -e /usr/include/gemmlowp/fixedpoint/fixedpoint.h ] || want libgemmlowp-dev
 [ -d "$folder" ] && exit 0
 mkdir -p "$(dirname "$folder")"
 work=$(mktemp -d "$folder.XXXXXX")

@@ -75,6 +75,17 @@ def tflm_host() -> TflmHost:
     return TflmHost(folder / "runtime" / "include", library.absolute())
 
 
+@pytest.fixture(scope="session")
+def cross_cplusplus() -> None:
+    """Skipped without headers of the C++ library for Arm; with OFA_MCU_REQUIRE_DATA=1 they must be there."""
+    command = ["arm-none-eabi-g++", "-x", "c++", "-fsyntax-only", "-"]
+    if subprocess.run(command, input=b"#include <new>\n", capture_output=True, check=False).returncode:
+        reason = "arm-none-eabi-g++ has no headers of the C++ library: run make tflm-host"
+        if os.environ.get("OFA_MCU_REQUIRE_DATA") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
 MakeFirmware = Callable[..., Path]
 
 

@@ -88,6 +88,7 @@ def test_an_arena_too_small_is_one_sentence(make_firmware: MakeFirmware, arena: 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("cross_cplusplus")
 def test_every_operator_compiles_for_both(tflm_host: TflmHost, tmp_path: Path) -> None:
     data = write_tflite(subnet_graph())
     graph = read_tflite(data, "all")

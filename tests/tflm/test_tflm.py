@@ -12,6 +12,7 @@ import pytest
 
 from ofa_mcu.codegen.tflm import emit_tflm
 from ofa_mcu.codegen.tflm_api import ADDERS, TflmApi, read_api
+from ofa_mcu.devices.build import build_failure
 from ofa_mcu.devices.project import write_project
 from ofa_mcu.devices.tflm_build import STACK_BYTES, TflmOptions, side_by_side, tflm_files
 from ofa_mcu.devices.tflm_failures import tflm_failure
@@ -142,6 +143,11 @@ def test_what_is_refused(run_folder: Path, capsys: pytest.CaptureFixture[str]) -
         assert sentence in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_missing_cplusplus_library_is_named(tmp_path: Path) -> None:
+    said = "src/model/ofa_model_tflm.cpp:6:10: fatal error: new: No such file or directory"
+    assert "apt-get install libstdc++-arm-none-eabi-dev" in str(build_failure(said, "stm32f746", tmp_path))
+
+
 def test_side_by_side_leaves_out_what_nobody_knows() -> None:
     compiled = {"differing_bytes": 0, "instructions": 1000, "milliseconds": None, "arena_used": None}
     tflm = {"differing_bytes": 0, "instructions": 9000, "milliseconds": None, "arena_used": 5000}
@@ -154,6 +160,7 @@ def test_side_by_side_leaves_out_what_nobody_knows() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("cross_cplusplus")
 def test_both_runtimes_on_the_twin(
     run_folder: Path, tmp_path: Path, graph: Int8Graph, capsys: pytest.CaptureFixture[str]
 ) -> None:
