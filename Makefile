@@ -41,7 +41,7 @@ system:
 $(STAMP): pyproject.toml constraints.txt tools/venv.sh | system
 	@tools/venv.sh $(VENV)
 	$(PIP) install $(PIP_ARGS) $(TORCH_INDEX_ARGS) '$(TORCH_SPEC)'
-	$(PIP) install $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	$(PIP) install $(PIP_ARGS) -c constraints.txt -e '.[cluster,dev]'
 	@touch $@
 
 demo: setup

@@ -36,7 +36,7 @@ def row(board: str, images: int, folder: Path, source: Source) -> dict[str, Any]
     return {
         "board": board,
         "core": profile.core,
-        "sram_budget": profile.ram_bytes,
+        "sram_budget": profile.sram_bytes,
         "flash_budget": profile.flash_bytes,
         "instruction_budget": limit,
         "seconds": report["seconds"],

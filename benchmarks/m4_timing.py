@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.kernels.toolchain import build
 
-__all__ = ["cycles_of", "plugin", "profile_command"]
+__all__ = ["Instruction", "cycles_in", "cycles_of", "disassembly", "plugin", "profile_command"]
 
 _REFILL = 2
 _DIVISION = 7
@@ -25,7 +26,9 @@ _SEVERAL = re.compile(r"^(ldm|stm|push|pop)")
 
 
 @dataclass(frozen=True)
-class _Instruction:
+class Instruction:
+    """Mnemonic and operands, as the disassembler prints them."""
+
     name: str
     operands: str
 
@@ -38,37 +41,46 @@ def plugin(folder: Path) -> Path:
     return path
 
 
-def profile_command(library: Path, program: Path, begin: str, end: str, out: Path) -> list[str]:
-    """Options for QEMU that profile the program between two of its functions, linked at 0x08000000."""
+def profile_command(
+    library: Path, program: Path, begin: str, end: str, out: Path, origin: int = 0x08000000
+) -> list[str]:
+    """Options for QEMU that profile the program between two of its functions, linked at `origin`."""
     done = subprocess.run(["arm-none-eabi-nm", str(program)], capture_output=True, text=True, check=True)
     symbols = {line.split()[2]: int(line.split()[0], 16) for line in done.stdout.splitlines() if len(line.split()) == 3}
-    bounds = f"begin={symbols[begin]:#x},end={symbols[end]:#x},lo=0x08000000,hi=0x08100000"
+    bounds = f"begin={symbols[begin]:#x},end={symbols[end]:#x},lo={origin:#x},hi={origin + 0x100000:#x}"
     return ["-plugin", f"file={library},{bounds},out={out}"]
 
 
-def cycles_of(program: Path, profile: Path) -> tuple[int, int]:
-    """Instructions and cycles of a profiled stretch."""
-    code = _disassembly(program)
+def cycles_of(program: Path, profile: Path, refetch: int = 0) -> tuple[int, int]:
+    """Instructions and cycles of a profiled stretch; every taken branch costs `refetch` more, where code comes from
+    memory with wait states that only prefetching hides."""
+    code = disassembly(program)
+    return cycles_in(code, profile, refetch)
+
+
+def cycles_in(code: Mapping[int, Instruction], profile: Path, refetch: int = 0) -> tuple[int, int]:
+    """`cycles_of` a program that was disassembled already."""
     instructions = cycles = 0
     for line in profile.read_text().splitlines():
         address, count, taken = line.split()
         at = int(address, 16)
         instructions += int(count)
-        cycles += int(count) * _base_cycles(code, at) + _REFILL * int(taken)
+        cycles += int(count) * _base_cycles(code, at) + (_REFILL + refetch) * int(taken)
     return instructions, cycles
 
 
-def _disassembly(program: Path) -> dict[int, _Instruction]:
+def disassembly(program: Path) -> dict[int, Instruction]:
+    """Every instruction of a linked program by its address."""
     done = subprocess.run(["arm-none-eabi-objdump", "-d", str(program)], capture_output=True, text=True, check=True)
-    found: dict[int, _Instruction] = {}
+    found: dict[int, Instruction] = {}
     for line in done.stdout.splitlines():
         match = _LINE.match(line)
         if match:
-            found[int(match[1], 16)] = _Instruction(match[3], match[4] or "")
+            found[int(match[1], 16)] = Instruction(match[3], match[4] or "")
     return found
 
 
-def _base_cycles(code: dict[int, _Instruction], at: int) -> int:
+def _base_cycles(code: Mapping[int, Instruction], at: int) -> int:
     """Cycles of the instruction where it is not a taken branch."""
     here = code.get(at)
     if here is None:

@@ -137,6 +137,115 @@ def early_bird_section() -> str:
     return "\n".join([*parts, *by_task("early_bird.json", heading, cells), "`benchmarks/early_bird.py`\n"])
 
 
+def references_section() -> str:
+    """Subnets against MLPerf Tiny's references."""
+    parts = [
+        "## Against the references of MLPerf Tiny\n\n"
+        "The references trained alone by our trainer on the same data; the supernet's subnets as they are cut out, "
+        "chosen on validation examples. All int8, compiled by us for Cortex-M7, instructions counted in QEMU; SRAM "
+        "with buffers, data and stack. Differences in points with 95 % intervals over seeds and examples.\n"
+    ]
+    heading = ["network", "subnet", "MACs", "instructions", "SRAM B", "arena B", "accuracy %", "difference, points", ""]
+
+    def cells(r: dict[str, Any]) -> list[str]:
+        if "macs" not in r:
+            return [r["net"], r["subnet"], "", "", "", "", "", "", ""]
+        numbers = [f"{r[name]:,}" for name in ("macs", "instructions", "sram_bytes", "arena_bytes")]
+        difference = points(r["difference_interval"], r["difference"]) if "difference_interval" in r else ""
+        return [r["net"], r["subnet"] or "", *numbers, percent(r["accuracy"]), difference, r.get("verdict", "")]
+
+    return "\n".join([*parts, *by_task("references.json", heading, cells), "`benchmarks/references.py`\n"])
+
+
+def span(least_most: list[float], form: str) -> str:
+    """From the least to the most."""
+    return " to ".join(format(value, form) for value in least_most)
+
+
+def search_section() -> str:
+    """Quality and speed of searches, as far as they were measured."""
+    found = read("search.json")
+    parts = ["## Search\n"]
+    if "exhaustive" in found:
+        each = found["exhaustive"]
+        rows = [
+            [
+                r["bounds"],
+                f"{r['evaluations']:,} of {r['subnets']:,}",
+                f"{r['seconds']:.1f}",
+                f"{r['front']:,} of {r['true_front']:,}",
+                f"{100 * r['hypervolume_share']:.4f}",
+            ]
+            for r in each["rows"]
+        ]
+        heading = ["bounds", "subnets looked at", "seconds", "on the front", "hypervolume % of the true front's"]
+        parts.append(f"Against every subnet of the space of {each['space']}:\n\n" + table(heading, rows))
+    if "speed" in found:
+        rows = [
+            [
+                r["task"],
+                f"{r['subnets']:,}",
+                f"{r['per_second']:,}",
+                f"{r['planner_ms']:.2f}",
+                f"{r['search_seconds']:.1f}",
+                r["pick"],
+                percent(r["accuracy_int8"]),
+            ]
+            for r in found["speed"]["rows"]
+        ]
+        heading = ["supernet", "subnets", "by table, a second", "planner, ms", "search, s", "pick", "int8 %"]
+        parts.append("`ofa-mcu search --board stm32f746`, cold, on two cores:\n\n" + table(heading, rows))
+    if "fleet" in found:
+        f = found["fleet"]
+        parts.append(
+            f"A made-up fleet of {f['boards']:,} boards takes {f['seconds']} s. Of {f['sample']} of them searched each "
+            f"on its own, {f['sample_feasible']} have a subnet that fits; it is at most "
+            f"{f['largest_difference_points']:.3f} points better by prediction.\n"
+        )
+    if "boards" in found:
+        rows = [
+            [
+                r["board"],
+                r["subnet"],
+                *(f"{r[name]:,}" for name in ("sram_bytes", "flash_bytes", "instructions")),
+                percent(r["accuracy_int8"]),
+            ]
+            for r in found["boards"]["rows"]
+            if r["subnet"]
+        ]
+        heading = ["board", "subnet", "SRAM B", "flash B", "instructions", "int8 %"]
+        parts.append(
+            f"One supernet for {len(rows)} boards, no training, in {found['boards']['seconds']} s "
+            f"(`ofa-mcu fleet --boards all`):\n\n" + table(heading, rows)
+        )
+    if "promises" in found:
+        rows = [
+            [
+                r["board"],
+                f"{r['sram_exact']} of {r['subnets']}",
+                *(span(r[f"flash_over_{kind}"], "+.0f") for kind in ("compiled", "shapes")),
+                *(span([100 * v for v in r[f"instructions_over_{kind}"]], "+.2f") for kind in ("compiled", "shapes")),
+                f"{r['differing_bytes']} of {r['bytes_compared']:,}",
+            ]
+            for r in found["promises"]["rows"]
+        ]
+        heading = [
+            "board",
+            "SRAM exact",
+            "flash B, compiled",
+            "flash B, from shapes",
+            "instructions %, compiled",
+            "instructions %, from shapes",
+            "bytes differing",
+        ]
+        parts.append(
+            f"{found['promises']['subnets']} random subnets, those of them that fit, linked and run on the twins; "
+            "promised less linked or counted, least to most. A pick's figures are the compiled ones:\n\n"
+            + table(heading, rows)
+        )
+    return "\n".join([*parts, "`benchmarks/search.py`\n"])
+
+
 def promise_section() -> str:
     """Promise against linked image and measured instructions."""
     rows = []
@@ -255,7 +364,12 @@ def model_section() -> str:
     )
 
 
-_OPTIONAL = (("recipe_parts.json", parts_section), ("early_bird.json", early_bird_section))
+_OPTIONAL = (
+    ("references.json", references_section),
+    ("recipe_parts.json", parts_section),
+    ("early_bird.json", early_bird_section),
+    ("search.json", search_section),
+)
 
 
 def main() -> None:

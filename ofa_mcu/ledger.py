@@ -25,6 +25,7 @@ __all__ = [
     "Entry",
     "Intensity",
     "Stopwatch",
+    "Tally",
     "cpu_seconds",
     "intensity_of",
     "read_ledger",
@@ -178,10 +179,29 @@ class Stopwatch:
         return microjoules / 1e6 / _JOULES_PER_KWH
 
 
+class Tally(Stopwatch):
+    """Of a stage that others work on: the seconds that they took, and this thread's own; energy is not counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = time.thread_time()
+        self._others = 0.0, 0.0
+
+    def add(self, wall: float, device: float) -> None:
+        """Seconds that a task took another process: on the clock, and of processors."""
+        self._others = self._others[0] + wall, self._others[1] + device
+
+    def entry(self, stage: str) -> Entry:
+        """The entry of the stage so far."""
+        own = time.thread_time() - self._thread
+        wall, device = (round(own + others, 3) for others in self._others)
+        return Entry(stage, wall, device, None, "worked on by a cluster: energy not counted")
+
+
 @contextmanager
-def recorded(folder: Path, stage: str) -> Iterator[Stopwatch]:
-    """Run a stage and write down what it cost, if it succeeds."""
-    watch = Stopwatch()
+def recorded(folder: Path, stage: str, watch: Stopwatch | None = None) -> Iterator[Stopwatch]:
+    """Run a stage and write down what it cost (by `watch`, else by a clock of its own), if it succeeds."""
+    watch = watch or Stopwatch()
     yield watch
     record(folder, watch.entry(stage))
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 __all__ = [
     "BENCH",
     "BUILD",
+    "CALIBRATE",
     "CARBON",
     "COMPILE",
     "CROSSCHECK",
+    "ENERGY",
+    "FLASH",
     "FLEET",
+    "INIT",
     "RESULTS",
     "SEARCH",
     "SPACE",
@@ -17,6 +21,8 @@ __all__ = [
 ]
 
 SEARCH = 1
+ENERGY = 1
+FLASH = 1
 FLEET = 1
 SPACE = 1
 BUILD = 1
@@ -27,3 +33,5 @@ VALIDATE = 1
 TRAIN = 1
 CARBON = 1
 RESULTS = 1
+INIT = 1
+CALIBRATE = 1

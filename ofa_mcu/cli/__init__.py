@@ -38,8 +38,10 @@ def _register_verbs() -> None:
         crosscheck,
         demo,
         doctor,
+        energy,
         flash,
         fleet,
+        init,
         results,
         search,
         space,
@@ -59,9 +61,11 @@ def _register_verbs() -> None:
         crosscheck,
         space,
         train,
+        energy,
         carbon,
         results,
         boards,
+        init,
         doctor,
     ):
         verb.register(app)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +26,10 @@ from ofa_mcu.cli.common import (
     show_table,
     tflm_options,
 )
+from ofa_mcu.errors import OfaMcuError
+
+if TYPE_CHECKING:
+    from ofa_mcu.reports.regression import Comparison
 
 
 def register(app: typer.Typer) -> None:
@@ -42,20 +49,42 @@ def bench(
     tflm_lib: TflmLib = None,
     arena: Arena = None,
     patch: Patch = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="What bench --json printed earlier; what is worse now ends with exit code 6."),
+    ] = None,
+    max_regress: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=AMOUNT,...",
+            help="How much worse sram, flash, instructions, milliseconds, stack (0, 1k, 0.5%) and accuracy (in points) "
+            "may be; unless said: sram=0,flash=0,instructions=0.5%,accuracy=0, and no bound on the others.",
+        ),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the checks as JUnit XML, too.")] = None,
     as_json: JSON = False,
 ) -> None:
     """Run test images on a device: every output byte compared, instructions or time, accuracy, stack.
 
     With --runtime tflm and --emulate both runtimes are built and run, and stand side by side.
+
+    Exit code 5: a byte differs from the reference. Exit code 6: a figure is worse than in --baseline by more than
+    --max-regress allows.
     """
-    with failing_as_json(as_json, schemas.BENCH):
+    with failing_as_json(as_json, schemas.BENCH), failing_as_junit(junit):
         from ofa_mcu.devices.trial import try_run
         from ofa_mcu.errors import UsageError
+        from ofa_mcu.files import write_bytes
         from ofa_mcu.profiles import load_profile
+        from ofa_mcu.reports.junit import bench_cases, junit_xml
+        from ofa_mcu.reports.regression import allowances, compare, read_baseline
         from ofa_mcu.runs import find_run
 
         if emulate == (port is not None):
             raise UsageError("bench needs either --emulate or --port (a board's serial port)")
+        if max_regress is not None and baseline is None:
+            raise UsageError("--max-regress compares with --baseline; give both or neither")
+        allowed = allowances(max_regress)
         options = None
         if patch or runtime != "tflm" or port is None:
             options = tflm_options(runtime, tflm_path, tflm_lib, arena, patch)
@@ -63,22 +92,31 @@ def bench(
             raise UsageError("the emulated twin with --runtime tflm is built from sources: give --tflm-path DIR")
         chosen = find_run(run)
         profile = load_profile(chosen.board(board))
+        earlier = None if baseline is None else read_baseline(baseline, profile.id)
         with chosen.locked(), counting("measuring") as progress:
             trials = []
             if options is not None:  # the cheaper one first
                 trials.append(try_run(chosen, profile, port, images, data_dir, progress, say))
             trials.append(try_run(chosen, profile, port, images, data_dir, progress, say, options))
-        result = trials[-1].to_json()
-        if len(trials) > 1:
-            result["beside"] = trials[0].to_json()
+        results = [trial.to_json() for trial in trials]
+        result = results[-1] if len(results) == 1 else results[-1] | {"beside": results[0]}
+        comparison = None
+        if earlier is not None and baseline is not None:
+            comparison = compare(earlier, result, allowed, baseline)
+        if junit is not None:
+            write_bytes(junit, junit_xml(f"{_SUITE}.{profile.id}", bench_cases(result, comparison)))
         if as_json:
-            emit(result)
+            emit(result if comparison is None else result | {"comparison": comparison.to_json()})
         else:
-            _print(result)
-            if len(trials) > 1:
-                _print_side_by_side([trial.to_json() for trial in trials])
+            print_trial(result)
+            if len(results) > 1:
+                _print_side_by_side(results)
+            if comparison is not None:
+                _print_comparison(comparison)
     for trial in trials:
         trial.check()
+    if comparison is not None:
+        comparison.check()
 
 
 def _print_side_by_side(results: list[dict[str, Any]]) -> None:
@@ -95,7 +133,25 @@ def _print_side_by_side(results: list[dict[str, Any]]) -> None:
     show_table(table, 100)
 
 
-def _print(result: dict[str, Any]) -> None:
+_SUITE = "ofa-mcu.bench"
+
+
+@contextmanager
+def failing_as_junit(file: Path | None) -> Iterator[None]:
+    """An error is a test case of the file, too: CI shows the sentence where it shows the tests."""
+    try:
+        yield
+    except OfaMcuError as error:
+        if file is not None:
+            from ofa_mcu.files import write_bytes
+            from ofa_mcu.reports.junit import Case, junit_xml
+
+            write_bytes(file, junit_xml(_SUITE, [Case("measuring", str(error), "error")]))
+        raise
+
+
+def print_trial(result: dict[str, Any]) -> None:
+    """A measurement, for a person."""
     print(f"board         {result['board']} ({result['transport']}, counter: {result['counter']})")
     print(f"bytes         {result['differing_bytes']} of {result['bytes_compared']} differ from the reference")
     print(f"accuracy      {100 * result['accuracy']:.2f} % of {result['images']} test images")
@@ -110,4 +166,15 @@ def _print(result: dict[str, Any]) -> None:
         print(f"time          {result['milliseconds']:.3f} ms per inference (median of {result['runs']})")
     if result["cycles"] is not None:
         print(f"cycles        {result['cycles']} per inference (median)")
+    for name in ("sram", "flash"):
+        if result[f"{name}_linked"] is not None:
+            linked, promised = result[f"{name}_linked"], result[f"{name}_promised"]
+            print(f"{name.replace('sram', 'SRAM'):<13} {linked} B linked, {promised} B promised")
     print(f"stack         {result['stack_used']} B used of {result['stack_reserved']} B reserved")
+
+
+def _print_comparison(comparison: Comparison) -> None:
+    print(f"against       {comparison.path}")
+    for row in comparison.figures:
+        if row.verdict != "absent":
+            print(f"  {row.verdict:<11} {row.sentence}")

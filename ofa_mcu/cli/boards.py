@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ofa_mcu.cli.calibrate import calibrate_board
 
 if TYPE_CHECKING:
     from ofa_mcu.profiles import BoardProfile
@@ -19,14 +22,19 @@ JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object to std
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verb `boards` and its `show` to the application."""
-    boards = typer.Typer(help="List the boards, or show one board with the source of every figure.")
+    """Add the verb `boards`, its `show` and its `calibrate` to the application."""
+    boards = typer.Typer(help="List the boards, show one with the source of every figure, or calibrate one.")
     boards.callback(invoke_without_command=True)(list_boards)
     boards.command("show")(show_board)
+    boards.command("calibrate")(calibrate_board)
     app.add_typer(boards, name="boards")
 
 
-def list_boards(context: typer.Context, as_json: JSON = False) -> None:
+def list_boards(
+    context: typer.Context,
+    as_json: JSON = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The list as a Markdown table.")] = False,
+) -> None:
     """List the boards, or show one board with the source of every figure.
 
     A profile is a TOML file; put your own into a folder and name the folder in OFA_MCU_BOARDS, or give the file
@@ -40,21 +48,24 @@ def list_boards(context: typer.Context, as_json: JSON = False) -> None:
     if as_json:
         typer.echo(json.dumps({"schema": SCHEMA, "boards": [board_json(profile) for profile in profiles]}))
         return
-    print_table(
-        ["id", "name", "core", "clock", "SRAM", "flash", "twin"],
+    rows = [
         [
-            [
-                profile.id,
-                profile.name,
-                profile.core,
-                f"{profile.clock_hz / 1e6:g} MHz",
-                f"{profile.ram_bytes / 1024:g} KiB",
-                f"{profile.flash_bytes / 1024:g} KiB",
-                "none" if profile.emulator is None else profile.emulator.machine,
-            ]
-            for profile in profiles
-        ],
-    )
+            profile.id,
+            profile.name,
+            profile.core,
+            f"{profile.clock_hz / 1e6:g} MHz",
+            f"{profile.sram_bytes / 1024:g} KiB",
+            f"{profile.flash_bytes / 1024:g} KiB",
+            "none" if profile.emulator is None else profile.emulator.machine,
+        ]
+        for profile in profiles
+    ]
+    header = ["id", "name", "core", "clock", "SRAM", "flash", "twin"]
+    if markdown:
+        lines = [header, ["---"] * len(header), *rows]
+        typer.echo("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        return
+    print_table(header, rows)
 
 
 def show_board(
@@ -62,11 +73,14 @@ def show_board(
     as_json: JSON = False,
 ) -> None:
     """Show all that is known about one board, with the source of every figure."""
+    from ofa_mcu.planning.latency_files import find_latency
     from ofa_mcu.profiles import load_profile
 
     profile = load_profile(board)
+    table = find_latency(profile, Path(board) if Path(board).is_file() else None)
     if as_json:
-        typer.echo(json.dumps({"schema": SCHEMA, "board": board_json(profile)}))
+        found = str(table) if table is not None else None
+        typer.echo(json.dumps({"schema": SCHEMA, "board": board_json(profile), "latency_table": found}))
         return
     rows = [
         [name if line == 0 else "", text, profile.sources.get(name, "") if line == 0 else ""]
@@ -74,6 +88,8 @@ def show_board(
         if name != "sources"
         for line, text in enumerate(lines_of(value))
     ]
+    if table is not None:
+        rows.append(["latency table", str(table), "measured on the board: ofa-mcu boards calibrate"])
     print_table(["field", "value", "source"], rows)
 
 
@@ -92,11 +108,22 @@ def lines_of(value: object) -> list[str]:
         case {"name": name, "origin": int(origin), "bytes": int(size)}:
             return [f"{name}: {size} B at 0x{origin:08x}"]
         case dict():
-            return [f"{key}: {hexadecimal(key, item)}" for key, item in value.items()]
+            return [line for key, item in value.items() for line in lines_of_key(key, item)]
         case tuple():
             return [line for item in value for line in lines_of(item)]
         case _:
             return [str(value)]
+
+
+def lines_of_key(key: str, value: object) -> list[str]:
+    """The lines of one key of a table: one, or one for each key and item below it."""
+    match value:
+        case dict():
+            return [f"{key}.{line}" for name, item in value.items() for line in lines_of_key(name, item)]
+        case tuple():
+            return [f"{key}: {item}" for item in value]
+        case _:
+            return [f"{key}: {hexadecimal(key, value)}"]
 
 
 def hexadecimal(key: str, value: object) -> str:

@@ -31,9 +31,12 @@ __all__ = [
     "Patch",
     "Run",
     "Runtime",
+    "Scheduler",
     "TflmLib",
     "TflmPath",
+    "Workers",
     "boards_of",
+    "cluster_of",
     "counting",
     "emit",
     "failing_as_json",
@@ -54,6 +57,12 @@ TflmPath = Annotated[
 TflmLib = Annotated[str | None, typer.Option("--tflm-lib", help="Or a package of PlatformIO's registry, for lib_deps.")]
 Patch = Annotated[bool, typer.Option("--patch", hidden=True)]
 Arena = Annotated[str | None, typer.Option("--arena", help="TFLite Micro's arena (64k); default: as predicted.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Processes of this machine that work beside each other.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Have the workers of a Dask scheduler (tcp://HOST:PORT) work.")
+]
 DataDir = Annotated[Path | None, typer.Option(help="Folder that holds the task's data.")]
 
 CODES = {
@@ -72,7 +81,7 @@ _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 def say(text: str) -> None:
     """A line for the person at the terminal."""
-    print(text, file=sys.stderr, flush=True)
+    print(f"{text}\n", end="", file=sys.stderr, flush=True)  # in one piece, whichever threads speak
 
 
 def emit(value: dict[str, Any]) -> None:
@@ -141,6 +150,19 @@ def boards_of(text: str) -> dict[Any, Path | None]:
         return dict.fromkeys(all_profiles())
     names = dict.fromkeys(name for name in (part.strip() for part in text.split(",")) if name)
     return {load_profile(name): Path(name) if Path(name).is_file() else None for name in names}
+
+
+def cluster_of(workers: int | None, scheduler: str | None) -> Any:
+    """Who works, where not this process alone; None where neither option was given.
+
+    Raises:
+        UsageError: both were given, the address is none, or Dask is missing.
+    """
+    if workers is None and scheduler is None:
+        return None
+    from ofa_mcu.cluster import Cluster
+
+    return Cluster(workers, scheduler)
 
 
 @contextmanager

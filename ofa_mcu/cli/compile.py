@@ -69,6 +69,7 @@ def compile_verb(
         from ofa_mcu.devices.validation_twin import require_twin
         from ofa_mcu.errors import UsageError
         from ofa_mcu.planning.compile import CompileOptions
+        from ofa_mcu.planning.latency_files import latency_for
         from ofa_mcu.planning.plan import Optimize
         from ofa_mcu.profiles import load_profile
         from ofa_mcu.reports.compilation import compilation_json
@@ -84,7 +85,8 @@ def compile_verb(
         if emulate:
             require_twin(profile)
         options = CompileOptions(Optimize(optimize), not no_dead_channels, limit)
-        made = compile_model(model, profile, options)
+        latency = latency_for(profile, profile_path=Path(board) if Path(board).is_file() else None)
+        made = compile_model(model, profile, options, latency)
         files = model_files(made, debug=debug)
         if not as_json:
             print_layers(made)
@@ -133,6 +135,7 @@ def print_layers(made: BoardModel) -> None:
     """The table of the layers, and the totals."""
     from rich.table import Table
 
+    from ofa_mcu.planning.core_model import stand_in
     from ofa_mcu.reports.compilation import BORDER_HEADS, border_rows, border_sentences, time_estimate
     from ofa_mcu.reports.layers import layer_figures, short_name
 
@@ -169,15 +172,24 @@ def print_layers(made: BoardModel) -> None:
         f"arena         {memory.arena_bytes:,} B (input and output included; lower bound {memory.lower_bound:,} B, "
         f"{100 * memory.excess:.1f} % above)"
     )
-    print(
-        f"SRAM          {cost.sram_bytes:,} of {profile.ram_bytes:,} B: arena {cost.arena_bytes:,}, static data "
-        f"{cost.static_bytes:,}, stack reserve {cost.stack_bytes:,}"
-    )
+    if profile.arena_region is None:
+        print(
+            f"SRAM          {cost.sram_bytes:,} of {profile.ram_bytes:,} B: arena {cost.arena_bytes:,}, static data "
+            f"{cost.static_bytes:,}, stack reserve {cost.stack_bytes:,}"
+        )
+    else:
+        print(
+            f"SRAM          {cost.sram_bytes:,} B: arena {cost.arena_bytes:,} of {profile.arena_bytes:,} in "
+            f"{profile.arena_region}, static data {cost.static_bytes:,} and stack reserve {cost.stack_bytes:,} of "
+            f"{profile.ram_bytes:,} in {profile.ram_names}"
+        )
     print(
         f"flash         {cost.flash_bytes:,} of {profile.flash_bytes:,} B: firmware {cost.flash_firmware_bytes:,}, "
         f"code {cost.flash_code_bytes:,}, weights {cost.flash_weight_bytes:,}"
     )
     print(f"instructions  {cost.instructions:,} per inference, predicted for {cost.core}")
+    if (sentence := stand_in(profile)) is not None:
+        print(sentence)
     time = time_estimate(made)
     if time is not None:
         band = f" (±{100 * time.band:.0f} %)" if time.band is not None else ""

@@ -55,7 +55,7 @@ def _print(profile: BoardProfile, report: dict[str, Any], build: dict[str, Any],
     measured = f"{result['instructions']} measured, {build['instructions_promised']} promised"
     for name, value in (
         ("board", f"{profile.name} ({profile.id})"),
-        ("budget", f"{profile.ram_bytes} B SRAM, {profile.flash_bytes} B flash"),
+        ("budget", f"{profile.sram_bytes} B SRAM, {profile.flash_bytes} B flash"),
         ("subnet", pick["subnet"]),
         ("MACs", str(pick["macs"])),
         ("accuracy fp32", f"{100 * pick['accuracy_fp32']:.2f} % of {report['test_images']} test images"),

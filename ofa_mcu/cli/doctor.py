@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from ofa_mcu.cli.common import JSON, emit
@@ -14,13 +16,19 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def doctor(as_json: JSON = False) -> None:
-    """List what the tool needs, the version found, and how to get what is missing; exit code 1 where something is."""
+def doctor(
+    network: Annotated[bool, typer.Option("--network", help="Also ask whether PlatformIO's registry answers.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """List what the tool needs, the version found, and how to get what is missing; exit code 1 where something is.
+
+    What is absent, not missing, hinders only what stands behind it in brackets.
+    """
     from dataclasses import asdict
 
     from ofa_mcu.devices.toolchain import examine
 
-    findings = examine()
+    findings = examine(network)
     missing = [f for f in findings if f.required and not f.found]
     if as_json:
         emit({"schema": SCHEMA, "ok": not missing, "findings": [asdict(f) | {"found": f.found} for f in findings]})

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ofa_mcu.cli.common import Run, say
+from ofa_mcu import schemas
+from ofa_mcu.cli.common import JSON, DataDir, Run, counting, emit, failing_as_json, say
+
+if TYPE_CHECKING:
+    from ofa_mcu.devices.flash_plan import FlashPlan
+    from ofa_mcu.devices.trial import Trial
 
 
 def register(app: typer.Typer) -> None:
@@ -16,18 +21,93 @@ def register(app: typer.Typer) -> None:
 
 def flash(
     run: Run = None,
-    port: Annotated[str | None, typer.Option(help="Port to upload through, where the protocol takes one.")] = None,
+    port: Annotated[
+        str | None, typer.Option(help="The board's serial port, where it is not the only one of its kind.")
+    ] = None,
     board: Annotated[str | None, typer.Option(help="Another board than the one searched for.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="PlatformIO's upload protocol (default: by what is attached, and the profile).")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell board, port, protocol and command; build and upload nothing.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Wait until the board says that it runs this very model.")
+    ] = True,
+    bench: Annotated[bool, typer.Option("--bench", help="Then measure, as ofa-mcu bench does.")] = False,
+    images: Annotated[int, typer.Option(min=1, help="Test images of --bench.")] = 200,
+    data_dir: DataDir = None,
+    as_json: JSON = False,
 ) -> None:
-    """Build a run for the board itself and upload it through PlatformIO."""
-    from ofa_mcu.devices.firmware import project_of
-    from ofa_mcu.devices.flash import flash_board
-    from ofa_mcu.profiles import load_profile
-    from ofa_mcu.runs import find_run
+    """Build a run for the board itself, upload it through PlatformIO, and check that the board runs it.
 
-    chosen = find_run(run)
-    profile = load_profile(chosen.board(board))
-    with chosen.locked():
-        project, _ = project_of(chosen, profile, say)
-        done = flash_board(project, profile, port=port, say=say)
-    print(f"{profile.id} took the firmware of {chosen.folder} in {done.seconds:.0f} s; next: ofa-mcu bench --port PORT")
+    Exit code 4: no board, or one that cannot be reached or does not answer.
+    """
+    trial: Trial | None = None
+    with failing_as_json(as_json, schemas.FLASH):
+        from ofa_mcu.devices.firmware import project_of, run_graph
+        from ofa_mcu.devices.flash import flash_board
+        from ofa_mcu.devices.flash_plan import plan_flash
+        from ofa_mcu.devices.greeting import await_firmware
+        from ofa_mcu.devices.trial import try_run
+        from ofa_mcu.errors import UsageError
+        from ofa_mcu.profiles import load_profile
+        from ofa_mcu.runs import find_run
+
+        if bench and (dry_run or not verify):
+            raise UsageError("--bench measures what was flashed and verified; leave out --dry-run and --no-verify")
+        chosen = find_run(run)
+        plan = plan_flash(load_profile(chosen.board(board)), port, protocol)
+        result: dict[str, Any] = {"schema": schemas.FLASH, "run": str(chosen.folder), **plan.to_json()}
+        result |= {"command": plan.command(chosen.project_path), "dry_run": dry_run}
+        result |= {"seconds": None, "verified": False, "model_crc32": None, "bench": None}
+        for note in plan.notes:
+            say(f"note: {note}")
+        if not dry_run:
+            with chosen.locked():
+                _, crc = run_graph(chosen)
+                project, _ = project_of(chosen, plan.profile, say)
+                say(f"building and uploading {plan.profile.id} by {plan.protocol} ({plan.reason})")
+                done = flash_board(
+                    project, plan.profile, port=plan.upload_port, upload_flags=plan.upload_flags, say=say
+                )
+                result |= {"seconds": round(done.seconds, 2), "model_crc32": crc}
+                if verify and (port or plan.profile.usb):
+                    where, _ = await_firmware(plan.profile, port, crc)
+                    result |= {"port": where, "verified": True}
+                if bench and not result["verified"]:
+                    raise UsageError(
+                        f"the profile of {plan.profile.id} has no USB ids of its serial port; name it with --port"
+                    )
+                if bench:
+                    with counting("measuring") as progress:
+                        trial = try_run(chosen, plan.profile, result["port"], images, data_dir, progress, say)
+                    result["bench"] = trial.to_json()
+        if as_json:
+            emit(result)
+        else:
+            _print(result, plan)
+    if trial is not None:
+        trial.check()
+
+
+def _print(result: dict[str, Any], plan: FlashPlan) -> None:
+    found = ", ".join(f"{p.name} ({p.description}, {p.usb})" for p in plan.boards)
+    found = found or ", ".join(f"{d.name} at USB {d.place} ({d.usb})" for d in plan.devices) or "none in sight"
+    if result["dry_run"]:
+        print(f"board     {plan.profile.id}: {found}")
+        print(f"port      {result['port'] or 'unknown until the board is plugged in'}")
+        print(f"protocol  {plan.protocol} ({plan.reason})")
+        print(f"command   {result['command']}")
+        return
+    print(f"{plan.profile.id} took the firmware of {result['run']} in {result['seconds']:.0f} s")
+    if result["verified"]:
+        print(f"it runs the model with CRC-32 {result['model_crc32']:08x} and answers at {result['port']}")
+    else:
+        print("that it runs the model was not asked; bench asks first")
+    if result["bench"] is None:
+        print(f"next: ofa-mcu bench --run {result['run']} --port {result['port'] or 'PORT'}")
+    else:
+        from ofa_mcu.cli.bench import print_trial
+
+        print_trial(result["bench"])

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ofa_mcu import schemas
-from ofa_mcu.cli.common import JSON, DataDir, boards_of, emit, failing_as_json, quantity, say, show_table, status
+from ofa_mcu.cli.common import (
+    JSON,
+    DataDir,
+    Scheduler,
+    Workers,
+    boards_of,
+    cluster_of,
+    emit,
+    failing_as_json,
+    quantity,
+    say,
+    show_table,
+    status,
+)
 
 _WIDTH = 150
 
@@ -30,6 +44,8 @@ def fleet(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same answer.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the runs, one for each board.")] = Path("runs/fleet"),
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     data_dir: DataDir = None,
     as_json: JSON = False,
 ) -> None:
@@ -50,11 +66,12 @@ def fleet(
             "max_mj": max_mj,
         }
         request = FleetRequest(boards_of(boards), task, supernet, bounds, seed, data_dir)
-        with status() as show:
+        cluster = cluster_of(workers, scheduler)
+        with status() as show, cluster.client() if cluster else nullcontext() as client:
             if synthetic is not None:
-                report = made_up_fleet(request, synthetic, show)
+                report = made_up_fleet(request, synthetic, show, client)
             else:
-                report = specialised(request, out, say, show)
+                report = specialised(request, out, say, show, client)
         write_json(out / "fleet.json", report)
         if synthetic is None:
             write_bytes(out / "fleet.png", fleet_plot(report))
@@ -89,6 +106,9 @@ def _print(report: dict[str, Any]) -> None:
             "",
         )
     show_table(table, _WIDTH)
+    for row in report["boards"][:40]:
+        if row.get("stand_in") is not None:
+            print(f"{row['board']}: {row['stand_in']}")
     more = len(report["boards"]) - 40
     if more > 0:
         print(f"and {more} more, in fleet.json")

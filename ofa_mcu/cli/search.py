@@ -30,9 +30,18 @@ def search(
     cycles_per_instruction: Annotated[
         float | None, typer.Option(min=0.01, help="Basis of --max-ms where the profile has none.")
     ] = None,
+    latency: Annotated[
+        Path | None, typer.Option(help="Latency table of the board (default: its own, from ofa-mcu boards calibrate).")
+    ] = None,
     power_mw: Annotated[
         float | None, typer.Option(min=0.01, help="Active power; basis of --max-mj where the profile has none.")
     ] = None,
+    battery: Annotated[
+        str | None, typer.Option(help="Cell that is to last for --lives: cr2032, 2xaa, lipo:500mAh, 500mAh@3.7V.")
+    ] = None,
+    lives: Annotated[str | None, typer.Option(help="How long it is to last: 6months, 2y.")] = None,
+    every: Annotated[str | None, typer.Option(help="From one inference to the next: 10s, 5min.")] = None,
+    sleep_ua: Annotated[float | None, typer.Option(min=0, help="Microamperes between inferences.")] = None,
     objective: Annotated[str, typer.Option(help="accuracy, instructions, sram or flash.")] = "accuracy",
     give_up: Annotated[
         float, typer.Option(min=0, max=100, help="Points of accuracy to give up for another objective.")
@@ -51,12 +60,18 @@ def search(
     The pick is the most accurate that fits; among those within 0.2 point, the one with the fewest instructions.
     """
     with failing_as_json(as_json, schemas.SEARCH):
+        from ofa_mcu.planning.latency_files import latency_for
         from ofa_mcu.profiles import load_profile
         from ofa_mcu.search.budget import budget_for
+        from ofa_mcu.search.lifetime import lifetime_for
         from ofa_mcu.search.recommend import Request, recommend
 
+        profile, own_profile = load_profile(board), Path(board) if Path(board).is_file() else None
+        lifetime = lifetime_for(profile, battery, lives, every, sleep_ua, power_mw)
+        if lifetime is not None:
+            say(f"for {lives} of {battery} an inference may take {lifetime.most_ms:.4g} ms")
         budget = budget_for(
-            load_profile(board),
+            profile,
             quantity("--max-sram", max_sram, memory=True),
             quantity("--max-flash", max_flash, memory=True),
             quantity("--max-instructions", max_instructions),
@@ -64,8 +79,9 @@ def search(
             max_mj,
             cycles_per_instruction,
             power_mw,
+            latency_for(profile, latency, cycles_per_instruction, own_profile),
+            lifetime,
         )
-        own_profile = Path(board) if Path(board).is_file() else None
         request = Request(budget, task, supernet, objective, give_up / 100, seed, data_dir, own_profile, finetune, qat)
         with status() as show:
             report = recommend(request, out, say, show)
@@ -120,13 +136,20 @@ def print_report(report: dict[str, Any]) -> None:
     console.print(
         f"SRAM counts arena, protocol buffers, HAL data and stack reserve; arena {pick['arena_bytes']} B "
         f"(lower bound {bound} B, {100 * (pick['arena_bytes'] / bound - 1):.1f} % above; TFLite Micro's planner "
-        f"{pick['tflm_head_bytes']} B and its own structures). Instructions are estimated for the twin's core.",
+        f"{pick['tflm_head_bytes']} B and its own structures). Instructions are estimated"
+        f"{' for the twin' if report['twin'] else ''}.",
         highlight=False,
     )
+    if report["stand_in"] is not None:
+        console.print(report["stand_in"], highlight=False)
     for name, estimate in pick["estimates"].items():
         if estimate is not None:
             band = f" (+-{100 * estimate['band']:.0f} %)" if estimate["band"] is not None else ""
             console.print(f"estimate {estimate['value']:.3g} {name}{band}: {estimate['basis']}", highlight=False)
+    asked = report["battery"]
+    if asked is not None and asked["days"] is not None:
+        warning = f"; {asked['warning']}" if asked["warning"] else ""
+        console.print(f"{asked['battery']} lasts {asked['days']:.0f} days{warning}", highlight=False)
     if report["framework"] is not None:
         console.print(
             f"On the board itself the framework ({report['framework']}) takes SRAM and flash of its own, which no "

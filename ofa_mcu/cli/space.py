@@ -37,6 +37,7 @@ def space(
     with failing_as_json(as_json, schemas.SPACE):
         from ofa_mcu.errors import UsageError
         from ofa_mcu.files import write_bytes, write_json
+        from ofa_mcu.planning.latency_files import latency_for
         from ofa_mcu.reports.spaces import frames_plot
         from ofa_mcu.search.budget import budget_for
         from ofa_mcu.search.spaces import comparison, surveyed
@@ -45,7 +46,15 @@ def space(
             raise UsageError("name either --task or --preset")
         wide = _space(task, preset, data_dir)
         most = quantity("--max-instructions", max_instructions)
-        budgets = [budget_for(profile, max_instructions=most, max_ms=max_ms) for profile in boards_of(boards)]
+        budgets = [
+            budget_for(
+                profile,
+                max_instructions=most,
+                max_ms=max_ms,
+                latency=latency_for(profile, profile_path=path) if max_ms is not None else None,
+            )
+            for profile, path in boards_of(boards).items()
+        ]
         with counting("planning") as progress:
             frames = surveyed(wide, budgets, samples, seed, progress)
         report = comparison(wide, frames, samples)

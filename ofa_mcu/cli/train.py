@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from ofa_mcu import schemas
-from ofa_mcu.cli.common import JSON, DataDir, counting, emit, failing_as_json, say
+from ofa_mcu.cli.common import (
+    JSON,
+    DataDir,
+    Scheduler,
+    Workers,
+    cluster_of,
+    counting,
+    emit,
+    failing_as_json,
+    say,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -42,6 +52,8 @@ def train(
     space: Annotated[Path | None, typer.Option(help="Space of ofa-mcu space, instead of the task's own.")] = None,
     start: Annotated[Path | None, typer.Option(help="Supernet file to begin with, e.g. of a shorter run.")] = None,
     predictor_subnets: Annotated[int, typer.Option(min=10, help="Subnets measured for the accuracy predictor.")] = 300,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     data_dir: DataDir = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch (default: all cores).")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is a device.")] = "auto",
@@ -50,7 +62,8 @@ def train(
     """Train one supernet and its accuracy predictor, or one network alone.
 
     Killed at any time, the same command resumes it to the same result. Under torchrun several processes train together:
-    torchrun --nproc-per-node 2 -m ofa_mcu train …
+    torchrun --nproc-per-node 2 -m ofa_mcu train … . --workers and --scheduler spread what comes after training: the
+    subnets that are measured for the predictor.
     """
     with failing_as_json(as_json, schemas.TRAIN):
         from ofa_mcu.search.training import TrainRequest
@@ -81,6 +94,7 @@ def train(
             predictor_subnets,
             space,
             start,
+            cluster_of(workers, scheduler),
         )
         with counting("measuring subnets") as progress:
             report = run(request, progress)

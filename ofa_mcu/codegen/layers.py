@@ -31,11 +31,14 @@ class Layer:
     code: LayerCode
 
 
-def make_layers(graph: Int8Graph, plan: Plan, facts: GraphFacts) -> list[Layer]:
-    """The layers of the graph as the plan wants them; OfaMcuError where buffers overlap more than kernels allow."""
+def make_layers(graph: Int8Graph, plan: Plan, facts: GraphFacts, first: int = 0) -> list[Layer]:
+    """The layers of the graph as the plan wants them; OfaMcuError where buffers overlap more than kernels allow.
+
+    `first` is the number of the first layer, by which its functions and constants are called.
+    """
     structure, memory = graph.structure, plan.memory
     layers = []
-    for index, (operator, one) in enumerate(zip(structure.operators, plan.ways, strict=True)):
+    for index, (operator, one) in enumerate(zip(structure.operators, plan.ways, strict=True), first):
         _check_places(structure, operator, one.way, memory)
         prefix = f"ofa_{index:02d}"
         inputs = [
@@ -57,7 +60,7 @@ def make_layers(graph: Int8Graph, plan: Plan, facts: GraphFacts) -> list[Layer]:
         code = WRITERS[one.way.kernel](placed)
         symbol = f"layer_{index:02d}_{identifier(operator.name)}"
         layers.append(Layer(index, operator, symbol, describe(structure, operator, one.way), code))
-    _check_functions(layers)
+    functions_of(layers)
     return layers
 
 
@@ -133,18 +136,11 @@ def _allowed(way: Way, position: int, source: _Place, target: _Place, backward: 
     return way.forward_gap is not None and source[0] - target[0] >= way.forward_gap
 
 
-def _check_functions(layers: Sequence[Layer]) -> None:
-    seen: dict[str, tuple[str, ...]] = {}
-    for layer in layers:
-        for name, lines in layer.code.functions.items():
-            if seen.setdefault(name, lines) != lines:
-                raise AssertionError(f"two layers give function {name} different text")
-
-
 def functions_of(layers: Sequence[Layer]) -> Mapping[str, tuple[str, ...]]:
     """Every function that layers call, once, in the order of first use."""
     found: dict[str, tuple[str, ...]] = {}
     for layer in layers:
         for name, lines in layer.code.functions.items():
-            found.setdefault(name, lines)
+            if found.setdefault(name, lines) != lines:
+                raise AssertionError(f"two layers give function {name} different text")
     return found

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ofa_mcu.codegen.c_text import array_definition, comment
-from ofa_mcu.codegen.emit import BANNER, model_header
+from ofa_mcu.codegen.emit import ARENA_SECTION, BANNER, CONSTANT_SECTION, model_header
 from ofa_mcu.codegen.ends import check_ends
 from ofa_mcu.codegen.tflm_api import INTERPRETER, RESOLVER, TflmApi
 from ofa_mcu.graph.ir import Int8Graph
@@ -106,9 +106,11 @@ _HEAD = """\
 
 {namespaces}
 
+{section}
+
 /* Activations, scratch and structures of TFLite Micro. */
 extern "C" {{
-uint8_t ofa_arena[OFA_MODEL_ARENA_BYTES] __attribute__((section(".bss.ofa_arena"), aligned(16)));
+uint8_t ofa_arena[OFA_MODEL_ARENA_BYTES] __attribute__((section(OFA_ARENA_SECTION), aligned(16)));
 }}
 
 namespace {{
@@ -214,20 +216,18 @@ def emit_tflm(
     api = api or TflmApi()
     check_ends(graph.structure)
     codes = np.frombuffer(data, np.uint8)
-    array = array_definition("ofa_tflite", codes, alignment=16)
+    array = array_definition("ofa_tflite", codes, attribute="OFA_CONSTANT", alignment=16)
+    begin = [BANNER, "#ifndef OFA_TFLITE_H", "#define OFA_TFLITE_H", "", "#include <stdint.h>", "", *CONSTANT_SECTION]
     declared = f"extern const uint8_t ofa_tflite[{codes.size}];"
     guard = ["#ifdef __cplusplus", 'extern "C" {', "#endif", declared, "#ifdef __cplusplus", "}", "#endif"]
     what = comment("The .tflite file, byte for byte.")
     return {
         "ofa_model.h": model_header(graph, graph, arena_bytes, name, model_crc32, _STATUS),
         "ofa_model_tflm.cpp": interpreter_source(graph.structure, operators_used(data), api),
-        "ofa_tflite.h": "\n".join(
-            [BANNER, "#ifndef OFA_TFLITE_H", "#define OFA_TFLITE_H", "", "#include <stdint.h>", "", what, *guard,
-             "", "#endif", ""]
-        ),
+        "ofa_tflite.h": "\n".join([*begin, what, *guard, "", "#endif", ""]),
         "ofa_tflite.c": "\n".join([BANNER, '#include "ofa_tflite.h"', "", array, ""]),
         "ofa_tflm_support.c": _SUPPORT % {"banner": BANNER},
-    }  # fmt: skip
+    }
 
 
 def interpreter_source(structure: ShapeGraph, operators: Sequence[BuiltinOperator], api: TflmApi) -> str:
@@ -236,6 +236,7 @@ def interpreter_source(structure: ShapeGraph, operators: Sequence[BuiltinOperato
     headers |= {api.int8[operator] for operator in operators if operator in api.int8}
     head = _HEAD.format(
         banner=BANNER,
+        section="\n".join(ARENA_SECTION),
         includes="\n".join(f'#include "{header}"' for header in sorted(headers)),
         namespaces="\n".join(f"using namespace {name};" for name in api.namespaces),
         count=max(len(operators), 1),

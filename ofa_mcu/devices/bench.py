@@ -16,7 +16,7 @@ from ofa_mcu.devices.session import Hello, Session, Stack
 from ofa_mcu.errors import DeviceError, UsageError
 from ofa_mcu.profiles.profile import Emulator
 
-__all__ = ["Counts", "Measurement", "measure"]
+__all__ = ["VIRTUAL", "Counts", "Measurement", "check_firmware", "instructions", "measure", "net_ticks"]
 
 NANOSECONDS = 10**9
 VIRTUAL = "virtual"
@@ -159,26 +159,7 @@ def check_device(
     board: str | None = None,
 ) -> None:
     """The device is the board that is meant, runs the model that the inputs are for, and counts as the profile says."""
-    if twin is None and hello.counter == VIRTUAL:
-        raise DeviceError(
-            f"{link.url}: an emulator of {hello.board} answers, not a board, and it has no milliseconds; "
-            "measure with --emulate, or name the board's own port."
-        )
-    if board is not None and hello.board != board:
-        raise DeviceError(
-            f"{link.url}: the firmware there was built for {hello.board}, not for {board}; "
-            f"name the other port, ask for the board {hello.board}, or flash {board} again."
-        )
-    if model_crc32 is not None and hello.model_crc32 != model_crc32:
-        raise DeviceError(
-            f"{link.url}: the device runs the model {hello.model} (CRC-32 {hello.model_crc32:08x}) and not the one "
-            f"with CRC-32 {model_crc32:08x}; flash it again."
-        )
-    if twin is not None and hello.counter_hz != twin.systick_hz:
-        raise DeviceError(
-            f"{link.url}: the firmware counts at {hello.counter_hz} Hz, the profile says {twin.systick_hz} Hz; "
-            "build it again."
-        )
+    check_firmware(link.url, hello, twin, model_crc32, board)
     if inputs.ndim != 2 or len(inputs) == 0 or inputs.shape[1] != hello.input_bytes or inputs.dtype != np.int8:
         raise UsageError(
             f"The model takes {hello.input_bytes} int8 values per input, but the inputs are {inputs.dtype} of shape "
@@ -188,4 +169,30 @@ def check_device(
         raise UsageError(
             f"The model gives {hello.output_bytes} int8 values per input, but {expected.shape} outputs are expected "
             f"for {len(inputs)} inputs."
+        )
+
+
+def check_firmware(
+    url: str, hello: Hello, twin: Emulator | None, model_crc32: int | None, board: str | None = None
+) -> None:
+    """The device is the board that is meant, runs the model of that CRC-32, and counts as the profile says."""
+    if twin is None and hello.counter == VIRTUAL:
+        raise DeviceError(
+            f"{url}: an emulator of {hello.board} answers, not a board, and it has no milliseconds; "
+            "measure with --emulate, or name the board's own port."
+        )
+    if board is not None and hello.board != board:
+        raise DeviceError(
+            f"{url}: the firmware there was built for {hello.board}, not for {board}; "
+            f"name the other port, ask for the board {hello.board}, or flash {board} again."
+        )
+    if model_crc32 is not None and hello.model_crc32 != model_crc32:
+        raise DeviceError(
+            f"{url}: the device runs the model {hello.model} (CRC-32 {hello.model_crc32:08x}) and not the one "
+            f"with CRC-32 {model_crc32:08x}; flash it again."
+        )
+    if twin is not None and hello.counter_hz != twin.systick_hz:
+        raise DeviceError(
+            f"{url}: the firmware counts at {hello.counter_hz} Hz, the profile says {twin.systick_hz} Hz; "
+            "build it again."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ UNDEFINED = re.compile(r"undefined reference to `(\w+)'")
 NO_PACKAGE = re.compile(r"(?:UnknownPackageError|Could not find the package with) ?:?\s*(.+)")
 LINKER = re.compile(r"^\S*\bld: (.+)$", re.MULTILINE)
 PLAIN = re.compile(r"^(?:Error:|\w+Error:)\s*(.+)$", re.MULTILINE)
-MEMORY = {"RAM": "RAM", "FLASH": "flash", "program": "flash", "data": "RAM"}
+MEMORY = {"RAM": "RAM", "FLASH": "flash", "ARENA": "arena", "program": "flash", "data": "RAM"}
 BEYOND_SHELLS = re.compile(r"""[()&;,%'"$`|<>*?!\\]""")
 """Characters of a path that a build's own commands do not survive."""
 
@@ -61,7 +62,7 @@ def build_project(
     log = project.folder / ".pio" / f"{environment}.log"
     write_text(log, result.output)
     if result.code:
-        raise build_failure(result.output, project.board, log)
+        raise build_failure(result.output, project.board, log, project.memories)
     elf = (build_dir or project.folder / ".pio" / "build") / environment / "firmware.elf"
     if not elf.is_file():
         raise OfaMcuError(f"PlatformIO ended well but left no {elf}; look into {log}.")
@@ -75,11 +76,17 @@ def check_path(folder: Path) -> None:
         raise UsageError(f"PlatformIO cannot build in {folder}, for the {odd[0]} in its path; name another folder")
 
 
-def build_failure(output: str, board: str, log: Path) -> OfaMcuError:
-    """The error for what PlatformIO printed; the first cause that explains the rest wins."""
+def build_failure(output: str, board: str, log: Path, memories: Mapping[str, str] | None = None) -> OfaMcuError:
+    """The error for what PlatformIO printed; the first cause that explains the rest wins.
+
+    `memories`: names of the board's regions by the linker's.
+    """
     excess = overflows(output)
     if excess:
-        parts = " and ".join(f"its {memory} by {count} bytes" for memory, count in excess.items())
+        regions = {MEMORY[name]: f" ({region})" for name, region in (memories or {}).items()}
+        parts = " and ".join(
+            f"its {memory}{regions.get(memory, '')} by {count} bytes" for memory, count in excess.items()
+        )
         return InfeasibleError(
             f"The image exceeds {board}: {parts}; choose a smaller subnet (--max-sram, --max-flash).",
             {

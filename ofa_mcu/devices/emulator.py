@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,8 +24,11 @@ LISTENING = re.compile(r"connection on: \S*tcp:127\.0\.0\.1:(\d+)")
 STOP_S = 3.0
 
 
-def emulator_command(twin: Emulator, elf: Path) -> list[str]:
-    """QEMU's command line: virtual time counts instructions, the guest starts when the serial line is opened."""
+def emulator_command(twin: Emulator, elf: Path, options: Sequence[str] = ()) -> list[str]:
+    """QEMU's command line: virtual time counts instructions, the guest starts when the serial line is opened.
+
+    `options` are further ones, such as plugins.
+    """
     return [
         QEMU,
         *("-M", twin.machine),
@@ -33,6 +37,7 @@ def emulator_command(twin: Emulator, elf: Path) -> list[str]:
         *("-monitor", "none"),
         *("-icount", f"shift={twin.icount_shift}"),
         *("-serial", "tcp:127.0.0.1:0,server=on,wait=on,nodelay=on"),
+        *options,
     ]
 
 
@@ -43,7 +48,7 @@ class RunningEmulator:
     started it, however that ends. DeviceError where QEMU is missing or does not start within `timeout_s`.
     """
 
-    def __init__(self, twin: Emulator, elf: Path, *, timeout_s: float = 20.0) -> None:
+    def __init__(self, twin: Emulator, elf: Path, *, timeout_s: float = 20.0, options: Sequence[str] = ()) -> None:
         if shutil.which(QEMU) is None:
             raise DeviceError(f"{QEMU} is not installed; install it ({INSTALL}).")
         if not elf.is_file():
@@ -53,7 +58,7 @@ class RunningEmulator:
         self._port = 0
         self._listening = threading.Event()
         self._process = subprocess.Popen(
-            [*die_with_parent(), *emulator_command(twin, elf)],
+            [*die_with_parent(), *emulator_command(twin, elf, options)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

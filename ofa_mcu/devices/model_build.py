@@ -30,6 +30,8 @@ from ofa_mcu.graph.tflite_reader import read_tflite
 from ofa_mcu.graph.verify import Verification, compare_with_tflm, probe_inputs
 from ofa_mcu.planning.compile import Compiled, CompileOptions, compile_graph
 from ofa_mcu.planning.cost import Cost
+from ofa_mcu.planning.latency import LatencyTable
+from ofa_mcu.planning.places import ARENA, FLASH, SRAM, memory_uses
 from ofa_mcu.profiles import BoardProfile
 
 __all__ = [
@@ -76,13 +78,17 @@ class ModelFile:
 
 @dataclass(frozen=True, eq=False)
 class BoardModel:
-    """A model compiled for a board; `seconds` it took, reading included, the C compiler not."""
+    """A model compiled for a board; `seconds` it took, reading included, the C compiler not.
+
+    `latency` is the board's table, where there is one.
+    """
 
     model: ModelFile
     profile: BoardProfile
     options: CompileOptions
     compiled: Compiled
     seconds: float
+    latency: LatencyTable | None = None
 
     @property
     def cost(self) -> Cost:
@@ -90,12 +96,8 @@ class BoardModel:
         return self.compiled.cost
 
     def excess(self) -> dict[str, int]:
-        """Bytes by which the promise exceeds the board, by memory ("sram", "flash"); empty where it fits."""
-        over = {
-            "sram": self.cost.sram_bytes - self.profile.ram_bytes,
-            "flash": self.cost.flash_bytes - self.profile.flash_bytes,
-        }
-        return {memory: count for memory, count in over.items() if count > 0}
+        """Bytes by which the promise exceeds the board, by kind of `memory_uses`; empty where it fits."""
+        return {use.kind: use.excess for use in memory_uses(self.cost, self.profile) if use.excess}
 
     def check_fit(self) -> None:
         """Raise InfeasibleError naming what overflows, and by how much."""
@@ -158,13 +160,15 @@ def read_model(path: Path) -> ModelFile:
     return ModelFile(path, data, zlib.crc32(data), read_tflite(data, path.name))
 
 
-def compile_model(path: Path, profile: BoardProfile, options: CompileOptions | None = None) -> BoardModel:
+def compile_model(
+    path: Path, profile: BoardProfile, options: CompileOptions | None = None, latency: LatencyTable | None = None
+) -> BoardModel:
     """Reads and compiles a file for a board; errors are those of `read_model` and `compile_graph`. Writes nothing."""
     begin = time.perf_counter()
     options = options or CompileOptions()
     model = read_model(path)
     compiled = compile_graph(model.graph, profile, options)
-    return BoardModel(model, profile, options, compiled, time.perf_counter() - begin)
+    return BoardModel(model, profile, options, compiled, time.perf_counter() - begin, latency)
 
 
 def default_folder(path: Path, board: str) -> Path:
@@ -220,7 +224,7 @@ def try_on_twin(
     except InfeasibleError as error:
         excess = error.details.get("excess_bytes")
         named = (
-            {("sram" if k == "RAM" else str(k)): int(n) for k, n in excess.items()} if isinstance(excess, dict) else {}
+            {(SRAM if k == "RAM" else str(k)): int(n) for k, n in excess.items()} if isinstance(excess, dict) else {}
         )
         raise _too_large(made, named) from error
     codes, wanted = border_codes(made, inputs)
@@ -248,23 +252,23 @@ def _ask_tflm(model: ModelFile, inputs: Mapping[str, NDArray[Any]]) -> tuple[Ver
 
 
 def _too_large(made: BoardModel, over: Mapping[str, int]) -> InfeasibleError:
-    cost, profile = made.cost, made.profile
-    needed = {"sram": cost.sram_bytes, "flash": cost.flash_bytes}
-    budget = {"sram": profile.ram_bytes, "flash": profile.flash_bytes}
-    names = {"sram": "SRAM", "flash": "flash"}
+    uses = {use.kind: use for use in memory_uses(made.cost, made.profile)}
+    names = {SRAM: "its SRAM", ARENA: "the memory of its arena", FLASH: "its flash"}
     parts = " and ".join(
-        f"its {names[memory]} of {budget[memory]:,} bytes by {count:,} (promised {needed[memory]:,})"
-        for memory, count in over.items()
+        f"{names[kind]} ({uses[kind].where}) of {uses[kind].there:,} bytes by {count:,} "
+        f"(promised {uses[kind].needed:,})"
+        for kind, count in over.items()
     )
-    binding = max(over, key=lambda memory: over[memory] / budget[memory]) if over else "sram"
+    binding = uses[max(over, key=lambda kind: over[kind] / uses[kind].there) if over else SRAM]
     return InfeasibleError(
-        f"{made.model.path.name} exceeds {profile.id}: {parts}; choose a larger board (ofa-mcu boards) or a smaller "
-        "model",
+        f"{made.model.path.name} exceeds {made.profile.id}: {parts}; choose a larger board (ofa-mcu boards) or a "
+        "smaller model",
         {
             "code": "infeasible",
-            "constraint": binding,
-            "needed": needed[binding],
-            "budget": budget[binding],
+            "constraint": FLASH if binding.kind == FLASH else SRAM,
+            "region": binding.where,
+            "needed": binding.needed,
+            "budget": binding.there,
             "excess_bytes": dict(over),
         },
     )

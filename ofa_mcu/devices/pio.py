@@ -17,7 +17,16 @@ from ofa_mcu.devices.emulator import die_with_parent
 from ofa_mcu.devices.project import Project
 from ofa_mcu.errors import OfaMcuError, UsageError
 
-__all__ = ["PioResult", "core_dir", "missing_platform", "registry_reachable", "run_pio"]
+__all__ = [
+    "PioResult",
+    "core_dir",
+    "installed_platform",
+    "missing_platform",
+    "pio_command",
+    "registry_reachable",
+    "run_pio",
+    "usual_core_dir",
+]
 
 QUIET = {
     "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
@@ -26,6 +35,7 @@ QUIET = {
 }
 CORE_DIR = "PLATFORMIO_CORE_DIR"
 BUILD_DIR = "PLATFORMIO_BUILD_DIR"
+UPLOAD_FLAGS = "PLATFORMIO_UPLOAD_FLAGS"
 
 
 @dataclass(frozen=True)
@@ -43,13 +53,8 @@ def core_dir(project: Project, environment: str) -> Path:
     next to nothing, and PlatformIO's usual folder for a board, where its platform may be installed already. It exists
     afterwards; UsageError where the folder cannot be made or written to.
     """
-    own = os.environ.get(CORE_DIR)
-    if own:
-        folder = Path(os.path.expanduser(own)).absolute()
-    elif environment == project.emulated_environment:
-        folder = project.folder / ".pio" / "core"
-    else:
-        folder = Path.home() / ".platformio"
+    twin = environment == project.emulated_environment and not os.environ.get(CORE_DIR)
+    folder = project.folder / ".pio" / "core" if twin else usual_core_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -77,23 +82,32 @@ def settings(core: Path, build_dir: Path | None) -> dict[str, str]:
     return kept | QUIET | {CORE_DIR: str(core)} | chosen
 
 
+def pio_command(project: Project, environment: str, *arguments: str) -> list[str]:
+    """The command line of `pio run` for one environment."""
+    return [sys.executable, "-m", "platformio", "run", "-d", str(project.folder), "-e", environment, *arguments]
+
+
 def run_pio(
     project: Project,
     environment: str,
     *arguments: str,
     build_dir: Path | None = None,
+    upload_flags: str | None = None,
     timeout_s: float = 900.0,
 ) -> PioResult:
     """`pio run` for one environment; where setpriv is there, it dies with the thread that called this.
+
+    `upload_flags` go to the uploader, before its other arguments; one a line.
 
     OfaMcuError where PlatformIO is missing or does not end within `timeout_s`, UsageError as `core_dir` says.
     """
     if importlib.util.find_spec("platformio") is None:
         raise OfaMcuError("PlatformIO is not installed in this Python; install it (pip install platformio scons).")
-    command = [sys.executable, "-m", "platformio", "run", "-d", str(project.folder), "-e", environment, *arguments]
+    command = pio_command(project, environment, *arguments)
+    flags = {} if upload_flags is None else {UPLOAD_FLAGS: upload_flags}
     process = subprocess.Popen(
         [*die_with_parent(), *command],
-        env=settings(core_dir(project, environment), build_dir),
+        env=settings(core_dir(project, environment), build_dir) | flags,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -117,9 +131,28 @@ def run_pio(
 
 def missing_platform(project: Project, environment: str, platform: str) -> bool:
     """Whether PlatformIO would have to fetch the platform of a board before it can build."""
-    name = re.split(r"[@/]", platform)[-1] if "://" not in platform else ""
-    folder = core_dir(project, environment) / "platforms"
-    return not name or not any(folder.glob(f"{name}*"))
+    return installed_platform(core_dir(project, environment), platform) is None
+
+
+def installed_platform(core: Path, platform: str) -> Path | None:
+    """Where a platform lies under PlatformIO's folder; None where it is not installed.
+
+    A platform that is an address is known by the record that PlatformIO keeps of where a package came from.
+    """
+    folder = core / "platforms"
+    if "://" in platform:
+        for record in sorted(folder.glob("*/.piopm")):
+            if platform in record.read_text(encoding="utf-8", errors="replace"):
+                return record.parent
+        return None
+    name = re.split("@", platform)[0].rpartition("/")[2]
+    return next(iter(sorted(folder.glob(f"{name}*"))), None) if name else None
+
+
+def usual_core_dir() -> Path:
+    """Where PlatformIO keeps what boards need, by the user's settings; it need not exist."""
+    own = os.environ.get(CORE_DIR)
+    return Path(os.path.expanduser(own)).absolute() if own else Path.home() / ".platformio"
 
 
 def registry_hosts() -> tuple[str, ...]:

@@ -14,17 +14,18 @@ __all__ = ["Port", "find_port", "usb_ports"]
 
 @dataclass(frozen=True)
 class Port:
-    """A serial port on USB; `usb` is `vid:pid` in lower-case hex."""
+    """A serial port on USB; `usb` is `vid:pid` in lower-case hex, `serial_number` the device's own, None without."""
 
     name: str
     usb: str
     description: str
+    serial_number: str | None = None
 
 
 def usb_ports() -> tuple[Port, ...]:
     """Every serial port that is a USB device, sorted by name."""
     found = (
-        Port(port.device, f"{port.vid:04x}:{port.pid:04x}", port.description or "")
+        Port(port.device, f"{port.vid:04x}:{port.pid:04x}", port.description or "", port.serial_number or None)
         for port in list_ports.comports()
         if port.vid is not None and port.pid is not None
     )

@@ -7,20 +7,21 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ofa_mcu.devices.edits import edited, free_name, write_manifest
 from ofa_mcu.devices.tflm_library import TflmLibrary
 from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES
-from ofa_mcu.profiles import BoardProfile
-from ofa_mcu.profiles.profile import Emulator
+from ofa_mcu.profiles import BoardManifest, BoardProfile, Emulator, PlatformIO
 from ofa_mcu.resources import resource
 
 __all__ = ["Project", "write_project"]
 
 MODEL_FOLDER = Path("src", "model")
+ARENA_ALIGNMENT = 32
+"""Of an arena's own region in the twin."""
 MANIFEST_URL = "https://www.qemu.org/docs/master/system/arm/mps2.html"
 
 INI_HEAD = """\
@@ -62,7 +63,8 @@ build_flags =
 class Project:
     """A PlatformIO project on disk; an environment is None where the board has none of that kind.
 
-    set_aside: where its predecessor lies now, None unless somebody had changed that one.
+    set_aside: where its predecessor lies now, None unless somebody had changed that one. memories: names of the board's
+    regions by the linker's, which are RAM, FLASH and, where the arena has its own, ARENA.
     """
 
     folder: Path
@@ -70,6 +72,7 @@ class Project:
     emulated_environment: str | None
     board_environment: str | None
     set_aside: Path | None = None
+    memories: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def write_project(
@@ -113,9 +116,15 @@ def write_project(
         if twin is not None:
             manifest = twin_manifest(profile, twin, stack_bytes)
             write(fresh / "boards" / f"{emulated}.json", json.dumps(manifest, indent=1) + "\n")
+        if profile.platformio is not None and profile.platformio.manifest is not None:
+            own = board_manifest(profile, profile.platformio, profile.platformio.manifest)
+            write(fresh / "boards" / f"{profile.platformio.board}.json", json.dumps(own, indent=1) + "\n")
         write_manifest(fresh)
         set_aside = exchange(folder, fresh, Path(name) / "old")
-    return Project(folder, profile.id, emulated, real, set_aside)
+    memories = {"RAM": profile.ram_names, "FLASH": profile.flash_region}
+    if profile.arena_region is not None:
+        memories["ARENA"] = profile.arena_region
+    return Project(folder, profile.id, emulated, real, set_aside, memories)
 
 
 def exchange(folder: Path, fresh: Path, trash: Path) -> Path | None:
@@ -172,13 +181,41 @@ def project_ini(profile: BoardProfile, stack_bytes: int, tflm: TflmLibrary | Non
             upload_protocol=names.upload_protocol,
             stack_bytes=stack_bytes,
         )
-        # Flags go on where the board's own end.
-        text += settings.removeprefix("build_flags =\n")
+        text += "".join(f"    {flag}\n" for flag in names.build_flags)
+        options = "".join(f"{name} = {value}\n" for name, value in names.options.items())
+        # Flags of the library go on where the board's own end.
+        text += settings.removeprefix("build_flags =\n") + options
     return text
 
 
+def board_manifest(profile: BoardProfile, names: PlatformIO, own: BoardManifest) -> dict[str, object]:
+    """PlatformIO's board manifest of a board that its platform does not know."""
+    return {
+        "build": {"cpu": profile.core, "f_cpu": f"{profile.clock_hz}L", "mcu": own.mcu, **own.build},
+        **({"debug": dict(own.debug)} if own.debug else {}),
+        "frameworks": [names.framework],
+        "name": profile.name,
+        "platforms": [names.platform],
+        "upload": {
+            "maximum_ram_size": profile.ram_bytes,
+            "maximum_size": profile.flash_bytes,
+            "protocol": names.upload_protocol,
+            "protocols": list(dict.fromkeys([names.upload_protocol, *own.upload_protocols])),
+        },
+        "url": own.url,
+        "vendor": own.vendor,
+    }
+
+
 def twin_manifest(profile: BoardProfile, twin: Emulator, stack_bytes: int) -> dict[str, object]:
-    """PlatformIO's board manifest of the emulated twin; the local platform's builder reads it."""
+    """PlatformIO's board manifest of the emulated twin; the local platform's builder reads it.
+
+    An arena with a region of its own gets as much memory behind the other RAM, for the machine has no such region.
+    """
+    apart: dict[str, object] = {}
+    if profile.arena_region is not None:
+        origin = twin.ram_origin + -(-profile.ram_bytes // ARENA_ALIGNMENT) * ARENA_ALIGNMENT
+        apart = {"arena_origin": f"{origin:#010x}", "arena_bytes": profile.arena_bytes}
     return {
         "build": {
             "cpu": twin.core,
@@ -193,9 +230,10 @@ def twin_manifest(profile: BoardProfile, twin: Emulator, stack_bytes: int) -> di
             "stack_bytes": stack_bytes,
             "uart_base": f"{twin.uart_base:#010x}",
             "systick_hz": twin.systick_hz,
+            **apart,
         },
         "name": f"{profile.name}, emulated",
-        "upload": {"maximum_ram_size": profile.ram_bytes, "maximum_size": profile.flash_bytes},
+        "upload": {"maximum_ram_size": profile.sram_bytes, "maximum_size": profile.flash_bytes},
         "url": MANIFEST_URL,
         "vendor": "QEMU",
         "platforms": ["ofabaremetal"],

@@ -61,9 +61,13 @@ class Session:
         """Writes the model's input; `data` must be exactly as long."""
         if len(data) != self.hello.input_bytes:
             raise ValueError(f"the model takes {self.hello.input_bytes} bytes of input, not {len(data)}")
+        self.write(0, data)
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Writes a part of the model's input."""
         step = self.hello.payload_bytes
-        for offset in range(0, len(data), step):
-            self.link.request("load", str(offset), encode_bytes(data[offset : offset + step]))
+        for begin in range(0, len(data), step):
+            self.link.request("load", str(offset + begin), encode_bytes(data[begin : begin + step]))
 
     def infer(self) -> int:
         """Runs the model once on what was loaded; ticks of the counter, the overhead still in them."""
@@ -71,17 +75,21 @@ class Session:
 
     def output(self) -> bytes:
         """The model's output, checked against the firmware's own CRC-32 of it."""
-        step = self.hello.payload_bytes
-        data = b""
-        while len(data) < self.hello.output_bytes:
-            count = min(step, self.hello.output_bytes - len(data))
-            part = self._bytes(self.link.request("output", str(len(data)), str(count)))
-            if len(part) != count:
-                raise self._strange(f"{len(part)} bytes of output instead of {count}")
-            data += part
+        data = self.read(0, self.hello.output_bytes)
         said = self.link.request("crc")
         if said != (f"{crc32(data):08X}",):
             raise self._strange(f"an output whose CRC-32 is {crc32(data):08X} but said to be {' '.join(said)}")
+        return data
+
+    def read(self, offset: int, count: int) -> bytes:
+        """A part of the model's output; every line of it has its own check sum, the whole none."""
+        data = b""
+        while len(data) < count:
+            step = min(self.hello.payload_bytes, count - len(data))
+            part = self._bytes(self.link.request("output", str(offset + len(data)), str(step)))
+            if len(part) != step:
+                raise self._strange(f"{len(part)} bytes of output instead of {step}")
+            data += part
         return data
 
     def stack(self) -> Stack:

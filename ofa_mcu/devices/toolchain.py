@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import platform
 import re
-import shutil
-import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ofa_mcu.devices.board_tools import board_findings
 from ofa_mcu.devices.emulator import QEMU
-from ofa_mcu.devices.ports import usb_ports
+from ofa_mcu.devices.finding import Finding, said, tool_version
 from ofa_mcu.errors import OfaMcuError
-from ofa_mcu.profiles import all_profiles
+from ofa_mcu.profiles import BoardProfile, all_profiles
 
 __all__ = ["Finding", "examine"]
 
@@ -36,47 +36,37 @@ PACKAGES = {
     "typer": "the command line",
     "click": "the command line",
 }
+EXTRAS = {
+    "onnx2tf": "ofa-mcu crosscheck (extra onnx)",
+    "tensorflow": "ofa-mcu crosscheck (extra onnx)",
+    "ai-edge-litert": "the second witness of ofa-mcu validate",
+}
 COMPILER = "arm-none-eabi-gcc"
 DATA_SET = Path("/usr/share/datasets/fashion-mnist")
 DATA_FILES = tuple(f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
-UDEV_FOLDERS = (Path("/etc/udev/rules.d"), Path("/usr/lib/udev/rules.d"), Path("/lib/udev/rules.d"))
-PROBE_RULES = ("*platformio*", "*stlink*", "*openocd*", "*probe-rs*")
-UDEV_RULES = "https://docs.platformio.org/en/latest/core/installation/udev-rules.html"
-TOOL_TIMEOUT_S = 10.0
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked for: `version` (or place) where it is there, else `remedy`, a command or a step.
+def examine(network: bool = False) -> tuple[Finding, ...]:
+    """Looks at everything; imports none of the packages, never fails, and touches no network but where it may.
 
-    A thing that is not `required` is missed only by what `purpose` names.
+    With `network` PlatformIO's registry is asked whether it answers.
     """
-
-    name: str
-    purpose: str
-    version: str | None
-    remedy: str
-    required: bool = True
-
-    @property
-    def found(self) -> bool:
-        """Whether it is there."""
-        return self.version is not None
-
-
-def examine() -> tuple[Finding, ...]:
-    """Looks at everything; touches no network, imports none of the packages, never fails."""
+    try:
+        profiles, broken = all_profiles(), None
+    except OfaMcuError as error:
+        profiles, broken = (), Finding("board profiles", "all boards", None, str(error))
+    wanted = requirements()
     return (
         python(),
-        *(package(name, purpose) for name, purpose in PACKAGES.items()),
+        *(package(name, purpose, wanted) for name, purpose in PACKAGES.items()),
         scons(),
+        *(package(name, purpose, wanted, required=False) for name, purpose in EXTRAS.items()),
         compiler(),
         newlib(),
+        host_compiler(),
         emulator(),
-        machines(),
-        serial_permission(),
-        probe_rules(),
-        ports(),
+        *((machines(profiles),) if broken is None else (broken,)),
+        *board_findings(profiles, network),
         data_set(),
     )
 
@@ -87,9 +77,38 @@ def python() -> Finding:
     return Finding("python", "everything", version, "install Python 3.11 or newer")
 
 
-def package(name: str, purpose: str) -> Finding:
-    """A package of this interpreter, by its metadata."""
-    return Finding(name, purpose, installed(name), f"{sys.executable} -m pip install {name}")
+def requirements() -> Mapping[str, str]:
+    """The versions that the installed ofa-mcu asks for (`>=2.0,<3`), by package."""
+    try:
+        told = importlib.metadata.requires("ofa-mcu") or []
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+    parts = (re.match(r"([\w.-]+)(?:\[[^\]]*\])?\s*\(?([^;)]*)", line) for line in told)
+    return {part[1].lower().replace("_", "-"): part[2].strip() for part in parts if part}
+
+
+def package(name: str, purpose: str, wanted: Mapping[str, str], required: bool = True) -> Finding:
+    """A package of this interpreter, by its metadata; one of another version than is asked for counts as missing."""
+    there, versions = installed(name), wanted.get(name, "")
+    fits = there is not None and allows(versions, there)
+    remedy = f"{sys.executable} -m pip install " + (f"'{name}{versions}'" if versions else name)
+    if there is not None and not fits:
+        remedy += f" ({there} is installed)"
+    if name == "tflite-micro" and (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        required, remedy = False, "nothing: there are no wheels for this machine, and ofa-mcu validate says so"
+    return Finding(name, purpose, there if fits else None, remedy, required)
+
+
+def allows(versions: str, version: str) -> bool:
+    """Whether a version is among those asked for; yes where that cannot be told."""
+    try:
+        from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    except ImportError:
+        return True
+    try:
+        return SpecifierSet(versions).contains(version, prereleases=True)
+    except InvalidSpecifier:
+        return True
 
 
 def installed(name: str) -> str | None:
@@ -139,44 +158,19 @@ def emulator() -> Finding:
     return Finding(QEMU, "the emulated twins", tool_version(QEMU, "--version"), "apt-get install qemu-system-arm")
 
 
-def machines() -> Finding:
+def host_compiler() -> Finding:
+    """This machine's own C compiler."""
+    version = tool_version("gcc", "-dumpfullversion")
+    return Finding("gcc", "ofa-mcu validate", version, "apt-get install gcc libc6-dev", required=False)
+
+
+def machines(profiles: Sequence[BoardProfile]) -> Finding:
     """Every machine that a board's twin names."""
-    try:
-        needed = {profile.emulator.machine for profile in all_profiles() if profile.emulator is not None}
-    except OfaMcuError as error:
-        return Finding("QEMU machines", "the emulated twins", None, str(error))
+    needed = {profile.emulator.machine for profile in profiles if profile.emulator is not None}
     known = {line.split()[0] for line in (said(QEMU, "-M", "help") or "").splitlines() if line.strip()}
     missing = sorted(needed - known)
     remedy = f"install a newer QEMU, this one lacks {', '.join(missing)}"
     return Finding("QEMU machines", "the emulated twins", None if missing else ", ".join(sorted(needed)), remedy)
-
-
-def serial_permission() -> Finding:
-    """Whether this user may open serial ports."""
-    name, remedy = "serial ports", "sudo usermod -aG dialout $USER, then log in again"
-    if sys.platform != "linux":
-        return Finding(name, "boards", "no group needed", remedy, required=False)
-    import grp
-
-    try:
-        group = grp.getgrnam("dialout").gr_gid
-    except KeyError:
-        group = -1
-    allowed = "root" if os.geteuid() == 0 else "group dialout" if group in os.getgroups() else None
-    return Finding(name, "boards", allowed, remedy, required=False)
-
-
-def probe_rules() -> Finding:
-    """Rules that let a user open debug probes."""
-    rules = [path for folder in UDEV_FOLDERS for pattern in PROBE_RULES for path in folder.glob(pattern)]
-    found = str(rules[0]) if rules else "root" if hasattr(os, "geteuid") and os.geteuid() == 0 else None
-    return Finding("udev rules", "flashing boards", found, f"install them as {UDEV_RULES} says", required=False)
-
-
-def ports() -> Finding:
-    """Boards that are plugged in."""
-    names = ", ".join(f"{port.name} ({port.description})" for port in usb_ports())
-    return Finding("boards plugged in", "measuring on a board", names or None, "plug one in", required=False)
 
 
 def data_set() -> Finding:
@@ -193,21 +187,3 @@ def download_cache() -> Path:
     """Where `ofa_mcu.tasks` keeps the data set that it downloads; that package imports numpy, which may be missing."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if base else Path.home() / ".cache") / "ofa-mcu" / "fashion-mnist"
-
-
-def tool_version(*command: str) -> str | None:
-    """The first thing like a version that a tool prints."""
-    found = re.search(r"\d+(?:\.\d+)+", said(*command) or "")
-    return found[0] if found else None
-
-
-def said(*command: str) -> str | None:
-    """What a tool prints; None where it is missing or fails."""
-    if shutil.which(command[0]) is None:
-        return None
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=TOOL_TIMEOUT_S, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from ofa_mcu import schemas
 from ofa_mcu.devices.bench import Measurement, measure
-from ofa_mcu.devices.elf import Image
 from ofa_mcu.devices.emulator import RunningEmulator
 from ofa_mcu.devices.firmware import build_run, run_graph
 from ofa_mcu.devices.link import Link
 from ofa_mcu.devices.tflm_build import TflmOptions, build_tflm_run
-from ofa_mcu.errors import MismatchError
+from ofa_mcu.errors import MismatchError, OfaMcuError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.reference import run as run_reference
 from ofa_mcu.ledger import recorded
@@ -30,6 +29,9 @@ from ofa_mcu.tasks.resample import resample, to_codes
 
 __all__ = ["Trial", "try_run"]
 
+MEMORY = ("sram_promised", "sram_linked", "flash_promised", "flash_linked")
+"""What a build says of an image's bytes (build.json, and what `build --json` prints)."""
+
 _REFERENCE_BATCH = 50
 
 
@@ -37,14 +39,20 @@ _REFERENCE_BATCH = 50
 class Trial:
     """A measurement on test images and the share of them (0..1) that the device got right.
 
-    runtime: "compiled" or "tflm". image: what ran, where it was built here.
+    task, subnet, model_crc32: what was measured. input_shape: of the model, with its batch of one. memory: bytes of the
+    twin's image, linked and promised, by the names of `MEMORY`; None where nothing was built for this board. runtime:
+    "compiled" or "tflm".
     """
 
     board: str
     measurement: Measurement
     accuracy: float
+    task: str
+    subnet: str
+    model_crc32: int
+    input_shape: tuple[int, ...]
+    memory: Mapping[str, int | None]
     runtime: str = "compiled"
-    image: Image | None = None
 
     def check(self) -> None:
         """Raise MismatchError where a byte differs from the reference or the stack left its reserve."""
@@ -68,6 +76,10 @@ class Trial:
             "schema": schemas.BENCH,
             "board": self.board,
             "runtime": self.runtime,
+            "task": self.task,
+            "subnet": self.subnet,
+            "model_crc32": self.model_crc32,
+            "input_shape": list(self.input_shape),
             "transport": m.transport,
             "runs": m.images,
             "warmup": m.warmup,
@@ -84,11 +96,10 @@ class Trial:
             "accuracy": round(self.accuracy, 5),
             "stack_used": m.stack.used,
             "stack_reserved": m.stack.reserved,
+            **{name: self.memory.get(name) for name in MEMORY},
             "resent": m.resent,
             "arena_bytes": m.hello.arena_bytes,
             "arena_used": m.hello.arena_used_bytes,
-            "sram_linked": self.image.sram_bytes if self.image else None,
-            "flash_linked": self.image.flash_bytes if self.image else None,
         }
 
 
@@ -102,6 +113,15 @@ def _examples(graph: Int8Graph, inputs: NDArray[np.uint8]) -> tuple[NDArray[np.i
         for begin in range(0, len(codes), _REFERENCE_BATCH)
     ]
     return codes.reshape(len(codes), -1), np.concatenate(parts).reshape(len(codes), -1)
+
+
+def _built_bytes(run: Run, board: str, name: str) -> dict[str, int | None]:
+    """Bytes of the image that the run's last build left for the board's twin; nothing where there is none."""
+    try:
+        built = run.read(name)
+    except OfaMcuError:
+        return {}
+    return {name: built.get(name) for name in MEMORY} if built.get("board") == board else {}
 
 
 def try_run(
@@ -122,7 +142,6 @@ def try_run(
         DeviceError: the device is missing, silent, garbling, gone, or runs another model.
     """
     graph, crc = run_graph(run)
-    image: Image | None = None
     with ExitStack() as stack:
         watch = stack.enter_context(recorded(run.folder, "measure"))
         # the device first: if it is not there, nobody waits for the reference
@@ -131,7 +150,6 @@ def try_run(
         else:
             with watch.exclude():  # it has an entry of its own
                 made = build_run(run, profile, say) if tflm is None else build_tflm_run(run, profile, tflm, say)
-            image = made.image
             assert profile.emulator is not None  # build_run says so otherwise
             emulator = stack.enter_context(RunningEmulator(profile.emulator, made.build.elf))
             link = stack.enter_context(Link(emulator.url))
@@ -142,10 +160,20 @@ def try_run(
         measured = measure(link, inputs, expected, twin=twin, board=profile.id, model_crc32=crc, progress=progress)
     accuracy = float((measured.outputs.argmax(1) == test.labels[:count]).mean())
     runtime = "compiled" if measured.hello.arena_used_bytes is None else "tflm"
-    trial = Trial(profile.id, measured, accuracy, runtime, image)
+    trial = Trial(
+        profile.id,
+        measured,
+        accuracy,
+        task=run.task,
+        subnet=run.subnet,
+        model_crc32=crc,
+        input_shape=tuple(graph.structure.shapes[graph.structure.inputs[0]]),
+        memory=_built_bytes(run, profile.id, "build.json" if runtime == "compiled" else "build-tflm.json"),
+        runtime=runtime,
+    )
     result = trial.to_json()
     run.write("bench.json" if runtime == "compiled" else "bench-tflm.json", result)
     kept = {name: result[name] for name in TABLES["measurements"] if name in result}
-    named = {"task": run.task, "subnet": run.subnet, "model_crc32": crc, "runtime": runtime, "run": str(run.folder)}
+    named = {"runtime": runtime, "run": str(run.folder)}
     note_results("measurements", [kept | named], say)
     return trial

@@ -78,7 +78,7 @@ def observe_on_twin(model: DebugModel, profile: BoardProfile, inputs: NDArray[np
             "flash_origin": twin.flash_origin,
             "flash_bytes": profile.flash_bytes + MARGIN_BYTES,
             "ram_origin": twin.ram_origin,
-            "ram_bytes": profile.ram_bytes + STACK_BYTES,
+            "ram_bytes": profile.sram_bytes + STACK_BYTES,
             "stack_bytes": STACK_BYTES,
         }
         link = (*LINK, *(f"-Wl,--defsym={key}={value:#x}" for key, value in places.items()))

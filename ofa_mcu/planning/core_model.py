@@ -15,7 +15,7 @@ from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.planning.kernels.base import Flavour
 from ofa_mcu.profiles.profile import BoardProfile
 
-__all__ = ["DATA", "CoreModel", "FitError", "core_model", "core_of", "known_cores"]
+__all__ = ["DATA", "CoreModel", "FitError", "core_model", "core_of", "known_cores", "stand_in"]
 
 DATA = Path(__file__).parent / "data"
 """Folder of the measured figures, one JSON file per core."""
@@ -64,8 +64,32 @@ def known_cores() -> tuple[str, ...]:
 
 
 def core_of(profile: BoardProfile) -> str:
-    """The core whose figures hold for the board: its emulated twin's, or its own where it has no twin."""
-    return profile.emulator.core if profile.emulator is not None else profile.core
+    """The core whose figures hold for the board: its emulated twin's, or its own where it has no twin.
+
+    Where nothing was measured on its own core, the one that the profile names in its stead (`figures_of`). UsageError
+    where that one runs kernels which need an instruction set.
+    """
+    if profile.emulator is not None:
+        return profile.emulator.core
+    if profile.figures_of is None:
+        return profile.core
+    if core_model(profile.figures_of).flavour is not Flavour.PORTABLE:
+        portable = [core for core in known_cores() if core_model(core).flavour is Flavour.PORTABLE]
+        raise UsageError(
+            f"figures_of of board {profile.id} names {profile.figures_of}, whose kernels need its instruction set: "
+            f"name one of {', '.join(portable)}"
+        )
+    return profile.figures_of
+
+
+def stand_in(profile: BoardProfile) -> str | None:
+    """What to say of figures that are another core's, one sentence; None where nothing stands in."""
+    if profile.emulator is not None or profile.figures_of is None:
+        return None
+    return (
+        f"Instructions and the flash of code are those of {profile.figures_of}, which stands in for {profile.core} "
+        f"({(profile.figures_basis or '').rstrip('.')}); arena and weights do not depend on the core."
+    )
 
 
 @cache
@@ -74,7 +98,8 @@ def core_model(core: str) -> CoreModel:
     if core not in known_cores():
         raise UsageError(
             f"no cost figures were measured for core '{core}', only for {', '.join(known_cores())}: choose a board "
-            f"with one of these, or measure it with benchmarks/calibrate_cost.py --cores {core}"
+            f"with one of these, name one of them as figures_of in the board's profile, or measure the core with "
+            f"benchmarks/calibrate_cost.py --cores {core}"
         )
     path = DATA / f"{core}.json"
     try:

@@ -11,11 +11,13 @@ few instructions per output element longer.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ofa_mcu.errors import UsageError
-from ofa_mcu.planning.core_model import CoreModel, core_model, core_of
+from ofa_mcu.planning.core_model import CoreModel, core_model, core_of, stand_in
+from ofa_mcu.planning.latency import LatencyTable
 from ofa_mcu.planning.plan import Plan
 from ofa_mcu.planning.priced import plan_code
 from ofa_mcu.profiles.profile import BoardProfile
@@ -27,6 +29,7 @@ __all__ = [
     "Cost",
     "Estimate",
     "LayerCost",
+    "active_power",
     "core_model",
     "estimate",
     "millijoules",
@@ -149,15 +152,28 @@ def milliseconds_each(profile: BoardProfile, cycles_per_instruction: float | Non
     return cycles / profile.clock_hz * 1e3
 
 
-def milliseconds(cost: Cost, profile: BoardProfile, cycles_per_instruction: float | None = None) -> Estimate:
-    """Time of one inference: instructions * cycles per instruction / clock; errors as `milliseconds_each` has them."""
+def milliseconds(
+    cost: Cost,
+    profile: BoardProfile,
+    cycles_per_instruction: float | None = None,
+    latency: LatencyTable | None = None,
+) -> Estimate:
+    """Time of one inference: by the board's latency table, else instructions * cycles per instruction / clock.
+
+    Cycles per instruction that are given win over the table. Errors as `milliseconds_each` has them.
+    """
+    if latency is not None and cycles_per_instruction is None:
+        value = latency.model.network(cost.layers) * latency.milliseconds_each
+        return Estimate(value, f"{cost.instructions:,} instructions by the {latency.basis}", latency.held_out.largest)
     value = cost.instructions * milliseconds_each(profile, cycles_per_instruction)
     cycles = cycles_per_instruction or profile.cycles_per_instruction
     if cycles_per_instruction is not None:
         source, band = f"{cycles:g} cycles per instruction as given", None
     else:
         source, band = f"{cycles:g} cycles per instruction: {profile.cycles_basis}", _band_in(profile.cycles_basis)
-    return Estimate(value, f"{cost.instructions:,} instructions at {profile.clock_hz / 1e6:g} MHz, {source}", band)
+    whose = f" of {cost.core}" if stand_in(profile) else ""
+    basis = f"{cost.instructions:,} instructions{whose} at {profile.clock_hz / 1e6:g} MHz, {source}"
+    return Estimate(value, basis, None if whose else band)
 
 
 def millijoules_each(
@@ -167,16 +183,24 @@ def millijoules_each(
 
     UsageError where the board's profile has no active power or no cycles per instruction and none are given.
     """
-    _check_positive("--power-mw", power_mw)
-    power = power_mw or profile.active_power_mw
     missing = {}
-    if power is None:
-        missing["active_power_mw"] = "--power-mw"
     if cycles_per_instruction is None and profile.cycles_per_instruction is None:
         missing["cycles_per_instruction"] = "--cycles-per-instruction"
-    if power is None or missing:
-        raise _lacking(profile, "energy", missing)
+    power = active_power(profile, power_mw, missing)
     return milliseconds_each(profile, cycles_per_instruction) * power / 1e3
+
+
+def active_power(profile: BoardProfile, power_mw: float | None, missing: Mapping[str, str] | None = None) -> float:
+    """Milliwatts during an inference, as given or from the profile.
+
+    UsageError where there is neither; `missing` names other fields of the profile that lack, with their options.
+    """
+    _check_positive("--power-mw", power_mw)
+    power = power_mw or profile.active_power_mw
+    if power is None or missing:
+        lacking = {"active_power_mw": "--power-mw"} if power is None else {}
+        raise _lacking(profile, "energy", lacking | dict(missing or {}))
+    return power
 
 
 def millijoules(
@@ -184,10 +208,18 @@ def millijoules(
     profile: BoardProfile,
     power_mw: float | None = None,
     cycles_per_instruction: float | None = None,
+    latency: LatencyTable | None = None,
 ) -> Estimate:
-    """Energy of one inference: estimated time * active power; errors as `millijoules_each` has them."""
-    value = cost.instructions * millijoules_each(profile, power_mw, cycles_per_instruction)
-    time = milliseconds(cost, profile, cycles_per_instruction)
+    """Energy of one inference: time, estimated as `milliseconds` does, * active power.
+
+    Errors as `millijoules_each` has them.
+    """
+    if latency is not None and cycles_per_instruction is None:
+        power = active_power(profile, power_mw)
+        value = milliseconds(cost, profile, None, latency).value * power / 1e3
+    else:
+        value = cost.instructions * millijoules_each(profile, power_mw, cycles_per_instruction)
+    time = milliseconds(cost, profile, cycles_per_instruction, latency)
     source = "as given" if power_mw is not None else f"from the profile: {profile.power_basis}"
     # The power's own error is known to nobody; the band is the time's where that is known.
     return Estimate(value, f"{power_mw or profile.active_power_mw:g} mW {source}; {time.basis}", time.band)
@@ -206,6 +238,7 @@ def _check_positive(option: str, value: float | None) -> None:
 
 def _lacking(profile: BoardProfile, what: str, missing: dict[str, str]) -> UsageError:
     fields, options = " and ".join(missing), " and ".join(missing.values())
+    measure = ", or measure the board (ofa-mcu boards calibrate)" if "cycles_per_instruction" in missing else ""
     return UsageError(
-        f"the profile of board {profile.id} has no {fields}, so its {what} cannot be estimated: give {options}"
+        f"the profile of board {profile.id} has no {fields}, so its {what} cannot be estimated: give {options}{measure}"
     )

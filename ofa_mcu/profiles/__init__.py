@@ -4,9 +4,10 @@ A `BoardProfile` is one `boards/<id>.toml`, validated: memory, core, clock, powe
 """
 
 from ofa_mcu.profiles.catalogue import all_profiles, board_ids, load_profile
-from ofa_mcu.profiles.profile import BoardProfile, Emulator, MemoryRegion, PlatformIO
+from ofa_mcu.profiles.profile import BoardManifest, BoardProfile, Emulator, MemoryRegion, PlatformIO
 
 __all__ = [
+    "BoardManifest",
     "BoardProfile",
     "Emulator",
     "MemoryRegion",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-__all__ = ["NO_FPU", "BoardProfile", "Emulator", "MemoryRegion", "PlatformIO"]
+__all__ = ["NO_FPU", "BoardManifest", "BoardProfile", "Emulator", "MemoryRegion", "PlatformIO"]
 
 NO_FPU = "none"
 """How a profile writes that a core has no floating point unit; None in the values below."""
@@ -54,13 +54,37 @@ class Emulator:
 
 
 @dataclass(frozen=True)
+class BoardManifest:
+    """What PlatformIO must be told of a board that its platform does not know, beside the profile's own figures.
+
+    upload_protocols: what can upload, beside the protocol that does if nobody says. build and debug: further keys of
+    these two tables of the manifest, such as the framework's `variant`.
+    """
+
+    vendor: str
+    url: str
+    mcu: str
+    upload_protocols: tuple[str, ...] = ()
+    build: Mapping[str, str] = field(default_factory=dict, hash=False)
+    debug: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
 class PlatformIO:
-    """How PlatformIO names the board: platform, board id, framework, and the protocol its upload target uses."""
+    """How PlatformIO names the board: platform, board id, framework, and the protocol its upload target uses.
+
+    platform: a name, or the address of one that PlatformIO's registry does not have. options: further settings of the
+    board's environment, such as `board_build.partitions`. build_flags: further flags of the compiler.
+    manifest: for a board that the platform does not know, which the project then brings along.
+    """
 
     platform: str
     board: str
     framework: str
     upload_protocol: str
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
+    build_flags: tuple[str, ...] = ()
+    manifest: BoardManifest | None = None
 
 
 @dataclass(frozen=True)
@@ -68,16 +92,20 @@ class BoardProfile:
     """One board.
 
     core: a value of `-mcpu` (cortex-m7); fpu: a value of `-mfpu`, None where the core has no floating point unit.
+    On cores of other makers both are names of ours.
     dsp, mve: whether the core has the DSP extension (SMLAD), the M-profile vector extension.
+    figures_of: the core whose measured figures stand in for this core's, which has none; one that runs portable
+    kernels, with `figures_basis` saying how near they are. None where the core has figures of its own.
     clock_hz: the clock the board runs at with `platformio.framework`.
     flash_bytes: what firmware may use of `flash_region`.
     ram_bytes: the budget of firmware for SRAM: the regions named in `ram_regions`, which lie back to back.
     regions: every memory region of the board, used or not.
+    arena_region: where the arena goes, if not with all other data into `ram_regions`; all of it is the arena's.
     platformio: None where PlatformIO does not know the board. emulator: None where no QEMU machine is near enough.
     active_power_mw: power during inference at `supply_v` volts, with `power_basis` saying what was measured.
     cycles_per_instruction: for estimates of latency only, with `cycles_basis` saying where from and how good.
     usb: `vid:pid` of the board's serial port, lower-case hex.
-    sources: for each of the fields above that is there, where it comes from (id, name and the two bases need none).
+    sources: for each of the fields above that is there, where it comes from (id, name and the bases need none).
     """
 
     id: str
@@ -92,8 +120,11 @@ class BoardProfile:
     ram_bytes: int
     ram_regions: tuple[str, ...]
     regions: tuple[MemoryRegion, ...]
+    arena_region: str | None = None
     platformio: PlatformIO | None = None
     emulator: Emulator | None = None
+    figures_of: str | None = None
+    figures_basis: str | None = None
     active_power_mw: float | None = None
     supply_v: float | None = None
     power_basis: str | None = None
@@ -115,6 +146,21 @@ class BoardProfile:
     def ram_origin(self) -> int:
         """First address of the SRAM budget on the board (the twin's is `emulator.ram_origin`)."""
         return self.region(self.ram_regions[0]).origin
+
+    @property
+    def ram_names(self) -> str:
+        """The regions of the SRAM budget, to be read."""
+        return " + ".join(self.ram_regions)
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of the arena's own region, 0 where it has none."""
+        return 0 if self.arena_region is None else self.region(self.arena_region).bytes
+
+    @property
+    def sram_bytes(self) -> int:
+        """All RAM that firmware may use: the SRAM budget, and the arena's own region."""
+        return self.ram_bytes + self.arena_bytes
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready form with every field; None where unknown, the text "none" where there is no FPU."""

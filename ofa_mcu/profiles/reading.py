@@ -19,11 +19,17 @@ __all__ = ["parse_profile", "read_profile"]
 
 T = TypeVar("T")
 
-UNSOURCED = frozenset({"id", "name", "power_basis", "cycles_basis", "sources"})
+UNSOURCED = frozenset({"id", "name", "power_basis", "cycles_basis", "figures_basis", "sources"})
 """Keys that need no source of their own."""
 
 INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
 """Unicode categories of control and format characters and of line and paragraph separators."""
+
+PLACED = frozenset({"platform", "board", "framework", "upload_protocol", "monitor_speed", "build_src_filter"})
+"""Settings of a board's environment that the project writes itself, beside those of compiler and linker."""
+
+ARENA_SECTION = "OFA_ARENA_SECTION"
+"""What generated C takes for the section of its arena."""
 
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 
@@ -91,6 +97,7 @@ def read_value(hint: Any, value: Any, where: str, key: str) -> Any:
         if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
             raise UsageError(f"{where}: {key} must be a table of strings.")
         for name, item in value.items():
+            check_text(name, where, f"a key of {key}")
             check_text(item, where, f"{key}.{name}")
         return value
     if is_dataclass(hint):
@@ -156,6 +163,20 @@ def check_figures(profile: BoardProfile, where: str) -> None:
             regions[name].end == regions[following].origin,
             f"ram_regions {name} and {following} do not lie back to back, so they are no single budget.",
         )
+    if profile.arena_region is not None:
+        require(
+            profile.arena_region in regions,
+            f"no region is called {profile.arena_region}; the regions are {', '.join(regions)}.",
+        )
+        require(
+            profile.arena_region not in (profile.flash_region, *profile.ram_regions),
+            f"arena_region {profile.arena_region} is the firmware's already; name another, or leave the key out.",
+        )
+        require(
+            profile.platformio is None or any(ARENA_SECTION in flag for flag in profile.platformio.build_flags),
+            f"arena_region is {profile.arena_region}, but no flag of platformio.build_flags defines {ARENA_SECTION}; "
+            "define it as a section that the framework's linker script places there.",
+        )
     total = sum(regions[name].bytes for name in profile.ram_regions)
     require(profile.ram_bytes <= total, f"ram_bytes is {profile.ram_bytes}, but ram_regions hold {total}.")
     flash = regions[profile.flash_region].bytes
@@ -165,6 +186,7 @@ def check_figures(profile: BoardProfile, where: str) -> None:
     for figure, others in {
         "active_power_mw": ("supply_v", "power_basis"),
         "cycles_per_instruction": ("cycles_basis",),
+        "figures_of": ("figures_basis",),
     }.items():
         for other in others:
             require(
@@ -173,6 +195,17 @@ def check_figures(profile: BoardProfile, where: str) -> None:
             )
     for usb in profile.usb:
         require(bool(re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{4}", usb)), f"usb must be like 0483:374b, not {usb!r}.")
+    if profile.platformio is not None:
+        for name in profile.platformio.options:
+            require(
+                bool(re.fullmatch(r"[a-z][a-z0-9_.]*", name)) and name not in PLACED and "build_flags" not in name,
+                f"platformio.options.{name} is no setting to add; the project writes its own "
+                f"{', '.join(sorted(PLACED))}, and flags go into platformio.build_flags.",
+            )
+    require(
+        profile.figures_of is None or profile.emulator is None,
+        "figures_of and [emulator] exclude each other: the figures of the twin's core are taken; leave one out.",
+    )
     if profile.emulator is not None:
         shift = profile.emulator.icount_shift
         require(0 <= shift <= 10, f"emulator.icount_shift must be 0 to 10, not {shift}.")

@@ -8,6 +8,7 @@ from ofa_mcu import schemas
 from ofa_mcu.codegen.ends import accessor
 from ofa_mcu.devices.model_build import BoardModel, TwinTrial
 from ofa_mcu.errors import UsageError
+from ofa_mcu.planning.core_model import stand_in
 from ofa_mcu.planning.cost import Estimate, milliseconds
 from ofa_mcu.reports.layers import layer_figures, shape_text
 
@@ -18,9 +19,9 @@ BORDER_HEADS = ("", "in C", "shape", "type", "bytes", "scale", "zero point")
 
 
 def time_estimate(made: BoardModel) -> Estimate | None:
-    """Milliseconds of one inference, estimated; None where the board's profile has no basis for it."""
+    """Milliseconds of one inference, estimated; None where the board has no basis for it."""
     try:
-        return milliseconds(made.cost, made.profile)
+        return milliseconds(made.cost, made.profile, latency=made.latency)
     except UsageError:
         return None
 
@@ -100,6 +101,7 @@ def compilation_json(made: BoardModel, trial: TwinTrial | None = None) -> dict[s
         "model_crc32": made.model.crc32,
         "board": made.profile.id,
         "core": cost.core,
+        "stand_in": stand_in(made.profile),
         "optimize": made.options.optimize.value,
         "dead_channels": made.options.dead_channels,
         "macs": compiled.source.structure.macs,

@@ -105,12 +105,14 @@ def _totals(made: BoardModel, value: Mapping[str, Any]) -> list[tuple[str, str]]
         ("board", f"{made.profile.name} ({made.profile.id}), {value['core']}"),
         ("MACs", f"{value['macs']:,} in the file, {value['live_macs']:,} live"),
         ("arena", f"{value['arena_bytes']:,} B, lower bound {value['arena_lower_bound']:,} B"),
-        ("SRAM", f"{value['sram_bytes']:,} of {made.profile.ram_bytes:,} B"),
+        ("SRAM", f"{value['sram_bytes']:,} of {made.profile.sram_bytes:,} B"),
         ("flash", f"{value['flash_bytes']:,} of {made.profile.flash_bytes:,} B"),
         ("of it firmware", f"{value['flash_firmware_bytes']:,} B"),
         ("of it code, weights", f"{value['flash_code_bytes']:,} B, {value['flash_weight_bytes']:,} B"),
         ("instructions, predicted", f"{value['instructions_predicted']:,}"),
     ]
+    if value["stand_in"] is not None:
+        rows.append(("whose figures", value["stand_in"]))
     if time is not None:
         band = f" ±{100 * time.band:.0f} %" if time.band is not None else ""
         rows.append(("time, estimated", f"{time.value:.3g} ms{band}: {time.basis}"))

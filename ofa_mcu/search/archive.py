@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa_mcu.planning.latency import LatencyModel
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.features import Genome
@@ -24,15 +25,17 @@ class Archive:
 
     `objectives` (subnets, 4) are to be minimised: minus accuracy, SRAM, flash, instructions. What a budget allows is
     asked afterwards, so that one archive serves all boards of a core. `seconds` is how long the search for them took.
+    `ticks` (subnets,) are by the latency model of a board; None without one.
     """
 
-    def __init__(self, predictor: Predictor, profile: BoardProfile) -> None:
+    def __init__(self, predictor: Predictor, profile: BoardProfile, latency: LatencyModel | None = None) -> None:
         self.genome = Genome.of(predictor.space)
         self._predictor = predictor
-        self._tables = CostTables(predictor.space, profile)
+        self._tables = CostTables(predictor.space, profile, latency=latency)
         self._index: dict[bytes, int] = {}
         self.genes: Ints = np.empty((0, len(self.genome.options)), np.int64)
         self.objectives: Floats = np.empty((0, 4))
+        self.ticks: Floats | None = None if latency is None else np.empty(0)
         self.seconds = 0.0
 
     def __len__(self) -> int:
@@ -57,13 +60,16 @@ class Archive:
         objectives = np.stack([-accuracy, costs.sram_bytes, costs.flash_bytes, costs.instructions], 1)
         self.genes = np.concatenate([self.genes, genes])
         self.objectives = np.concatenate([self.objectives, objectives])
+        if self.ticks is not None:
+            self.ticks = np.concatenate([self.ticks, costs.ticks])
 
     def excess(self, budget: Budget | None) -> Floats:
         """By what share every subnet (subnets,) breaks the bounds, added up; 0 where all hold."""
         result = np.zeros(len(self))
         if budget is None:
             return result
-        for name, need in budget.needs(*self.objectives.T[1:]).items():
+        sram, flash, instructions = self.objectives.T[1:]
+        for name, need in budget.needs(sram, flash, instructions, self.ticks).items():
             bound = budget.bounds[name]
             result += np.maximum(need / bound - 1, 0) if bound else np.inf
         return result

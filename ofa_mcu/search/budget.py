@@ -12,19 +12,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa_mcu.errors import UsageError
-from ofa_mcu.planning.cost import Cost, millijoules, millijoules_each, milliseconds, milliseconds_each
+from ofa_mcu.planning.cost import (
+    Cost,
+    active_power,
+    millijoules,
+    millijoules_each,
+    milliseconds,
+    milliseconds_each,
+)
+from ofa_mcu.planning.latency import LatencyTable
+from ofa_mcu.planning.places import sram_limit
 from ofa_mcu.profiles.profile import BoardProfile
+from ofa_mcu.search.lifetime import Lifetime
 
 __all__ = ["Budget", "Violation", "budget_for"]
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A constraint that is not met: how much is needed and how much is allowed, in the constraint's unit."""
+    """A constraint that is not met: how much is needed and how much is allowed, in the constraint's unit.
+
+    `region` names the memory that sets the limit; None where the user does.
+    """
 
     constraint: str
     needed: float
     budget: float
+    region: str | None = None
 
     @property
     def excess(self) -> float:
@@ -34,40 +48,70 @@ class Violation:
 
 @dataclass(frozen=True)
 class Budget:
-    """Upper bounds by constraint name: sram and flash in bytes, instructions, ms and mj (estimates)."""
+    """Upper bounds by constraint name: sram and flash in bytes, instructions, ms and mj (estimates).
+
+    Time is estimated by the board's latency table where there is one, and nobody gave cycles per instruction.
+    """
 
     profile: BoardProfile
     bounds: Mapping[str, float]
     cycles_per_instruction: float | None = None
     power_mw: float | None = None
+    latency: LatencyTable | None = None
+    lifetime: Lifetime | None = None
 
-    def needs(self, sram_bytes: Any, flash_bytes: Any, instructions: Any) -> dict[str, Any]:
-        """What a subnet, or an array of them, needs of every bounded quantity."""
+    @property
+    def table(self) -> LatencyTable | None:
+        """The latency table that estimates rest on."""
+        return self.latency if self.cycles_per_instruction is None else None
+
+    @property
+    def bounds_time(self) -> bool:
+        """Whether a bound is one of estimated time, or follows from it."""
+        return "ms" in self.bounds or "mj" in self.bounds
+
+    def needs(self, sram_bytes: Any, flash_bytes: Any, instructions: Any, ticks: Any = None) -> dict[str, Any]:
+        """What a subnet, or an array of them, needs of every bounded quantity.
+
+        `ticks` are by the model of the latency table, in its unit; ValueError where they are needed and not given.
+        """
         result = {"sram": sram_bytes, "flash": flash_bytes, "instructions": instructions}
-        if "ms" in self.bounds:
-            result["ms"] = instructions * milliseconds_each(self.profile, self.cycles_per_instruction)
-        if "mj" in self.bounds:
-            result["mj"] = instructions * millijoules_each(self.profile, self.power_mw, self.cycles_per_instruction)
+        if self.bounds_time and self.table is not None:
+            if ticks is None:
+                raise ValueError("the budget has a latency table, but the subnets were not looked up by it")
+            result["ms"] = ticks * self.table.milliseconds_each
+            if "mj" in self.bounds:
+                result["mj"] = result["ms"] * active_power(self.profile, self.power_mw) / 1e3
+        elif self.bounds_time:
+            if "ms" in self.bounds:
+                result["ms"] = instructions * milliseconds_each(self.profile, self.cycles_per_instruction)
+            if "mj" in self.bounds:
+                result["mj"] = instructions * millijoules_each(self.profile, self.power_mw, self.cycles_per_instruction)
         return {name: value for name, value in result.items() if name in self.bounds}
 
-    def fits(self, sram_bytes: Any, flash_bytes: Any, instructions: Any) -> NDArray[np.bool_]:
+    def fits(self, sram_bytes: Any, flash_bytes: Any, instructions: Any, ticks: Any = None) -> NDArray[np.bool_]:
         """Whether each of an array of subnets meets every bound."""
-        needs = self.needs(sram_bytes, flash_bytes, instructions)
+        needs = self.needs(sram_bytes, flash_bytes, instructions, ticks)
         return np.asarray(np.all([need <= self.bounds[name] for name, need in needs.items()], axis=0))
 
     def estimates(self, cost: Cost) -> dict[str, dict[str, Any] | None]:
         """Estimated "ms" and "mj" with basis and band (a share); None where their basis is unknown."""
         result: dict[str, dict[str, Any] | None] = {"ms": None, "mj": None}
         with suppress(UsageError):
-            result["ms"] = asdict(milliseconds(cost, self.profile, self.cycles_per_instruction))
-            result["mj"] = asdict(millijoules(cost, self.profile, self.power_mw, self.cycles_per_instruction))
+            result["ms"] = asdict(milliseconds(cost, self.profile, self.cycles_per_instruction, self.table))
+            given = self.power_mw, self.cycles_per_instruction
+            result["mj"] = asdict(millijoules(cost, self.profile, *given, self.table))
         return result
 
     def violations(self, cost: Cost) -> list[Violation]:
         """Constraints the subnet does not meet, the worst first."""
-        needs = self.needs(cost.sram_bytes, cost.flash_bytes, cost.instructions)
+        ticks = self.table.model.network(cost.layers) if self.table is not None else None
+        needs = self.needs(cost.sram_bytes, cost.flash_bytes, cost.instructions, ticks)
+        limits = _limits(self.profile)
         found = [
-            Violation(name, value, self.bounds[name]) for name, value in needs.items() if value > self.bounds[name]
+            Violation(name, value, bound, limits[name][1] if name in limits and bound == limits[name][0] else None)
+            for name, value in needs.items()
+            if value > (bound := self.bounds[name])
         ]
         return sorted(found, key=lambda v: -v.excess)
 
@@ -81,11 +125,14 @@ def budget_for(
     max_mj: float | None = None,
     cycles_per_instruction: float | None = None,
     power_mw: float | None = None,
+    latency: LatencyTable | None = None,
+    lifetime: Lifetime | None = None,
 ) -> Budget:
     """The board's own memory, tightened by the user's options.
 
     Raises:
         UsageError: an option allows more than the board has.
+        InfeasibleError: the battery does not last as long as is asked for even without an inference.
     """
     finite = {
         "--max-ms": max_ms,
@@ -96,17 +143,30 @@ def budget_for(
     for name, number in finite.items():
         if number is not None and not (math.isfinite(number) and number > 0):
             raise UsageError(f"{name} {number:g} is no positive number; give one")
-    memories = (("--max-sram", max_sram, profile.ram_bytes), ("--max-flash", max_flash, profile.flash_bytes))
-    for name, asked, there in memories:
+    limits = _limits(profile)
+    for name, asked, there in (
+        ("--max-sram", max_sram, profile.sram_bytes),
+        ("--max-flash", max_flash, profile.flash_bytes),
+    ):
         if asked is not None and asked > there:
             raise UsageError(
                 f"{name} {asked} is more than board {profile.id} has ({there} B); give less or leave it out"
             )
     bounds: dict[str, float] = {
-        "sram": profile.ram_bytes if max_sram is None else max_sram,
-        "flash": profile.flash_bytes if max_flash is None else max_flash,
+        name: limit if asked is None else min(asked, limit)
+        for (name, (limit, _)), asked in zip(limits.items(), (max_sram, max_flash), strict=True)
     }
+    if lifetime is not None:
+        max_ms = min(lifetime.most_ms, max_ms or math.inf)
     for name, value in (("instructions", max_instructions), ("ms", max_ms), ("mj", max_mj)):
         if value is not None:
             bounds[name] = value
-    return Budget(profile, bounds, cycles_per_instruction, power_mw)
+    return Budget(profile, bounds, cycles_per_instruction, power_mw, latency, lifetime)
+
+
+def _limits(profile: BoardProfile) -> dict[str, tuple[int, str]]:
+    """What the board itself allows of sram and of flash, and the memory that sets the limit."""
+    return {
+        "sram": (sram_limit(profile), profile.arena_region or profile.ram_names),
+        "flash": (profile.flash_bytes, profile.flash_region),
+    }

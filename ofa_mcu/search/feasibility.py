@@ -28,7 +28,8 @@ def nothing_fits(nearest: Candidate, violations: Sequence[Violation]) -> Infeasi
     worst = violations[0]
     smallest = "the smallest subnet" if worst in nearest.violations else "with its weights, the last subnet left,"
     needs = " and ".join(
-        f"{_quantity(each, each.needed)} of {each.constraint} where {_quantity(each, each.budget)} are allowed"
+        f"{_quantity(each, each.needed)} of {each.constraint} where {_quantity(each, each.budget)} are "
+        f"{'allowed' if each.region is None else f'there in {each.region}'}"
         for each in violations
     )
     return InfeasibleError(
@@ -36,6 +37,7 @@ def nothing_fits(nearest: Candidate, violations: Sequence[Violation]) -> Infeasi
         {
             "code": "infeasible",
             "constraint": worst.constraint,
+            "region": worst.region,
             "needed": worst.needed,
             "budget": worst.budget,
             "violations": [asdict(each) for each in violations],

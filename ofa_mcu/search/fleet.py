@@ -7,26 +7,37 @@ one search serves all boards of a core, and what one board had measured is not m
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from ofa_mcu import schemas
 from ofa_mcu.errors import InfeasibleError, UsageError
-from ofa_mcu.planning.core_model import core_of
+from ofa_mcu.planning.core_model import core_of, stand_in
+from ofa_mcu.planning.latency_files import latency_for
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget, budget_for
 from ofa_mcu.search.candidates import CandidatePool
-from ofa_mcu.search.nsga import evolved
+from ofa_mcu.search.cluster_work import ClusterWork, Origin
+from ofa_mcu.search.feasibility import check_feasible
 from ofa_mcu.search.recommend import Request, Source, recommend
+from ofa_mcu.search.work import Work
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["FleetRequest", "Pick", "drawn_budgets", "fleet", "made_up_fleet", "picks"]
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 _SEED_OF_BUDGETS = 31
+_AT_ONCE = 64  # boards whose next task waits for a worker
 
 
 @dataclass(frozen=True)
@@ -68,10 +79,12 @@ def fleet(
     out: Path,
     say: Callable[[str], None] = lambda text: None,
     show: Callable[[str], None] = lambda text: None,
+    client: Client | None = None,
 ) -> dict[str, Any]:
     """A run for every board, in `out`/BOARD, ready for `build`; the report.
 
-    A board for which nothing fits, or whose profile lacks what a bound needs, is a row that says so.
+    A board for which nothing fits, or whose profile lacks what a bound needs, is a row that says so. With the `client`
+    of a cluster its workers search and measure, many boards at a time; the files are the same.
 
     Raises:
         UsageError: no boards, an unknown task, no supernet.
@@ -80,28 +93,58 @@ def fleet(
         raise UsageError("a fleet needs boards; name some with --boards, or all")
     began = time.monotonic()
     source = Source(request.task, request.supernet, request.data_dir)
-    archives: dict[str, Archive] = {}
-    rows = []
-    for number, (profile, path) in enumerate(request.boards.items(), 1):
-        show(f"board {number} of {len(request.boards)}: {profile.name}")
+    work = source.work if client is None else _shared(source, request, client)
+
+    def specialised(profile: BoardProfile) -> dict[str, Any]:
         try:
-            budget = budget_for(profile, **request.bounds)  # type: ignore[arg-type]
-            archive = _archive(archives, source, profile, request.seed, show)
+            latency = latency_for(profile, profile_path=request.boards[profile])
+            budget = budget_for(profile, **request.bounds, latency=latency)  # type: ignore[arg-type]
+            check_feasible(CandidatePool(source.predictor, budget))
+            # A board's own measure of time is on no common front: where it is bounded, the board is searched alone.
+            alone = budget.bounds_time and budget.table is not None
             wanted = Request(
                 budget,
                 request.task,
                 request.supernet,
                 seed=request.seed,
                 data_dir=request.data_dir,
-                profile_path=path,
+                profile_path=request.boards[profile],
             )
-            report = recommend(wanted, out / profile.id, say, show, source, archive)
-            rows.append(_row(profile, report["pick"], None) | {"run": report["run"]})
+            archive = None if alone else work.archive(profile, request.seed, show)
+            report = recommend(wanted, out / profile.id, say, show, source, archive, work)
+            return _row(profile, report["pick"], None) | {"run": report["run"]}
         except (InfeasibleError, UsageError) as error:
             constraint = error.details.get("constraint") if isinstance(error, InfeasibleError) else "unknown"
-            rows.append(_row(profile, None, constraint) | {"message": str(error)})
+            return _row(profile, None, constraint) | {"message": str(error)}
+
+    rows = []
+    done = _each(work, specialised, list(request.boards))
+    for number, profile in enumerate(request.boards, 1):
+        show(f"board {number} of {len(request.boards)}: {profile.name}")
+        rows.append(next(done))
     seconds = round(time.monotonic() - began, 2)
     return {"schema": schemas.FLEET, "task": request.task, "seconds": seconds, "boards": rows}
+
+
+def _shared(source: Source, request: FleetRequest, client: Client) -> ClusterWork:
+    def origin() -> Origin:
+        return Origin.of(request.task, request.supernet, request.data_dir, source.evaluator.data)
+
+    return ClusterWork(source.predictor, lambda: source.evaluator, origin, client)
+
+
+def _each(work: Work, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """The function of each item in turn; where a cluster works, in threads that wait for its answers."""
+    if not isinstance(work, ClusterWork):
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        try:
+            yield from pool.map(function, items)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            work.cancel()
+            raise
 
 
 def _row(profile: BoardProfile, pick: dict[str, Any] | None, constraint: object) -> dict[str, Any]:
@@ -110,23 +153,34 @@ def _row(profile: BoardProfile, pick: dict[str, Any] | None, constraint: object)
         "feasible": pick is not None,
         "pick": pick,
         "constraint": constraint,
-        "ram_bytes": profile.ram_bytes,
+        "ram_bytes": profile.sram_bytes,
+        "stand_in": stand_in(profile),
     }
 
 
-def made_up_fleet(request: FleetRequest, count: int, show: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+def made_up_fleet(
+    request: FleetRequest,
+    count: int,
+    show: Callable[[str], None] = lambda text: None,
+    client: Client | None = None,
+) -> dict[str, Any]:
     """`fleet` for `count` made-up boards with the cores of the request's, by prediction and without runs."""
     if not request.boards:
         raise UsageError("a fleet needs boards; name some with --boards, or all")
     began = time.monotonic()
     source = Source(request.task, request.supernet, request.data_dir)
     budgets = drawn_budgets(list(request.boards), count)
-    archives: dict[str, Archive] = {}
-    found: dict[int, Pick | None] = {}
-    for core in dict.fromkeys(core_of(budget.profile) for budget in budgets):
-        numbers = [number for number, budget in enumerate(budgets) if core_of(budget.profile) == core]
-        archive = _archive(archives, source, budgets[numbers[0]].profile, request.seed, show)
-        found |= zip(numbers, picks(archive, [budgets[number] for number in numbers]), strict=True)
+    work = source.work if client is None else _shared(source, request, client)
+    numbers: dict[str, list[int]] = {}
+    for number, budget in enumerate(budgets):
+        numbers.setdefault(core_of(budget.profile), []).append(number)
+
+    def picked(core: str) -> list[tuple[int, Pick | None]]:
+        of_core = [budgets[number] for number in numbers[core]]
+        archive = work.archive(of_core[0].profile, request.seed, show)
+        return list(zip(numbers[core], picks(archive, of_core), strict=True))
+
+    found = dict(pair for pairs in _each(work, picked, list(numbers)) for pair in pairs)
     rows = []
     for number, budget in enumerate(budgets):
         pick, constraint = found[number], None
@@ -138,16 +192,6 @@ def made_up_fleet(request: FleetRequest, count: int, show: Callable[[str], None]
         rows.append({**row, "constraint": constraint, "bounds": dict(budget.bounds)})
     seconds = round(time.monotonic() - began, 2)
     return {"schema": schemas.FLEET, "task": request.task, "seconds": seconds, "boards": rows}
-
-
-def _archive(
-    archives: dict[str, Archive], source: Source, profile: BoardProfile, seed: int, show: Callable[[str], None]
-) -> Archive:
-    """The subnets of the board's core, searched when its first board comes."""
-    core = core_of(profile)
-    if core not in archives:
-        archives[core] = evolved(source.predictor, profile, None, seed, lambda text: show(f"{core}: {text}"))
-    return archives[core]
 
 
 def picks(archive: Archive, budgets: Iterable[Budget]) -> list[Pick | None]:

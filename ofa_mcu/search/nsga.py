@@ -112,7 +112,8 @@ def evolved(
     predictor: Predictor, profile: BoardProfile, budget: Budget | None, seed: int, report: Callable[[str], None]
 ) -> Archive:
     """Subnets found for the budget, or (None) for all there may be on the board's core."""
-    archive = Archive(predictor, profile)
+    table = budget.table if budget is not None else None
+    archive = Archive(predictor, profile, table.model if table is not None else None)
     began = time.monotonic()
 
     def progress(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ from ofa_mcu.search.candidates import CandidatePool
 from ofa_mcu.search.feasibility import check_feasible
 from ofa_mcu.search.pick import UNPREDICTED, Objective
 from ofa_mcu.search.predictor import Predictor, load_predictor
+from ofa_mcu.search.work import Work
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.shipped_files import PREDICTOR_FILE, SUPERNET_FILE, supernet_folder
 from ofa_mcu.tasks.registry import task_named
@@ -30,7 +32,6 @@ from ofa_mcu.tasks.task import Task
 
 if TYPE_CHECKING:
     from ofa_mcu.quantization.evaluate import Evaluator, Specialised
-    from ofa_mcu.search.run import Tested
 
 __all__ = ["Request", "Source", "recommend"]
 
@@ -64,6 +65,7 @@ class Request:
             "bounds": dict(self.budget.bounds),
             "cycles_per_instruction": self.budget.cycles_per_instruction,
             "power_mw": self.budget.power_mw,
+            "latency": self.budget.table.to_json() if self.budget.table is not None else None,
             "objective": self.objective,
             "give": self.give,
             "seed": self.seed,
@@ -84,16 +86,24 @@ class Source:
         self._folder = supernet_folder(task, supernet)
         self._data_dir = data_dir
         self.predictor: Predictor = load_predictor(self._folder / PREDICTOR_FILE)
-        self.tested: dict[Specialised, Tested] = {}
+        self._loading = threading.Lock()
+        self._evaluator: Evaluator | None = None
+        self.work = Work(self.predictor, lambda: self.evaluator)
 
     @cached_property
     def fingerprint(self) -> str:
         """Of the supernet's file."""
         return hashlib.sha256((self._folder / SUPERNET_FILE).read_bytes()).hexdigest()[:16]
 
-    @cached_property
+    @property
     def evaluator(self) -> Evaluator:
         """Of the supernet's subnets on the task's data."""
+        with self._loading:
+            if self._evaluator is None:
+                self._evaluator = self._load()
+            return self._evaluator
+
+    def _load(self) -> Evaluator:
         from ofa_mcu.quantization.evaluate import Evaluator
         from ofa_mcu.supernet.store import load_supernet
 
@@ -112,6 +122,7 @@ def recommend(
     show: Callable[[str], None] = lambda text: None,
     source: Source | None = None,
     archive: Archive | None = None,
+    work: Work | None = None,
 ) -> dict[str, Any]:
     """Search, and write the run's folder (`out`, else a fresh one under runs/); the report.
 
@@ -122,6 +133,7 @@ def recommend(
         show: told what is going on at the moment.
         source: what the request names, where it is loaded already.
         archive: of a search for all budgets on the board's core, where there was one.
+        work: who does what takes long, where not the source's own.
 
     Raises:
         UsageError: an unknown task or objective, or no supernet.
@@ -131,8 +143,9 @@ def recommend(
     source = source or Source(request.task, request.supernet, request.data_dir)
     check_feasible(CandidatePool(source.predictor, request.budget))
     stem = f"{request.task.partition(':')[0]}-{request.budget.profile.id}"
-    with new_run(stem, out) as run, recorded(run.folder, "search") as watch:
-        return _search(request, objective, source, archive, run, watch, say, show)
+    work = work or source.work
+    with new_run(stem, out) as run, recorded(run.folder, "search", work.stopwatch()) as watch:
+        return _search(request, objective, source, work, archive, run, watch, say, show)
 
 
 def _objective(name: str) -> Objective:
@@ -147,6 +160,7 @@ def _search(
     request: Request,
     objective: Objective,
     source: Source,
+    work: Work,
     archive: Archive | None,
     run: Run,
     watch: Stopwatch,
@@ -175,7 +189,7 @@ def _search(
             return refine(pick, evaluator, task, wanted, run.folder, show)
 
     refining = trained_further if wanted else None
-    result = search(evaluator, source.predictor, options, show, refining, archive, source.tested)
+    result = search(evaluator, source.predictor, options, show, refining, archive, work)
 
     def write_network() -> None:
         refinement = result.report["refinement"]

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ofa_mcu import __version__, schemas
-from ofa_mcu.graph.tflite_writer import write_tflite
-from ofa_mcu.graph.verify import probe_inputs, verify
 from ofa_mcu.planning.compile import Compiled, compile_graph
+from ofa_mcu.planning.core_model import stand_in
 from ofa_mcu.planning.tflm import tflm_head_bytes
 from ofa_mcu.runs import Run
 from ofa_mcu.search.archive import Archive
@@ -23,14 +20,14 @@ from ofa_mcu.search.feasibility import candidate_json, check_feasible, nothing_f
 from ofa_mcu.search.nsga import evolved, thinned
 from ofa_mcu.search.pick import Measured, Objective, choose, next_to_measure
 from ofa_mcu.search.predictor import Predictor
+from ofa_mcu.search.work import Work
 from ofa_mcu.space.subnet import Subnet
 
 if TYPE_CHECKING:
     from ofa_mcu.quantization.evaluate import Evaluator, Specialised
 
-__all__ = ["SearchOptions", "SearchResult", "Tested", "search", "write_run"]
+__all__ = ["SearchOptions", "SearchResult", "search", "write_run"]
 
-_VERIFIED_IMAGES = 4
 _MOST_PLANNED = 400
 """Subnets of the front that are planned."""
 
@@ -43,16 +40,6 @@ class SearchOptions:
     objective: Objective = Objective.ACCURACY
     give: float = 0.01
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Tested:
-    """A pick's file, equal to TFLite Micro, and its accuracies (0..1) on test examples and on those that are apart."""
-
-    model: bytes
-    fp32: float
-    int8: float
-    apart: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +60,7 @@ def search(
     report: Callable[[str], None] = lambda text: None,
     refine: Callable[[Specialised], tuple[Specialised, dict[str, Any]]] | None = None,
     archive: Archive | None = None,
-    known: MutableMapping[Specialised, Tested] | None = None,
+    work: Work | None = None,
 ) -> SearchResult:
     """The best fitting subnet: evolved by predicted accuracy and exact cost, chosen by measured int8 accuracy.
 
@@ -84,7 +71,7 @@ def search(
         report: told what is going on.
         refine: may train the pick further; it gives it back with what `refinement` of the report is to say.
         archive: of a search for all budgets on this core; without it subnets are searched for this budget.
-        known: what was tested before, and gets what is tested now.
+        work: who does what takes long; without it, this process.
 
     Raises:
         InfeasibleError: no subnet meets the constraints.
@@ -92,8 +79,8 @@ def search(
     """
     began = time.monotonic()
     profile = options.budget.profile
-    pool = CandidatePool(predictor, options.budget)
-    check_feasible(pool)
+    check_feasible(CandidatePool(predictor, options.budget))
+    work = work or Work(predictor, lambda: evaluator)
 
     if archive is None:
         archive = evolved(predictor, profile, options.budget, options.seed, report)
@@ -101,7 +88,7 @@ def search(
     numbers = numbers[thinned(archive.objectives[numbers], _MOST_PLANNED)]
     # What tables promise is settled by the planner before anything else is done with it.
     found = [archive.genome.decode(genes) for genes in archive.genes[numbers].tolist()]
-    planned = [pool(subnet) for subnet in dict.fromkeys([*found, predictor.space.smallest])]
+    planned = work.planned(options.budget, list(dict.fromkeys([*found, predictor.space.smallest])))
     fitting = {c.subnet: c for c in planned if c.fits}
     front = pareto_front(list(fitting.values()))
     nets: dict[Subnet, Specialised] = {}
@@ -109,10 +96,10 @@ def search(
     measured: list[Measured] = []
     while candidates := next_to_measure(front, measured, options.objective, options.give, predictor.quality):
         report(f"measuring {', '.join(str(c.subnet) for c in candidates)} on validation images")
-        scored = evaluator.specialise_and_score([c.subnet for c in candidates], "validation")
+        scored = work.scored([c.subnet for c in candidates])
+        compiled |= zip((net for net, _ in scored), work.compiled([net for net, _ in scored], profile), strict=True)
         for candidate, (net, score) in zip(candidates, scored, strict=True):
             # The weights can ask for more than shapes promise.
-            compiled[net] = compile_graph(net.graph, profile)
             violations = options.budget.violations(compiled[net].cost)
             if violations:
                 del fitting[candidate.subnet]
@@ -130,18 +117,18 @@ def search(
         pick, refinement = refine(pick)
         validated = refinement["accuracy_int8_validation"][refinement["kept"]]
     report("testing the pick")
-    known = {} if known is None else known
-    if pick not in known:
-        known[pick] = _tested(evaluator, pick, options.seed)
-    tested = known[pick]
+    tested = work.tested(pick, options.seed)
     final = compiled[pick] if pick in compiled else compile_graph(pick.graph, profile)
     cost, memory = final.cost, final.plan.memory
+    estimates, lifetime = options.budget.estimates(cost), options.budget.lifetime
+    estimated = estimates["ms"]["value"] if estimates["ms"] is not None else None
     by_measure = {m.candidate.subnet: m.accuracy for m in measured}
     body = {
         "schema": schemas.SEARCH,
         "board": profile.id,
         "framework": profile.platformio.framework if profile.platformio else None,
         "twin": profile.emulator is not None,
+        "stand_in": stand_in(profile),
         "seconds": round(time.monotonic() - began, 2),
         "pick": {
             "subnet": str(pick.subnet),
@@ -158,8 +145,9 @@ def search(
             "arena_lower_bound": memory.lower_bound,
             "tflm_head_bytes": tflm_head_bytes(pick.graph.structure),
             "model_crc32": zlib.crc32(tested.model),
-            "estimates": options.budget.estimates(cost),
+            "estimates": estimates,
         },
+        "battery": lifetime.to_json(estimated) if lifetime is not None else None,
         "refinement": refinement,
         "front": [
             candidate_json(c)
@@ -178,21 +166,6 @@ def search(
         "test_images": len(evaluator.data.test),
     }
     return SearchResult(pick, tested.model, body, archive, options.budget)
-
-
-def _tested(evaluator: Evaluator, pick: Specialised, seed: int) -> Tested:
-    """The pick's file and accuracies; MismatchError where it differs from TFLite Micro in any byte."""
-    model = write_tflite(pick.graph)
-    probes = probe_inputs(pick.graph, seed=seed)
-    name = pick.graph.structure.inputs[0]
-    images = evaluator.codes("test", pick.subnet.resolution)[:_VERIFIED_IMAGES]
-    verify(pick.graph, model, {name: np.concatenate([probes[name], images])})
-    return Tested(
-        model,
-        evaluator.float_accuracy(pick.network, "test"),
-        evaluator.int8_accuracy(pick.graph, "test"),
-        {part: evaluator.int8_accuracy(pick.graph, part) for part in evaluator.data.apart},
-    )
 
 
 def write_run(

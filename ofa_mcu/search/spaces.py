@@ -17,6 +17,7 @@ import numpy as np
 from ofa_mcu import schemas
 from ofa_mcu.errors import InfeasibleError
 from ofa_mcu.planning.core_model import core_of
+from ofa_mcu.planning.latency import LatencyModel
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.features import Genome
@@ -67,7 +68,8 @@ class Survey:
 
     def frames(self, budget: Budget) -> list[Frame]:
         """Every frame with what of it fits."""
-        fits = budget.fits(self.costs.sram_bytes, self.costs.flash_bytes, self.costs.instructions)
+        costs = self.costs
+        fits = budget.fits(costs.sram_bytes, costs.flash_bytes, costs.instructions, costs.ticks)
         found = []
         for number, (resolution, width) in enumerate(product(self.space.resolutions, self.space.widths)):
             part = slice(number * self.samples, (number + 1) * self.samples)
@@ -84,6 +86,7 @@ def survey(
     samples: int = SAMPLES,
     seed: int = 0,
     report: Callable[[int, int], None] = lambda done, total: None,
+    latency: LatencyModel | None = None,
 ) -> Survey:
     """Draw `samples` subnets of every frame and look up what they cost on the board's core.
 
@@ -93,11 +96,12 @@ def survey(
         samples: subnets of each frame, the same choices in all frames.
         seed: of the draws.
         report: called with (frames done, frames in all).
+        latency: model of the board, where time is bounded by its table.
     """
     options = Genome.of(space).options
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, [len(each) for each in options], (samples, len(options)))
-    tables = CostTables(space, profile)
+    tables = CostTables(space, profile, latency=latency)
     frames = list(product(range(len(space.resolutions)), range(len(space.widths))))
     parts = []
     for number, frame in enumerate(frames):
@@ -114,14 +118,16 @@ def surveyed(
     seed: int = 0,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, list[Frame]]:
-    """Frames with what of them fits, by board; subnets are drawn and looked up once for each core."""
+    """Frames with what of them fits, by board; subnets are drawn and looked up once for each core, and for each board
+    that has a latency table."""
     surveys: dict[str, Survey] = {}
     found = {}
     for budget in budgets:
-        core = core_of(budget.profile)
-        if core not in surveys:
-            surveys[core] = survey(space, budget.profile, samples, seed, report)
-        found[budget.profile.id] = surveys[core].frames(budget)
+        model = budget.table.model if budget.table is not None else None
+        name = core_of(budget.profile) if model is None else f"board {budget.profile.id}"
+        if name not in surveys:
+            surveys[name] = survey(space, budget.profile, samples, seed, report, model)
+        found[budget.profile.id] = surveys[name].frames(budget)
     return found
 
 

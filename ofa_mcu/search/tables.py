@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ofa_mcu.planning.core_model import CoreModel, core_model, core_of
 from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES, section_bytes
 from ofa_mcu.planning.facts import SHAPES_ONLY
+from ofa_mcu.planning.latency import LatencyModel
 from ofa_mcu.planning.memory import lifetimes
 from ofa_mcu.planning.plan import GOALS, goal_of, priced_ways
 from ofa_mcu.planning.priced import PricedWay, code_items, own_code_bytes
@@ -39,13 +40,17 @@ _AT_ONCE = 8192  # subnets, so that what is added stays in the cache
 
 @dataclass(frozen=True)
 class Costs:
-    """Costs of subnets, an array each (subnets,): bytes, instructions and multiply-accumulates of one inference."""
+    """Costs of subnets, an array each (subnets,): bytes, instructions and multiply-accumulates of one inference.
+
+    `ticks`: what an inference takes by a latency model, in its unit; zeros without one.
+    """
 
     sram_bytes: Ints
     flash_bytes: Ints
     instructions: Ints
     macs: Ints
     parameters: Ints
+    ticks: Floats
 
     @classmethod
     def joined(cls, parts: Sequence[Costs]) -> Costs:
@@ -113,8 +118,15 @@ class _Rows:
 class CostTables:
     """Costs of the subnets of a space on a board, for genes as `Genome` has them."""
 
-    def __init__(self, space: SearchSpace, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK_BYTES) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        profile: BoardProfile,
+        stack_bytes: int = DEFAULT_STACK_BYTES,
+        latency: LatencyModel | None = None,
+    ) -> None:
         self.space = space
+        self._latency = latency
         self._figures: CoreModel = core_model(core_of(profile))
         self._stack_bytes = stack_bytes
         self._blocks = Genome.of(space).blocks
@@ -125,10 +137,10 @@ class CostTables:
         self._options = 2 + sum(counts)
         self._frames: dict[int, _Frame] = {}
         # By frame: least need, macs, parameters. By frame and least need: effort and highest need at every goal. By
-        # frame and goal: instructions, bytes of constants and layers, need; and the code brought along.
+        # frame and goal: instructions, bytes of constants and layers, need, ticks; and the code brought along.
         self._sizes = _Rows(3, np.int64)
         self._goals = _Rows(2 * (GOALS + 1), np.float64)
-        self._ways = _Rows(3, np.float64)
+        self._ways = _Rows(4, np.float64)
         self._masks = _Rows(1, np.uint64)
         self._item_bytes: dict[int, Floats] = {}
 
@@ -163,6 +175,9 @@ class CostTables:
         rows = self._rows(self._ways, group, options, keys)
         table = self._ways.data
         instructions, constant = (_reduced(np.add, table[:, column], rows) for column in (0, 1))
+        model, ticks = self._latency, np.zeros(len(genes))
+        if model is not None:
+            ticks = model.constant + _reduced(np.add, table[:, 3], rows)
         arena = _reduced(np.maximum, table[:, 2], rows).astype(np.int64)
         code = self._code_bytes(frames, _reduced(np.bitwise_or, self._masks.data, rows))
         figures = self._figures
@@ -172,6 +187,7 @@ class CostTables:
             np.round(figures.inference_instructions + instructions).astype(np.int64),
             macs,
             parameters,
+            ticks,
         )
 
     def _option_numbers(self, genes: Ints) -> Ints:
@@ -248,7 +264,7 @@ class CostTables:
         if (number, goal) in self._ways.first:
             return
         frame = self._frames[number]
-        rows = np.zeros((self._options, 3))
+        rows = np.zeros((self._options, 4))
         brought: list[set[int]] = []
         for row, option in zip(rows, frame.options, strict=True):
             ids: set[int] = set()
@@ -258,6 +274,8 @@ class CostTables:
                 row[0] += one.instructions
                 row[1] += one.way.constant_bytes + own_code_bytes(one, self._figures)
                 row[2] = max(row[2], layer.needs[index])
+                if self._latency is not None:
+                    row[3] += self._latency.layer(one.way.kernel, one.instructions, one.way.constant_bytes)
                 for item, size in code_items(one.way.code, self._figures).items():
                     if item not in frame.items:
                         frame.items[item] = len(frame.sizes)

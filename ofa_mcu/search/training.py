@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from ofa_mcu.supernet.shipped_files import PREDICTOR_FILE
 from ofa_mcu.tasks.registry import task_named
 
 if TYPE_CHECKING:
+    from ofa_mcu.cluster import Cluster
     from ofa_mcu.training.ranks import Ranks
     from ofa_mcu.training.recipe import Recipe
 
@@ -25,7 +28,8 @@ RESULT_FILE = "result.json"
 @dataclass(frozen=True)
 class TrainRequest:
     """What a user asks: `subnet` for one plain network, `early_bird` (per cent of the channels) for its ticket,
-    `space_file` for another space than the task's own, `start` for a supernet to go on from."""
+    `space_file` for another space than the task's own, `start` for a supernet to go on from, `cluster` for who measures
+    subnets, where not this process."""
 
     task: str
     recipe: Recipe
@@ -39,6 +43,7 @@ class TrainRequest:
     predictor_subnets: int = 300
     space_file: Path | None = None
     start: Path | None = None
+    cluster: Cluster | None = None
 
 
 def train(
@@ -58,6 +63,10 @@ def train(
         raise UsageError("--late-ticket is said of a ticket: use it with --early-bird")
     if request.start is not None and single:
         raise UsageError("--start names a supernet to go on from: it does not go with --method plain or --early-bird")
+    if request.cluster is not None:
+        if single:
+            raise UsageError("--workers and --scheduler measure a supernet's subnets: one network has none")
+        request.cluster.check()
     with joined(request.device) as ranks:
         found = _single(request, ranks) if single else _supernet(request, ranks)
     if not ranks.first:
@@ -86,16 +95,24 @@ def _supernet(request: TrainRequest, ranks: Ranks) -> dict[str, Any]:
 
 
 def _predictor(request: TrainRequest, report: Callable[[int, int], None]) -> dict[str, Any]:
-    from ofa_mcu.ledger import recorded
+    from ofa_mcu.ledger import Tally, recorded
+    from ofa_mcu.search.cluster_work import Origin, labelled
     from ofa_mcu.search.labelling import train_predictor
     from ofa_mcu.supernet.store import read_meta
     from ofa_mcu.training.supernet_run import SUPERNET_FILE
 
     path = request.out / SUPERNET_FILE
     data = task_named(request.task, request.data_dir).load(request.data_dir)
-    with recorded(request.out, "predictor"):
+    with ExitStack() as stack:
+        label = None
+        watch = None
+        if request.cluster is not None:
+            client = stack.enter_context(request.cluster.client())
+            watch = Tally()
+            label = partial(labelled, client, Origin.of(request.task, path, request.data_dir, data), tally=watch)
+        stack.enter_context(recorded(request.out, "predictor", watch))
         predictor = train_predictor(
-            path, data, request.out / PREDICTOR_FILE, request.predictor_subnets, request.recipe.seed, report
+            path, data, request.out / PREDICTOR_FILE, request.predictor_subnets, request.recipe.seed, report, label
         )
     quality = predictor.quality
     return {

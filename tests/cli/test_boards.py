@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
@@ -10,7 +11,9 @@ from typer.testing import CliRunner
 
 from ofa_mcu.cli.boards import register
 from ofa_mcu.errors import UsageError
+from ofa_mcu.planning.latency import write_latency
 from ofa_mcu.profiles import board_ids, load_profile
+from tests.planning.latencies import table_of
 
 
 @pytest.fixture
@@ -58,6 +61,23 @@ def test_json(app: typer.Typer) -> None:
     assert shown["board"]["active_power_mw"] == 41.5 and shown["board"]["sources"]["clock_hz"]
     bare = json.loads(printed(app, "show", "stm32f103", "--json"))["board"]
     assert (bare["fpu"], bare["emulator"]["fpu"], bare["usb"], bare["active_power_mw"]) == ("none", "none", None, None)
+
+
+def test_the_documented_list_is_the_present_one(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OFA_MCU_BOARDS", raising=False)
+    documented = (Path(__file__).parents[2] / "docs" / "boards.md").read_text(encoding="utf-8")
+    assert printed(app, "--markdown") in documented, (
+        "write the output of `ofa-mcu boards --markdown` into docs/boards.md"
+    )
+
+
+def test_show_names_the_latency_table(app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert json.loads(printed(app, "show", "rp2040", "--json"))["latency_table"] is None
+    assert "latency table" not in printed(app, "show", "rp2040")
+    write_latency(Path("runs/boards/rp2040.latency.json"), table_of("rp2040"))
+    assert json.loads(printed(app, "show", "rp2040", "--json"))["latency_table"] == "runs/boards/rp2040.latency.json"
+    assert "runs/boards/rp2040.latency.json" in printed(app, "show", "rp2040")
 
 
 def test_unknown_board_is_a_user_mistake(app: typer.Typer) -> None:

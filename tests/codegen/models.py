@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from ofa_mcu.codegen import emit_c
-from ofa_mcu.graph.ir import Int8Graph, Parameters, Quantization
+from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.graph.random_weights import random_weights
 from ofa_mcu.planning.facts import GraphFacts, analyse
 from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Flavour, LayerView, Way
 from ofa_mcu.planning.memory import MemoryPlan, lifetimes, place
 from ofa_mcu.planning.plan import Plan
 from ofa_mcu.planning.priced import PricedWay
-from ofa_mcu.space.shapes import Activation, Conv2D, DepthwiseConv2D, FullyConnected, Operator, ShapeGraph
+from ofa_mcu.space.shapes import Operator, ShapeGraph
 
 __all__ = ["Choice", "first_way", "plan_with", "random_way", "random_weights", "side_by_side", "ways_of", "write_model"]
 
@@ -76,23 +77,3 @@ def write_model(folder: Path, graph: Int8Graph, plan: Plan, *, debug: bool = Fal
     """The four generated files in the folder."""
     for file, text in emit_c(graph, plan, name="test", model_crc32=0x1234ABCD, debug=debug).items():
         (folder / file).write_text(text)
-
-
-def random_weights(structure: ShapeGraph, rng: np.random.Generator) -> Int8Graph:
-    """An int8 graph of that structure whose activations are well spread."""
-    quantization = {name: Quantization(float(np.float32(6 / 255)), -128) for name in structure.shapes}
-    parameters: dict[str, Parameters] = {}
-    for operator in structure.operators:
-        if getattr(operator, "activation", None) is Activation.NONE:
-            quantization[operator.output] = Quantization(float(np.float32(0.05)), 3)
-        shape = structure.weight_shape(operator)
-        if shape is not None and isinstance(operator, Conv2D | DepthwiseConv2D | FullyConnected):
-            channels = structure.shapes[operator.output][-1]
-            taps = int(np.prod(shape)) // channels
-            count = 1 if isinstance(operator, FullyConnected) else channels
-            parameters[operator.name] = Parameters(
-                weights=rng.integers(-127, 128, shape, dtype=np.int8),
-                bias=rng.integers(-2000, 2000, channels, dtype=np.int32),
-                weight_scales=(rng.uniform(0.5, 1.5, count) * 0.02 / np.sqrt(taps)).astype(np.float32),
-            )
-    return Int8Graph(structure, quantization, parameters)

@@ -25,13 +25,13 @@ def section_bytes(path: Path, prefix: str) -> int:
         return sum(-(-size // 4) * 4 for size in sections)  # every array starts at a multiple of 4
 
 
-def compiled(folder: Path, graph: Int8Graph, plan: Plan, core: str) -> list[Path]:
+def compiled(folder: Path, graph: Int8Graph, plan: Plan, core: str, *defines: str) -> list[Path]:
     write_model(folder, graph, plan)
     objects = []
     for name in ("ofa_model", "ofa_weights"):
         objects.append(folder / f"{name}.o")
         flags = (*ARM_CORES[core], "-O2", "-std=gnu11", *WARNINGS, "-ffunction-sections", "-fdata-sections")
-        flags += (f"-I{folder}", f"-I{kernel_include()}")
+        flags += (f"-I{folder}", f"-I{kernel_include()}", *defines)
         build("arm-none-eabi-gcc", flags, "-c", folder / f"{name}.c", "-o", objects[-1])
     return objects
 
@@ -54,3 +54,16 @@ def test_constants_equal_the_objects(tmp_path: Path, core: str) -> None:
         assert (
             sum(section_bytes(path, section) for path in objects for section in (".data", ".bss")) == plan.arena_bytes
         )
+
+
+@needs_arm
+def test_a_build_may_name_the_sections(tmp_path: Path) -> None:
+    """As boards do whose arena has a memory of its own, or whose framework copies constants to RAM."""
+    graph = random_weights(shape_graph(FASHION_MNIST, FASHION_MNIST.smallest), np.random.default_rng(3))
+    plan = plan_with(graph, FLAVOURS["cortex-m7"])
+    defines = ('-DOFA_ARENA_SECTION=".dmabuffers"', '-DOFA_CONSTANT_SECTION=".progmem"')
+    model, weights = compiled(tmp_path, graph, plan, "cortex-m7", *defines)
+    assert section_bytes(model, ".dmabuffers") == plan.arena_bytes and section_bytes(model, ".bss") == 0
+    promised = sum(one.way.constant_bytes for one in plan.ways)
+    assert section_bytes(weights, ".rodata") == 0
+    assert section_bytes(weights, ".progmem") + section_bytes(model, ".rodata") == promised

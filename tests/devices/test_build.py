@@ -17,7 +17,7 @@ SLOW = pytest.mark.slow
 
 @SLOW
 def test_flash_overflow_names_the_excess(tmp_path: Path) -> None:
-    with pytest.raises(InfeasibleError, match=r"exceeds tiny_m3: its flash by \d+ bytes") as caught:
+    with pytest.raises(InfeasibleError, match=r"exceeds tiny_m3: its flash \(FLASH\) by \d+ bytes") as caught:
         build_project(tiny.tiny_project(tmp_path, "m3", constant_bytes=70_000))
     assert caught.value.exit_code == 3
     assert caught.value.details["constraint"] == "flash"
@@ -31,7 +31,7 @@ def test_ram_overflow_is_exact(tmp_path: Path) -> None:
     fits -= fits % 16
     image = read_image(build_project(tiny.tiny_project(tmp_path / "fits", "m0plus", arena=fits)).elf)
     assert 20_480 - 16 < image.sram_bytes <= 20_480
-    with pytest.raises(InfeasibleError, match=r"its RAM by 8 bytes") as caught:
+    with pytest.raises(InfeasibleError, match=r"its RAM \(SRAM\) by 8 bytes") as caught:
         build_project(tiny.tiny_project(tmp_path / "more", "m0plus", arena=fits + 16))
     assert caught.value.details == {"code": "infeasible", "constraint": "sram", "excess_bytes": {"RAM": 8}}
 

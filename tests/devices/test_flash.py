@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from serial.tools import list_ports
-from serial.tools.list_ports_common import ListPortInfo
 
 from ofa_mcu.devices import flash
 from ofa_mcu.devices.flash import flash_board, upload_failure
@@ -17,6 +15,7 @@ from ofa_mcu.devices.project import write_project
 from ofa_mcu.errors import DeviceError, UsageError
 from ofa_mcu.profiles import load_profile
 from tests.devices import tiny
+from tests.devices.attached import plug_in
 
 OPENOCD = """\
 Configuring upload protocol...
@@ -44,7 +43,36 @@ shutdown command invoked
         ("sh: 1: JLinkExe: not found\n*** [upload] Error 127", "J-Link's software"),
         ("sh: 1: sometool: not found", "the uploader sometool is not installed"),
         ("libusb_open() failed with LIBUSB_ERROR_ACCESS\nError: open failed", "may not be opened"),
-        ("Error: init mode failed (unable to connect to the target)", "does not reach the chip"),
+        (
+            "Error: init mode failed (unable to connect to the target)\n** OpenOCD init failed **",
+            "does not reach the chip",
+        ),
+        ("Error: unable to find a matching CMSIS-DAP device\n** OpenOCD init failed **", "no CMSIS-DAP debug probe"),
+        ("Found 0 stlink programmers", "no debug probe"),
+        (
+            "dfu-util: Cannot open DFU device 0483:df11 found on devnum 7 (LIBUSB_ERROR_ACCESS)",
+            "99-platformio-udev.rules",
+        ),
+        (
+            "No accessible RP2040 devices in BOOTSEL mode were found.\n\nbut:\n\nDevice at bus 1, address 7 "
+            "appears to be a RP2040 device in BOOTSEL mode, but picotool was unable to connect",
+            "99-platformio-udev.rules",
+        ),
+        ("No accessible RP-series devices in BOOTSEL mode were found.", "hold BOOTSEL while plugging it in"),
+        ("could not open port '/dev/ttyACM0': [Errno 13] Permission denied: '/dev/ttyACM0'", "to the group dialout"),
+        ("Error: libusb_claim_interface() failed with LIBUSB_ERROR_BUSY\nError: open failed", "another program holds"),
+        ("Warn : UNEXPECTED idcode: 0x2ba01477\nError: expected 1 of 1: 0x1ba01477", "another chip than this board's"),
+        ("Error: Cannot identify target as a STM32 family.\nError: auto_probe failed", "plug in the right board"),
+        ("2024 ERROR common.c: unknown chip id! 0xe0042000", "another chip"),
+        ("A fatal error occurred: This chip is ESP32-C3 not ESP32-S3. Wrong --chip argument?", "another chip"),
+        ("A fatal error occurred: Failed to connect to ESP32-S3: No serial data received.", "hold BOOT while plugging"),
+        ("Error: stm32x device protected", "protection off"),
+        ("Error: target voltage may be too low for reliable debugging", "no power"),
+        ("ERROR: There is no debugger connected to the PC.", "no J-Link was found"),
+        ("Failed to upgrade target. Error is: Timed out waiting for acknowledgement from device.", "press reset twice"),
+        ("cp: cannot create regular file '/media/x': Read-only file system", "the board's drive did not take"),
+        ("** Verify Failed **", "other bytes than were sent"),
+        ("Warning! Unknown upload protocol telepathy", "choose another --protocol"),
         ("A novel failure of something\n*** [upload] Error 1", "A novel failure of something"),
         ("", "gave no reason"),
     ],
@@ -83,13 +111,15 @@ def test_a_failing_upload_ends_in_one_sentence(tmp_path: Path) -> None:
     assert twin.emulator is not None and twin.platformio is not None
     project = write_project(tmp_path / "project", twin, tiny.model_files())
     ini = project.folder / "platformio.ini"
-    upload = "upload_command = echo No DFU capable USB device available && exit 74"
+    upload = "upload_command = printf '[%%s]' $UPLOADERFLAGS && echo No DFU capable USB device available && exit 74"
     ini.write_text(ini.read_text() + upload_environment(upload))
     local = replace(project, board_environment="local", emulated_environment="local")
     profile = replace(twin, platformio=replace(twin.platformio, platform="file://here"))
     (tmp_path / "core").mkdir()
     with pytest.raises(DeviceError, match="no board in DFU mode was found"):
-        flash_local(local, profile)
+        flash_local(local, profile, "-c\nadapter serial 06")
+    log = (project.folder / ".pio" / "local.log").read_text()
+    assert "[-c][adapter serial 06]" in log
 
 
 def upload_environment(upload: str) -> str:
@@ -99,23 +129,11 @@ def upload_environment(upload: str) -> str:
     )
 
 
-def flash_local(project, profile) -> None:
+def flash_local(project, profile, flags: str) -> None:
     """flash_board without the question for the registry, which a local platform does not need."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flash, "missing_platform", lambda *_: False)
-        flash_board(project, profile)
-
-
-def plug_in(monkeypatch: pytest.MonkeyPatch, **boards: tuple[int, int]) -> None:
-    """pyserial's list of ports, as it were with these boards: there is no way to plug one in from here."""
-
-    def port(name: str, ids: tuple[int, int]) -> ListPortInfo:
-        info = ListPortInfo(f"/dev/{name}")
-        info.vid, info.pid = ids
-        info.description = "STM32 STLink"
-        return info
-
-    monkeypatch.setattr(list_ports, "comports", lambda: [port(*board) for board in boards.items()])
+        flash_board(project, profile, upload_flags=flags)
 
 
 def test_ports_are_found_by_their_usb_ids(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from ofa_mcu.devices.model_build import (
     BoardModel,
@@ -19,6 +20,7 @@ from ofa_mcu.devices.model_build import (
 from ofa_mcu.errors import DeviceError, InfeasibleError, MismatchError, OfaMcuError
 from ofa_mcu.graph.verify import probe_inputs
 from ofa_mcu.planning.compile import CompileOptions
+from ofa_mcu.planning.places import memory_uses
 from ofa_mcu.profiles import load_profile
 from tests.devices.models import bordered_graph, many_ended_graph, write_model_file
 from tests.graph.files import edited
@@ -90,16 +92,54 @@ def test_a_board_that_is_too_small(made: BoardModel) -> None:
     cost = made.cost
     small = replace(made, profile=replace(made.profile, ram_bytes=cost.sram_bytes - 24, flash_bytes=1000))
     with pytest.raises(
-        InfeasibleError, match=r"its SRAM of .* by 24 \(promised .*\) and its flash of 1,000 bytes by"
+        InfeasibleError, match=r"its SRAM \(DTCM .*\) of .* by 24 \(promised .*\) and its flash \(FLASH\) of 1,000"
     ) as it:
         small.check_fit()
     assert it.value.details == {
         "code": "infeasible",
         "constraint": "flash",
+        "region": "FLASH",
         "needed": cost.flash_bytes,
         "budget": 1000,
         "excess_bytes": {"sram": 24, "flash": cost.flash_bytes - 1000},
     }
+
+
+def test_an_arena_of_its_own_region(made: BoardModel) -> None:
+    """Each memory is held against what goes there, and the one that overflows is named."""
+    cost, board = made.cost, replace(load_profile("stm32h743"), arena_region="DTCM")
+    apart = replace(made, profile=board)
+    assert not apart.excess() and board.sram_bytes == board.ram_bytes + 131_072
+    arena, rest, flash = memory_uses(cost, board)
+    assert (arena.where, arena.needed, arena.there) == ("DTCM", cost.arena_bytes, 131_072)
+    assert (rest.where, rest.needed, rest.there) == ("AXI_SRAM", cost.static_bytes + cost.stack_bytes, 524_288)
+    assert flash.needed == cost.flash_bytes
+    full = replace(board, regions=tuple(replace(r, bytes=100) if r.name == "DTCM" else r for r in board.regions))
+    with pytest.raises(InfeasibleError, match=r"the memory of its arena \(DTCM\) of 100 bytes by") as it:
+        replace(made, profile=full).check_fit()
+    assert it.value.details["constraint"] == "sram" and it.value.details["region"] == "DTCM"
+    assert it.value.details["excess_bytes"] == {"arena": cost.arena_bytes - 100}
+    with pytest.raises(InfeasibleError, match=r"its SRAM \(AXI_SRAM\) of 2,000 bytes by"):
+        replace(made, profile=replace(board, ram_bytes=2000)).check_fit()
+
+
+@pytest.mark.slow
+def test_a_trial_with_the_arena_apart(made: BoardModel, tmp_path: Path) -> None:
+    """The twin has as much memory for the arena as the board, and not a byte more."""
+    board = replace(load_profile("stm32h743"), arena_region="DTCM")
+    apart = replace(made, profile=board)
+    trial = try_on_twin(apart, write_model_project(apart, tmp_path / "apart", model_files(apart)), random=1)
+    trial.check()
+    with trial.build.build.elf.open("rb") as file:
+        arena = ELFFile(file).get_section_by_name(".ofa_arena")
+        assert arena is not None
+        assert (arena["sh_addr"], arena["sh_size"]) == (0x20000000 + board.ram_bytes, made.cost.arena_bytes)
+    fits = made.cost.arena_bytes
+    full = replace(board, regions=tuple(replace(r, bytes=fits - 8) if r.name == "DTCM" else r for r in board.regions))
+    small = replace(made, profile=full)
+    with pytest.raises(InfeasibleError, match=r"the memory of its arena \(DTCM\) of [\d,]+ bytes by 8 ") as caught:
+        try_on_twin(small, write_model_project(small, tmp_path / "full", model_files(small)))
+    assert caught.value.details["excess_bytes"] == {"arena": 8}
 
 
 def test_no_twin_no_trial(made: BoardModel, tmp_path: Path) -> None:
@@ -141,6 +181,8 @@ def test_a_trial_of_many_ends(board: str, tmp_path: Path) -> None:
 def test_what_the_linker_refuses_is_told_in_bytes(made: BoardModel, tmp_path: Path) -> None:
     small = replace(made, profile=replace(made.profile, ram_bytes=made.cost.sram_bytes - 8))
     project = write_model_project(small, tmp_path / "project", model_files(small))
-    with pytest.raises(InfeasibleError, match=r"exceeds stm32f746: its SRAM of [\d,]+ bytes by 8 ") as caught:
+    with pytest.raises(
+        InfeasibleError, match=r"exceeds stm32f746: its SRAM \(DTCM .*\) of [\d,]+ bytes by 8 "
+    ) as caught:
         try_on_twin(small, project)
     assert caught.value.details["excess_bytes"] == {"sram": 8}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,10 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from platformio.package.meta import PackageSpec
 
 from ofa_mcu.devices import pio
 from ofa_mcu.devices.build import build_project
 from ofa_mcu.devices.emulator import die_with_parent
+from ofa_mcu.devices.project import Project
 from ofa_mcu.errors import UsageError
 from tests.devices import tiny
 
@@ -75,6 +78,27 @@ def test_a_core_folder_that_is_read_only(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv(CORE, str(place))
         with pytest.raises(UsageError, match=f"in {place} \\(Permission denied\\)"):
             build_project(project)
+
+
+@pytest.mark.parametrize(
+    ("platform", "installed"),
+    [
+        ("ststm32", True),
+        ("platformio/ststm32@~19.6.0", True),
+        ("teensy", False),
+        ("https://github.com/maxgerhardt/platform-raspberrypi.git", True),
+        ("https://example.com/platform-raspberrypi.git", False),
+    ],
+)
+def test_what_would_be_fetched(platform: str, installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CORE, str(tmp_path / "core"))
+    folder = tmp_path / "core" / "platforms"
+    (folder / "ststm32").mkdir(parents=True)
+    (folder / "raspberrypi").mkdir()
+    spec = PackageSpec("https://github.com/maxgerhardt/platform-raspberrypi.git")
+    (folder / "raspberrypi" / ".piopm").write_text(json.dumps({"name": "raspberrypi", "spec": spec.as_dict()}))
+    project = Project(tmp_path / "project", "b", None, "b")
+    assert pio.missing_platform(project, "b", platform) is not installed
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def test_every_board_has_its_environments(tmp_path: Path) -> None:
         if profile.emulator is not None:
             manifest = json.loads((project.folder / "boards" / f"{project.emulated_environment}.json").read_text())
             assert manifest["upload"] == {
-                "maximum_ram_size": profile.ram_bytes,
+                "maximum_ram_size": profile.sram_bytes,
                 "maximum_size": profile.flash_bytes,
             }
 

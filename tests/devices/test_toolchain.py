@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ofa_mcu.devices import toolchain
-from ofa_mcu.devices.toolchain import data_set, examine, wanted_scons
+from ofa_mcu.devices.toolchain import allows, data_set, examine, package, wanted_scons
 from ofa_mcu.tasks import fashion_mnist
 from ofa_mcu.tasks.files import cache_folder
 
@@ -72,6 +72,30 @@ def test_the_scons_that_platformio_wants() -> None:
     assert wanted is not None
     major, minor, patch = map(int, wanted.split("."))
     assert f"{major}.{major}{minor:02}{patch:02}." in get_core_dependencies()["tool-scons"]
+
+
+def test_another_version_than_is_asked_for_counts_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert package("numpy", "arithmetic", {}).version == toolchain.installed("numpy")
+    old = package("numpy", "arithmetic", {"numpy": "<1.20,>=1.19"})
+    assert not old.found and old.remedy.endswith(
+        f"-m pip install 'numpy<1.20,>=1.19' ({toolchain.installed('numpy')} is installed)"
+    )
+    monkeypatch.setattr(
+        "importlib.metadata.requires",
+        lambda name: ["numpy<3,>=2.0", "dask[distributed]<2027,>=2025.1; extra == 'all'", "tf_keras<2.22", "bare"],
+    )
+    asked = {"numpy": "<3,>=2.0", "dask": "<2027,>=2025.1", "tf-keras": "<2.22", "bare": ""}
+    assert toolchain.requirements() == asked
+    assert allows("<3,>=2.0", "2.4.6") and not allows("<3,>=2.0", "3.0") and allows("no version", "1")
+    assert allows("<3,>=2.6", "2.13.0+cpu")
+
+
+def test_broken_profiles_are_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.toml").write_text("id =")
+    monkeypatch.setenv("OFA_MCU_BOARDS", str(tmp_path))
+    findings = {finding.name: finding for finding in examine()}
+    assert "mine.toml is not valid TOML" in findings["board profiles"].remedy
+    assert "QEMU machines" not in findings
 
 
 def test_it_imports_no_heavy_package() -> None:

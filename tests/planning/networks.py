@@ -15,13 +15,12 @@ from ofa_mcu.devices.emulator import RunningEmulator
 from ofa_mcu.devices.link import Link
 from ofa_mcu.devices.project import write_project
 from ofa_mcu.errors import UsageError
-from ofa_mcu.graph.ir import Int8Graph, Quantization
+from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.graph.random_weights import quantized
 from ofa_mcu.planning.core_model import core_model, core_of
 from ofa_mcu.planning.facts import analyse
 from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.profiles import BoardProfile, all_profiles
-from ofa_mcu.space.shapes import Mean, ShapeGraph
-from tests.codegen.models import random_weights
 
 __all__ = ["CRC32", "Linked", "link", "model_files", "quantized", "roomy_board", "run_once"]
 
@@ -38,17 +37,6 @@ class Linked:
     arena_bytes: int
     elf: Path
     image: Image
-
-
-def quantized(structure: ShapeGraph, rng: np.random.Generator) -> Int8Graph:
-    """Random weights and plausible scales; every mean has a scale of its own, as calibration gives it."""
-    graph = random_weights(structure, rng)
-    scales = dict(graph.quantization)
-    for operator in structure.operators:
-        if isinstance(operator, Mean):
-            source = scales[operator.inputs[0]]
-            scales[operator.output] = Quantization(float(np.float32(source.scale * 0.98)), source.zero_point)
-    return Int8Graph(structure, scales, graph.parameters)
 
 
 def roomy_board(core: str) -> BoardProfile:

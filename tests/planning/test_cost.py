@@ -14,7 +14,7 @@ from benchmarks.zoo import NETWORKS
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.graph.pipeline import optimize
 from ofa_mcu.planning import core_model as core_models
-from ofa_mcu.planning.core_model import core_model, core_of, known_cores
+from ofa_mcu.planning.core_model import core_model, core_of, known_cores, stand_in
 from ofa_mcu.planning.cost import Cost, estimate, millijoules, milliseconds
 from ofa_mcu.planning.facts import analyse
 from ofa_mcu.planning.kernels import KERNELS
@@ -121,6 +121,23 @@ def test_the_twins_core_counts() -> None:
     assert cost_of(LARGEST, replace(with_twin, emulator=None)).core == "cortex-m4"
 
 
+def test_figures_that_stand_in() -> None:
+    """A core nothing was measured on is planned as the one its profile names, in portable kernels, and says so."""
+    board = load_profile("esp32c3")
+    named = replace(board, core="cortex-m3", figures_of=None)
+    assert cost_of(LARGEST, board) == cost_of(LARGEST, named) and stand_in(named) is None
+    sentence = stand_in(board)
+    assert sentence is not None and "those of cortex-m3, which stands in for rv32imc (QEMU counts 1.4" in sentence
+    time = milliseconds(cost_of(LARGEST, board), board, 1.5)
+    assert time.band is None and "instructions of cortex-m3 at 160 MHz" in time.basis
+    with pytest.raises(UsageError, match="no cycles_per_instruction.*give --cycles-per-instruction"):
+        milliseconds(cost_of(LARGEST, board), board)
+    with pytest.raises(UsageError, match="esp32c3 names cortex-m7, .*: name one of cortex-m0plus, cortex-m3"):
+        core_of(replace(board, figures_of="cortex-m7"))
+    with pytest.raises(UsageError, match="measured for core 'rv64'"):
+        core_of(replace(board, figures_of="rv64"))
+
+
 def test_sums() -> None:
     figures = core_model("cortex-m7")
     plan = make_plan(LARGEST, figures)
@@ -167,7 +184,9 @@ def test_milliseconds() -> None:
     given_figure = milliseconds(cost, DISCO, cycles_per_instruction=2.0)
     assert given_figure.value == pytest.approx(cost.instructions * 2 / DISCO.clock_hz * 1e3)
     assert given_figure.band is None and "as given" in given_figure.basis
-    with pytest.raises(UsageError, match=r"rp2040 has no cycles_per_instruction, .*give --cycles-per-instruction$"):
+    with pytest.raises(
+        UsageError, match=r"rp2040 has no cycles_per_instruction, .*give --cycles-per-instruction, or measure"
+    ):
         milliseconds(cost, load_profile("rp2040"))
     for wrong in (0.0, -1.0, float("nan")):
         with pytest.raises(UsageError, match="--cycles-per-instruction must be above 0"):

@@ -11,16 +11,17 @@ from ofa_mcu.profiles import BoardProfile, all_profiles, board_ids, load_profile
 from ofa_mcu.resources import resource
 
 SHIPPED = {
-    "mps3_an547",
-    "nrf52840",
-    "rp2040",
-    "stm32f103",
-    "stm32f411",
-    "stm32f446",
-    "stm32f746",
-    "stm32h743",
-    "stm32l4r5",
+    "cortex-m0plus": {"rp2040", "stm32g071"},
+    "cortex-m3": {"stm32f103"},
+    "cortex-m4": {"nano33ble", "nrf52840"}
+    | {"stm32f407", "stm32f411", "stm32f446", "stm32g474", "stm32l476", "stm32l4r5"},
+    "cortex-m7": {"stm32f746", "stm32f767", "stm32h743", "stm32h7a3", "teensy40"},
+    "cortex-m33": {"rp2350", "stm32u585"},
+    "cortex-m55": {"mps3_an547"},
+    "rv32imc": {"esp32c3"},
+    "xtensa-lx7": {"esp32s3"},
 }
+TWINS = [profile for profile in all_profiles() if profile.emulator is not None]
 
 
 @pytest.fixture(autouse=True)
@@ -41,12 +42,21 @@ def own_board(folder: Path, board: str, **changes: str) -> Path:
 
 def test_shipped_boards_are_valid_and_complete() -> None:
     profiles = {profile.id: profile for profile in all_profiles()}
-    assert set(profiles) >= SHIPPED and tuple(profiles) == board_ids()
-    assert all(profiles[board].emulator is not None for board in SHIPPED)
-    assert {board for board in SHIPPED if profiles[board].platformio is None} == {"mps3_an547"}
+    cores: dict[str, set[str]] = {}
+    for profile in profiles.values():
+        cores.setdefault(profile.core, set()).add(profile.id)
+    assert tuple(profiles) == board_ids() and cores == SHIPPED
+    assert {board for board, profile in profiles.items() if profile.platformio is None} == {"mps3_an547"}
 
 
-@pytest.mark.parametrize("profile", all_profiles(), ids=lambda profile: profile.id)
+def test_boards_without_a_twin_name_a_core_that_stands_in() -> None:
+    without = {profile.id: profile for profile in all_profiles() if profile.emulator is None}
+    assert set(without) == SHIPPED["rv32imc"] | SHIPPED["xtensa-lx7"]
+    assert all(profile.figures_of == "cortex-m3" and not profile.dsp for profile in without.values())
+    assert all(profile.figures_of is None for profile in TWINS)
+
+
+@pytest.mark.parametrize("profile", TWINS, ids=lambda profile: profile.id)
 def test_twin_is_linked_to_what_the_machine_has(profile: BoardProfile) -> None:
     """QEMU 7.2: 4 MiB at 0 and at 0x20000000 on the MPS2 machines, 512 KiB each on mps3-an547; secure ones on an505."""
     assert profile.emulator is not None
@@ -56,7 +66,7 @@ def test_twin_is_linked_to_what_the_machine_has(profile: BoardProfile) -> None:
         flash = ram = 512 << 10
     places = (0x10000000, 0x38000000) if secure else (0, 0x20000000)
     assert (profile.emulator.flash_origin, profile.emulator.ram_origin) == places
-    assert profile.flash_bytes <= flash and profile.ram_bytes <= ram
+    assert profile.flash_bytes <= flash and profile.sram_bytes <= ram
     assert profile.emulator.core == profile.core and profile.emulator.fpu == profile.fpu
 
 
@@ -70,6 +80,11 @@ def test_twin_is_linked_to_what_the_machine_has(profile: BoardProfile) -> None:
         ("rp2040", 270_336, 2_097_152, "cortex-m0plus", "mps2-an385"),
         ("mps3_an547", 524_288, 524_288, "cortex-m55", "mps3-an547"),
         ("stm32u585", 786_432, 2_097_152, "cortex-m33", "mps2-an505"),
+        ("rp2350", 532_480, 4_194_304, "cortex-m33", "mps2-an505"),
+        ("stm32h7a3", 1_048_576, 2_097_152, "cortex-m7", "mps2-an500"),
+        ("stm32f407", 131_072, 1_048_576, "cortex-m4", "mps2-an386"),
+        ("stm32l476", 98_304, 1_048_576, "cortex-m4", "mps2-an386"),
+        ("stm32g071", 36_864, 131_072, "cortex-m0plus", "mps2-an385"),
     ],
 )
 def test_budgets(board: str, ram: int, flash: int, core: str, machine: str) -> None:
@@ -84,28 +99,32 @@ def test_budget_is_the_region_that_firmware_uses() -> None:
     assert profile.ram_origin == 0x24000000 and profile.region("AXI_SRAM").bytes == profile.ram_bytes
     assert sum(region.bytes for region in profile.regions if region.name != "FLASH") > 2 * profile.ram_bytes
     assert load_profile("stm32f746").ram_origin == 0x20000000
+    assert "CCM" not in load_profile("stm32f407").ram_regions and "SRAM2" not in load_profile("stm32l476").ram_regions
+
+
+def test_an_arena_may_have_a_region_of_its_own() -> None:
+    apart = {profile.id: profile.arena_region for profile in all_profiles() if profile.arena_region is not None}
+    assert apart == {"teensy40": "RAM2"}
+    profile = load_profile("teensy40")
+    assert (profile.ram_bytes, profile.arena_bytes, profile.sram_bytes) == (524_288, 524_288, 1_048_576)
 
 
 def test_only_known_figures_are_given() -> None:
     """Power and cycles per instruction are there where a measurement is, and nowhere else."""
     powered = {profile.id for profile in all_profiles() if profile.active_power_mw is not None}
-    assert powered == {"stm32l4r5", "stm32u585"}
-    cycles = {profile.core: profile.cycles_per_instruction for profile in all_profiles()}
-    assert cycles == {
-        "cortex-m7": 0.73,
-        "cortex-m4": 1.55,
-        "cortex-m3": None,
-        "cortex-m0plus": None,
-        "cortex-m33": 1.31,
-        "cortex-m55": None,
-    }
+    assert powered == {"stm32h7a3", "stm32l4r5", "stm32u585"}
+    cycles: dict[str, set[float | None]] = {}
+    for profile in all_profiles():
+        cycles.setdefault(profile.core, set()).add(profile.cycles_per_instruction)
+    known = {"cortex-m7": {0.73, None}, "cortex-m4": {1.55}, "cortex-m33": {1.31, None}}
+    assert cycles == {core: known.get(core, {None}) for core in SHIPPED}
 
 
 def test_unknown_board_names_near_ones() -> None:
-    with pytest.raises(UsageError, match=r"no board 'stm32f764'; did you mean stm32f746 or "):
+    with pytest.raises(UsageError, match=r"no board 'stm32f764'; did you mean stm32f767 or stm32f746 or "):
         load_profile("stm32f764")
-    with pytest.raises(UsageError, match=r"no board 'esp32'; known boards are mps3_an547, "):
-        load_profile("esp32")
+    with pytest.raises(UsageError, match=r"no board 'avr'; known boards are esp32c3, esp32s3, "):
+        load_profile("avr")
     with pytest.raises(UsageError, match="did you mean stm32f746"):
         load_profile("STM32F746")
 

@@ -86,9 +86,49 @@ def test_no_fpu_is_a_fact() -> None:
         (lambda: replaced('["SRAM1", "SRAM2", "SRAM3"]', '["SRAM1", "SRAM9"]'), r"no region is called SRAM9"),
         (lambda: replaced("ram_bytes = 655_360", "ram_bytes = 655_361"), r"ram_regions hold 655360"),
         (lambda: replaced("flash_bytes = 2_097_152", "flash_bytes = 4_194_304"), r"but FLASH has 2097152"),
+        (
+            lambda: replaced("cycles_basis", 'arena_region = "CCM"\ncycles_basis') + 'arena_region = "x"\n',
+            r"no region is called CCM",
+        ),
+        (
+            lambda: replaced("cycles_basis", 'arena_region = "SRAM2"\ncycles_basis') + 'arena_region = "x"\n',
+            r"arena_region SRAM2 is the firmware's already",
+        ),
+        (
+            lambda: (
+                replaced("regions = [\n", 'arena_region = "C"\nregions = [{ name = "C", origin = 0, bytes = 1 },\n')
+                + 'arena_region = "x"\n'
+            ),
+            r"arena_region is C, but no flag of platformio\.build_flags defines OFA_ARENA_SECTION",
+        ),
         (lambda: without("cycles_basis"), r"cycles_per_instruction and cycles_basis belong together"),
         (lambda: replaced("icount_shift = 6", "icount_shift = 60"), r"icount_shift must be 0 to 10"),
         (lambda: replaced("[emulator]", "[[emulator]]"), r"emulator must be a table"),
+        (lambda: replaced("[emulator]", "options = { lib_deps = 1 }\n[emulator]"), r"options must be a table"),
+        (
+            lambda: replaced("[emulator]", 'options = { monitor_speed = "9600" }\n[emulator]'),
+            r"platformio\.options\.monitor_speed is no setting to add",
+        ),
+        (
+            lambda: replaced("[emulator]", 'options = { "x]\\n[env" = "1" }\n[emulator]'),
+            r"a key of platformio\.options holds the control character",
+        ),
+        (
+            lambda: replaced("[emulator]", 'options = { "x]" = "1" }\n[emulator]'),
+            r"platformio\.options\.x\] is no setting to add",
+        ),
+        (
+            lambda: replaced("[emulator]", 'options = { lib_deps = "a\\nb" }\n[emulator]'),
+            r"platformio\.options\.lib_deps holds the control character",
+        ),
+        (lambda: replaced("[emulator]", "manifest = {}\n[emulator]"), r"platformio\.manifest\.vendor is missing"),
+        (
+            lambda: (
+                replaced("cycles_basis", 'figures_of = "cortex-m3"\nfigures_basis = "?"\ncycles_basis')
+                + 'figures_of = "x"\n'
+            ),
+            r"figures_of and \[emulator\] exclude each other",
+        ),
     ],
 )
 def test_mistakes(text: Callable[[], str], words: str) -> None:

@@ -167,7 +167,7 @@ def test_what_just_fits_is_feasible() -> None:
 def test_a_byte_less_names_the_constraint_and_the_nearest_subnet(constraint: str) -> None:
     cost = smallest().cost
     needed = {"sram": cost.sram_bytes, "flash": cost.flash_bytes, "instructions": round(cost.instructions)}
-    budget = budget_for(BOARD, **{f"max_{constraint}": needed[constraint] - 1})
+    budget = budget_for(BOARD, **{f"max_{constraint}": needed[constraint] - 1})  # type: ignore[arg-type]
     error = refusal(budget)
     assert re.findall(r"needs (\d+)(?: B)? of (\w+) where (\d+)(?: B)? are allowed", str(error)) == [
         (str(needed[constraint]), constraint, str(needed[constraint] - 1))

@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa_mcu.errors import UsageError
-from ofa_mcu.planning.cost import Cost
+from ofa_mcu.errors import InfeasibleError, UsageError
+from ofa_mcu.planning.battery import life
+from ofa_mcu.planning.core_model import core_model, core_of
+from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES, Cost
 from ofa_mcu.profiles import all_profiles, load_profile
 from ofa_mcu.search.budget import Violation, budget_for
 from ofa_mcu.search.candidates import Candidate, CandidatePool, pareto_front
+from ofa_mcu.search.lifetime import lifetime_for
 from ofa_mcu.search.pick import Measured, Objective, choose, next_to_measure, shortlist
 from ofa_mcu.search.predictor import Quality
 from ofa_mcu.space.presets import FASHION_MNIST
@@ -138,6 +141,25 @@ def test_a_budget_is_the_board_tightened_by_options() -> None:
             budget_for(BOARD, *values)
 
 
+def test_the_region_that_sets_a_bound_is_named() -> None:
+    """Where the arena has a region of its own, that region bounds it; who asks for less than it has is the bound."""
+    cost = FRONT[0].cost
+    large = dataclasses.replace(cost, sram_bytes=10**6, flash_bytes=10**7)
+    assert [(v.constraint, v.region) for v in budget_for(BOARD).violations(large)] == [
+        ("flash", "FLASH"),
+        ("sram", "DTCM + SRAM1 + SRAM2"),
+    ]
+    assert [v.region for v in budget_for(BOARD, max_sram=1000, max_flash=10**6).violations(large)] == [None, None]
+    apart = dataclasses.replace(load_profile("stm32h743"), arena_region="DTCM")
+    rest = core_model("cortex-m7").static_bytes + DEFAULT_STACK_BYTES
+    budget = budget_for(apart)
+    assert budget.bounds["sram"] == 131_072 + rest == budget_for(apart, max_sram=600_000).bounds["sram"]
+    fits, more = (dataclasses.replace(cost, sram_bytes=131_072 + rest + extra) for extra in (0, 8))
+    assert budget.violations(fits) == []
+    assert budget.violations(more) == [Violation("sram", 131_080 + rest, 131_072 + rest, "DTCM")]
+    assert budget_for(dataclasses.replace(apart, ram_bytes=rest - 1)).bounds["sram"] == 0
+
+
 def test_violations_come_the_worst_first() -> None:
     cost = dataclasses.replace(FRONT[0].cost, sram_bytes=1000, flash_bytes=1000, instructions=1000)
     budget = budget_for(BOARD, 900, 500, 999)
@@ -151,7 +173,7 @@ def test_violations_come_the_worst_first() -> None:
     assert Violation("sram", 1, 0).excess == float("inf")
 
 
-@pytest.mark.parametrize("board", [profile.id for profile in all_profiles()])
+@pytest.mark.parametrize("board", {core_of(profile): profile.id for profile in all_profiles()}.values())
 def test_no_subnet_is_cheaper_than_the_smallest(board: str) -> None:
     """What makes the smallest subnet the answer to whether anything fits."""
     for space, subnets in (
@@ -165,3 +187,21 @@ def test_no_subnet_is_cheaper_than_the_smallest(board: str) -> None:
             assert cost.sram_bytes >= least.sram_bytes
             assert cost.flash_bytes >= least.flash_bytes - 512  # fewer functions may serve a larger network
             assert cost.instructions >= least.instructions and cost.macs >= least.macs
+
+
+def test_a_life_of_a_battery_bounds_the_time() -> None:
+    """Against the battery's own sums: with the bound it lasts exactly that long."""
+    board = load_profile("stm32l4r5")
+    asked = lifetime_for(board, "cr2032", "6months", "10s", 2.0, None)
+    assert asked is not None and asked.duty.supply_v == board.supply_v
+    budget = budget_for(board, lifetime=asked)
+    assert life(asked.cell, asked.duty, budget.bounds["ms"]).days == pytest.approx(182.5)
+    assert asked.to_json(budget.bounds["ms"])["days"] == pytest.approx(182.5)
+    assert budget_for(board, max_ms=0.001, lifetime=asked).bounds["ms"] == 0.001  # the tighter of both
+    with pytest.raises(InfeasibleError, match="no inference at all"):
+        budget_for(board, lifetime=lifetime_for(board, "cr2032", "20years", "10s", 5.0, None))
+    assert lifetime_for(board, None, None, None, None, 30.0) is None
+    with pytest.raises(UsageError, match="needs --every and --sleep-ua, too"):
+        lifetime_for(board, "cr2032", "1y", None, None, None)
+    with pytest.raises(UsageError, match="give --power-mw"):
+        lifetime_for(load_profile("stm32f746"), "cr2032", "1y", "10s", 5.0, None)

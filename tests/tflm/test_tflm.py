@@ -76,7 +76,7 @@ def test_the_array_is_the_file(graph: Int8Graph, data: bytes) -> None:
     text = emit_tflm(data, graph, name="m", model_crc32=0, arena_bytes=1 << 16)["ofa_tflite.c"]
     body = text[text.index("= {") :]
     assert bytes(map(int, re.findall(r"\d+", body))) == data
-    assert f"const uint8_t ofa_tflite[{len(data)}] __attribute__((aligned(16)))" in text
+    assert f"const uint8_t ofa_tflite[{len(data)}] OFA_CONSTANT __attribute__((aligned(16)))" in text
 
 
 def test_the_api_is_read_from_headers(tmp_path: Path, graph: Int8Graph) -> None:

@@ -2,7 +2,8 @@
 
 Everything about the board comes from its manifest: build.cpu, build.fpu (empty for software floating point),
 build.flash_origin, build.ram_origin, build.stack_bytes, build.uart_base, build.systick_hz, build.qemu_machine,
-build.qemu_shift; the budget is upload.maximum_size and upload.maximum_ram_size.
+build.qemu_shift; the budget is upload.maximum_size and upload.maximum_ram_size. build.arena_origin and
+build.arena_bytes are of an arena that has a memory of its own; the rest of maximum_ram_size is for everything else.
 """
 
 import os
@@ -83,7 +84,7 @@ MEMORY
 {{
   FLASH (rx)  : ORIGIN = {flash_origin}, LENGTH = {flash_bytes}
   RAM   (rwx) : ORIGIN = {ram_origin}, LENGTH = {ram_bytes}
-}}
+{arena_memory}}}
 SECTIONS
 {{
   .isr_vector : {{ KEEP(*(.isr_vector)) . = ALIGN(8); }} > FLASH
@@ -92,7 +93,7 @@ SECTIONS
   .ARM.exidx : {{ *(.ARM.exidx* .gnu.linkonce.armexidx.*) }} > FLASH
   .init_array : {{ *(.init_array .init_array.*) }} > FLASH
   .stack (NOLOAD) : {{ _stack_start = .; . = . + {stack_bytes}; _stack_end = .; }} > RAM
-  .ofa_arena (NOLOAD) : {{ *(.ofa_arena .bss.ofa_arena) . = ALIGN(8); }} > RAM
+  .ofa_arena (NOLOAD) : {{ *(.ofa_arena .bss.ofa_arena) . = ALIGN(8); }} > {arena}
   .noinit (NOLOAD) : {{ *(.noinit .noinit.*) . = ALIGN(4); }} > RAM
   .data : {{ _sdata = .; *(.data .data.*) . = ALIGN(4); _edata = .; }} > RAM AT > FLASH
   .bss (NOLOAD) : {{ _sbss = .; *(.bss .bss.* COMMON) . = ALIGN(8); _ebss = .; }} > RAM
@@ -112,6 +113,8 @@ def write_if_changed(path, text):
         file.write(text)
 
 
+arena_bytes = int(board.get("build.arena_bytes", 0))
+arena_origin = board.get("build.arena_origin", "0")
 linker_script = os.path.join(env.subst("$BUILD_DIR"), "ofa_link.ld")
 write_if_changed(
     linker_script,
@@ -119,7 +122,9 @@ write_if_changed(
         flash_origin=board.get("build.flash_origin"),
         flash_bytes=board.get("upload.maximum_size"),
         ram_origin=board.get("build.ram_origin"),
-        ram_bytes=board.get("upload.maximum_ram_size"),
+        ram_bytes=int(board.get("upload.maximum_ram_size")) - arena_bytes,
+        arena="ARENA" if arena_bytes else "RAM",
+        arena_memory=f"  ARENA (rw)  : ORIGIN = {arena_origin}, LENGTH = {arena_bytes}\n" if arena_bytes else "",
         stack_bytes=stack_bytes,
     ),
 )
