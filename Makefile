@@ -28,7 +28,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.ofa-mcu-setup
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test check lint soak clean
+.PHONY: help setup system demo test check lint soak clean tflm-host
 
 help:
 	@sed -n 's/^# \?//p' Makefile
@@ -52,13 +52,17 @@ lint: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-test: lint
+# For tests; OFA_MCU_TFLM_HOST names the folder where it lies elsewhere.
+tflm-host: setup
+	@tools/tflm-host.sh $(BIN)/python .cache/tflm-host
+
+test: lint tflm-host
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: lint
 	$(BIN)/python -m pytest -m 'not slow and not soak' $(PYTEST_ARGS)
 
-soak: lint
+soak: lint tflm-host
 	HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m '' --timeout 0 $(PYTEST_ARGS)
 
 clean:

@@ -121,6 +121,8 @@ class Run:
             "network.npz",
             "build.json",
             "bench.json",
+            "build-tflm.json",
+            "bench-tflm.json",
             "crosscheck.json",
             "crosscheck.tflite",
             "crosscheck.log",

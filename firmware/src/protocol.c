@@ -25,7 +25,9 @@
  *
  * Anything else is answered by `err <reason>`: crc, length, format (these three with sequence 0, for the request's own
  * number cannot be trusted), command, arguments, range, bytes, input (its CRC-32 is another), hello (none came since the
- * start: the device was reset). An empty line is ignored. `0 err fault <address>` reports a crash.
+ * start: the device was reset). An empty line is ignored. `0 err fault <address>` reports a crash. A runtime that
+ * cannot run the model answers every request by `0 err <runtime> <ofa_model_status()>`, and adds arena_used= to hello
+ * where it can.
  *
  * `hello` begins a conversation. Requests are obeyed one after the other, and the host may send window= of them before
  * the first answer. It may send a request again under the same number: every command gives the same answer twice, `infer`
@@ -297,6 +299,25 @@ static uint32_t output_crc32(void)
 }
 #endif
 
+/* ---- a runtime that can fail ------------------------------------------------------------------------------------ */
+
+#ifdef OFA_MODEL_RUNTIME
+/* 1 where the runtime cannot run the model; the host has been told why. */
+static int runtime_failed(void)
+{
+    uint32_t status = ofa_model_status();
+    if (status) {
+        ofa_protocol_alarm(OFA_MODEL_RUNTIME, status);
+    }
+    return status != 0;
+}
+#else
+static int runtime_failed(void)
+{
+    return 0;
+}
+#endif
+
 /* ---- requests -------------------------------------------------------------------------------------------------- */
 
 /* Cuts the next word off `*rest`; NULL where none is left. */
@@ -401,6 +422,9 @@ static void hello(void)
     put_value(" payload=", OFA_PAYLOAD_BYTES);
     put_value(" window=", OFA_WINDOW);
     put_value(" baud=", ofa_hal_baud());
+#ifdef OFA_MODEL_RUNTIME
+    put_value(" arena_used=", ofa_model_arena_used());
+#endif
     end();
 }
 
@@ -435,6 +459,9 @@ static void infer(const char *argument)
             return;
         }
         state.ticks = measure(ofa_model_run);
+        if (runtime_failed()) {
+            return;
+        }
         state.output_crc = output_crc32();
         state.last_infer = state.sequence;
     }
@@ -565,7 +592,9 @@ void ofa_protocol_step(void)
         answer_error("format");
     } else {
         state.sequence = (uint16_t)sequence;
-        obey(words, state.line + length);
+        if (!runtime_failed()) {
+            obey(words, state.line + length);
+        }
         ofa_hal_keep_baud();
     }
 }

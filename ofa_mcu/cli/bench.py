@@ -10,7 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ofa_mcu import schemas
-from ofa_mcu.cli.common import JSON, DataDir, Run, counting, emit, failing_as_json, say
+from ofa_mcu.cli.common import (
+    JSON,
+    Arena,
+    DataDir,
+    Patch,
+    Run,
+    Runtime,
+    TflmLib,
+    TflmPath,
+    counting,
+    emit,
+    failing_as_json,
+    say,
+    show_table,
+    tflm_options,
+)
 from ofa_mcu.errors import OfaMcuError
 
 if TYPE_CHECKING:
@@ -35,6 +50,11 @@ def bench(
     board: Annotated[str | None, typer.Option(help="Another board than the one searched for.")] = None,
     images: Annotated[int, typer.Option(min=1, help="Test images to run.")] = 200,
     data_dir: DataDir = None,
+    runtime: Runtime = "compiled",
+    tflm_path: TflmPath = None,
+    tflm_lib: TflmLib = None,
+    arena: Arena = None,
+    patch: Patch = False,
     baseline: Annotated[
         Path | None,
         typer.Option(help="What bench --json printed earlier; what is worse now ends with exit code 6."),
@@ -51,6 +71,8 @@ def bench(
     as_json: JSON = False,
 ) -> None:
     """Run test images on a device: every output byte compared, instructions or time, accuracy, stack.
+
+    With --runtime tflm and --emulate both runtimes are built and run, and stand side by side.
 
     Exit code 5: a byte differs from the reference. Exit code 6: a figure is worse than in --baseline by more than
     --max-regress allows.
@@ -71,12 +93,21 @@ def bench(
         allowed = allowances(max_regress)
         if emulate and baud is not None:
             raise UsageError("--baud is the speed of a board's port and an emulator has none: leave it out")
+        options = None
+        if patch or runtime != "tflm" or port is None:
+            options = tflm_options(runtime, tflm_path, tflm_lib, arena, patch)
+        if options is not None and options.library.tree is None:
+            raise UsageError("the emulated twin with --runtime tflm is built from sources: give --tflm-path DIR")
         chosen = find_run(run)
         profile = load_profile(chosen.board(board))
         earlier = None if baseline is None else read_baseline(baseline, profile.id)
         with chosen.locked(), counting("measuring") as progress:
-            trial = try_run(chosen, profile, port, images, data_dir, progress, say, baud)
-        result = trial.to_json()
+            trials = []
+            if options is not None:  # the cheaper one first
+                trials.append(try_run(chosen, profile, port, images, data_dir, progress, say, baud))
+            trials.append(try_run(chosen, profile, port, images, data_dir, progress, say, baud, options))
+        results = [trial.to_json() for trial in trials]
+        result = results[-1] if len(results) == 1 else results[-1] | {"beside": results[0]}
         comparison = None
         if earlier is not None and baseline is not None:
             comparison = compare(earlier, result, allowed, baseline)
@@ -86,11 +117,28 @@ def bench(
             emit(result if comparison is None else result | {"comparison": comparison.to_json()})
         else:
             print_trial(result)
+            if len(results) > 1:
+                _print_side_by_side(results)
             if comparison is not None:
                 _print_comparison(comparison)
-    trial.check()
+    for trial in trials:
+        trial.check()
     if comparison is not None:
         comparison.check()
+
+
+def _print_side_by_side(results: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    from ofa_mcu.devices.tflm_build import side_by_side
+
+    head, *rows = side_by_side({result["runtime"]: result for result in results})
+    table = Table(title=f"{results[0]['board']}, emulated: both runtimes on the same {results[0]['images']} images")
+    for index, heading in enumerate(head):
+        table.add_column(heading, justify="right" if index else "left")
+    for row in rows:
+        table.add_row(*row)
+    show_table(table, 100)
 
 
 _SUITE = "ofa-mcu.bench"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,11 +21,19 @@ from ofa_mcu.errors import (
     UsageError,
 )
 
+if TYPE_CHECKING:
+    from ofa_mcu.devices.tflm_build import TflmOptions
+
 __all__ = [
     "JSON",
+    "Arena",
     "DataDir",
+    "Patch",
     "Run",
+    "Runtime",
     "Scheduler",
+    "TflmLib",
+    "TflmPath",
     "Workers",
     "boards_of",
     "cluster_of",
@@ -37,10 +45,18 @@ __all__ = [
     "say",
     "show_table",
     "status",
+    "tflm_options",
 ]
 
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; words go to stderr.")]
 Run = Annotated[Path | None, typer.Option("--run", help="Folder of the run (default: the newest under runs/).")]
+Runtime = Annotated[str, typer.Option(help="compiled, or tflm: the .tflite file in TFLite Micro.")]
+TflmPath = Annotated[
+    Path | None, typer.Option("--tflm-path", help="TFLite Micro's sources as its create_tflm_tree.py writes them.")
+]
+TflmLib = Annotated[str | None, typer.Option("--tflm-lib", help="Or a package of PlatformIO's registry, for lib_deps.")]
+Patch = Annotated[bool, typer.Option("--patch", hidden=True)]
+Arena = Annotated[str | None, typer.Option("--arena", help="TFLite Micro's arena (64k); default: as predicted.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Processes of this machine that work beside each other.")
 ]
@@ -87,6 +103,30 @@ def quantity(option: str, text: str | None, memory: bool = False) -> int | None:
     if amount < 1:
         raise UsageError(f"{option} '{text}' is no positive amount; write for example 64k, 1.5M or 20000")
     return amount
+
+
+def tflm_options(
+    runtime: str, path: Path | None, name: str | None, arena: str | None, patch: bool = False
+) -> TflmOptions | None:
+    """What --runtime and its options ask for; None for the compiled runtime.
+
+    Raises:
+        UsageError: an unknown runtime, options of the other one, or no library.
+    """
+    if patch:
+        raise UsageError("--patch, execution in patches, is not there yet; leave it out")
+    if runtime == "compiled":
+        given = {"--tflm-path": path, "--tflm-lib": name, "--arena": arena}
+        stray = next((option for option, value in given.items() if value is not None), None)
+        if stray:
+            raise UsageError(f"{stray} belongs to --runtime tflm; give that, too, or leave it out")
+        return None
+    if runtime != "tflm":
+        raise UsageError(f"--runtime '{runtime}' is neither compiled nor tflm; choose one of these")
+    from ofa_mcu.devices.tflm_build import TflmOptions
+    from ofa_mcu.devices.tflm_library import tflm_library
+
+    return TflmOptions(tflm_library(path, name), quantity("--arena", arena, memory=True))
 
 
 def refusal(error: OSError) -> str:

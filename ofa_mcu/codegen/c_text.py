@@ -32,14 +32,16 @@ def comment(text: str) -> str:
     return f"/* {safe} */"
 
 
-def array_definition(name: str, values: NDArray[np.integer], per_line: int = 0, attribute: str = "") -> str:
-    """`const <type> <name>[n] = {...};` aligned to 4 bytes, at most `per_line` numbers a line (0: as many as fit).
+def array_definition(
+    name: str, values: NDArray[np.integer], per_line: int = 0, attribute: str = "", alignment: int = 4
+) -> str:
+    """`const <type> <name>[n] = {...};` aligned, in bytes, at most `per_line` numbers a line (0: as many as fit).
 
     `attribute` stands before the alignment.
     """
     numbers: list[str] = [_number(value) for value in values.ravel().tolist()]
     step = per_line or _PER_LINE[values.itemsize]
-    attributes = f"{attribute} __attribute__((aligned(4)))".lstrip()
+    attributes = f"{attribute} __attribute__((aligned({alignment})))".lstrip()
     lines = [f"const {C_TYPES[values.dtype]} {name}[{len(numbers)}] {attributes} = {{"]
     for start in range(0, len(numbers), step):
         lines.append("    " + ", ".join(numbers[start : start + step]) + ",")

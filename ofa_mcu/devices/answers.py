@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ofa_mcu.devices.framing import Line
+from ofa_mcu.devices.tflm_failures import tflm_failure
 from ofa_mcu.errors import DeviceError
 
 __all__ = ["GARBLED", "RefusedError", "judge", "silence"]
@@ -34,6 +35,8 @@ def judge(url: str, command: str, line: Line) -> tuple[str, ...]:
                 f"{url}: the firmware crashed during {command!r} at address 0x{' '.join(address)}; "
                 "look the address up in firmware.elf and report it."
             )
+        case ("err", "tflm", status):
+            raise DeviceError(f"{url}: {tflm_failure(status)}")
         case ("err", "hello"):
             text = f"the device was reset before {command!r}; check its power and its reset line, then try again."
             raise RefusedError(f"{url}: {text}", "hello")

@@ -100,6 +100,11 @@ def build_failure(output: str, board: str, log: Path, memories: Mapping[str, str
             "The compiler arm-none-eabi-gcc is not on PATH; install it "
             "(apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi)."
         )
+    if "fatal error: new: No such file" in output:
+        return OfaMcuError(
+            "The cross compiler has no headers of the C++ library, which TFLite Micro needs; install them "
+            "(apt-get install libstdc++-arm-none-eabi-dev)."
+        )
     if any(sign in output for sign in OFFLINE_SIGNS):
         return OfaMcuError(
             f"PlatformIO needs a package for {board} and cannot reach its registry; connect to the network once, or "

@@ -23,7 +23,7 @@ from ofa_mcu.profiles import BoardProfile
 from ofa_mcu.runs import Run
 from ofa_mcu.tasks.scaling import Scaling
 
-__all__ = ["FirmwareBuild", "build_run", "project_of", "run_graph"]
+__all__ = ["FirmwareBuild", "build_run", "meaning", "project_of", "run_graph"]
 
 FLASH_SHARE, FLASH_BYTES = 0.02, 512
 """How far the linked flash may be from the promise: the larger of this share and these bytes."""
@@ -85,13 +85,13 @@ def project_of(run: Run, profile: BoardProfile, say: Callable[[str], None] = lam
     graph, crc = run_graph(run)
     compiled = compile_graph(graph, profile)
     files = emit_c(compiled.graph, compiled.plan, name=subnet, model_crc32=crc, facts=compiled.facts)
-    project = write_project(run.project_path, profile, {**files, **_meaning(run)})
+    project = write_project(run.project_path, profile, {**files, **meaning(run)})
     if project.set_aside is not None:
         say(f"the project had been changed by hand; the changed one is now {project.set_aside}")
     return project, compiled.cost
 
 
-def _meaning(run: Run) -> dict[str, str]:
+def meaning(run: Run) -> dict[str, str]:
     """The header that says what outputs and inputs stand for; none for runs from before labels were kept."""
     configuration = run.read("config.json")
     labels, scaling = configuration.get("labels"), configuration.get("scaling")

@@ -7,10 +7,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ofa_mcu.devices.edits import edited, free_name, write_manifest
+from ofa_mcu.devices.tflm_library import TflmLibrary
 from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES
 from ofa_mcu.profiles import BoardManifest, BoardProfile, Emulator, PlatformIO
@@ -79,12 +80,14 @@ def write_project(
     profile: BoardProfile,
     model_files: Mapping[str, str],
     stack_bytes: int = DEFAULT_STACK_BYTES,
+    tflm: TflmLibrary | None = None,
 ) -> Project:
     """Writes the project into `folder`, complete or not at all; a project that lay there is replaced.
 
     A predecessor with a file changed, added or removed by hand is not lost: it moves to `<folder>-edited-<n>`.
     `model_files` maps names (`ofa_model.c`) to the text of the generated files, which go to `src/model/`.
-    `stack_bytes` is the stack reserve, a multiple of 16. UsageError where `folder` holds something that is no
+    `stack_bytes` is the stack reserve, a multiple of 16. `tflm` is the library of generated files that run on TFLite
+    Micro; without its sources there is no emulated environment. UsageError where `folder` holds something that is no
     PlatformIO project, or where the board can be neither built for nor emulated.
     """
     folder = folder.absolute()
@@ -94,7 +97,12 @@ def write_project(
         raise UsageError(f"Board {profile.id} has neither PlatformIO names nor an emulator twin; nothing can be built.")
     if stack_bytes <= 0 or stack_bytes % 16:
         raise UsageError(f"The stack reserve must be a positive multiple of 16 bytes, not {stack_bytes}.")
-    emulated = f"{profile.id}_emulated" if profile.emulator else None
+    twin = profile.emulator if tflm is None or tflm.tree is not None else None
+    if twin is None and profile.platformio is None:
+        raise UsageError(
+            f"Board {profile.id} can only be emulated, and that needs TFLite Micro's sources; give --tflm-path DIR."
+        )
+    emulated = f"{profile.id}_emulated" if twin else None
     real = profile.id if profile.platformio else None
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as name:
@@ -102,9 +110,11 @@ def write_project(
         copy_template(fresh)
         for file, text in model_files.items():
             write(fresh / MODEL_FOLDER / file, text)
-        write(fresh / "platformio.ini", project_ini(profile, stack_bytes))
-        if profile.emulator is not None:
-            manifest = twin_manifest(profile, profile.emulator, stack_bytes)
+        if tflm is not None:
+            tflm.copy_to(fresh / "lib")
+        write(fresh / "platformio.ini", project_ini(replace(profile, emulator=twin), stack_bytes, tflm))
+        if twin is not None:
+            manifest = twin_manifest(profile, twin, stack_bytes)
             write(fresh / "boards" / f"{emulated}.json", json.dumps(manifest, indent=1) + "\n")
         if profile.platformio is not None and profile.platformio.manifest is not None:
             own = board_manifest(profile, profile.platformio, profile.platformio.manifest)
@@ -153,13 +163,14 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def project_ini(profile: BoardProfile, stack_bytes: int) -> str:
+def project_ini(profile: BoardProfile, stack_bytes: int, tflm: TflmLibrary | None = None) -> str:
     """The project's platformio.ini: the twin first, for it builds everywhere."""
+    settings = "" if tflm is None else tflm.settings()
     first = f"{profile.id}_emulated" if profile.emulator else profile.id
     upload = "runs it in QEMU, the serial line in the terminal" if profile.emulator else "flashes the board"
     text = INI_HEAD.format(name=profile.name, first=first, upload=upload)
     if profile.emulator is not None:
-        text += INI_EMULATED.format(environment=first)
+        text += INI_EMULATED.format(environment=first) + settings
     if profile.platformio is not None:
         names = profile.platformio
         text += INI_BOARD.format(
@@ -171,7 +182,9 @@ def project_ini(profile: BoardProfile, stack_bytes: int) -> str:
             stack_bytes=stack_bytes,
         )
         text += "".join(f"    {flag}\n" for flag in names.build_flags)
-        text += "".join(f"{name} = {value}\n" for name, value in names.options.items())
+        options = "".join(f"{name} = {value}\n" for name, value in names.options.items())
+        # Flags of the library go on where the board's own end.
+        text += settings.removeprefix("build_flags =\n") + options
     return text
 
 

@@ -29,7 +29,8 @@ class Hello:
 
     `overhead` is the count of an empty measurement, in ticks of the counter. `payload_bytes` is the most that a line
     carries, `window` the most requests that may wait for their answers, `baud` the speed of the serial port when this
-    was said, None where it has no speed.
+    was said, None where it has no speed. `arena_used_bytes` is what an interpreter uses of its arena, None for
+    compiled models.
     """
 
     firmware: str
@@ -47,6 +48,7 @@ class Hello:
     payload_bytes: int
     window: int
     baud: int | None
+    arena_used_bytes: int | None = None
 
     def same_firmware(self, other: Hello) -> bool:
         """Whether both are of one firmware: all but the speed of the port and the empty measurement are alike."""
@@ -210,6 +212,7 @@ class Session:
             payload_bytes=max(self._number(said, "payload"), 1),
             window=self._number(said, "window"),
             baud=self._number(said, "baud") or None,
+            arena_used_bytes=self._number(said, "arena_used") if "arena_used" in said else None,
         )
 
     def _number(self, said: dict[str, str], name: str, base: int = 10) -> int:

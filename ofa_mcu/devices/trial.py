@@ -17,6 +17,7 @@ from ofa_mcu.devices.emulator import RunningEmulator
 from ofa_mcu.devices.firmware import build_run, run_graph
 from ofa_mcu.devices.link import BAUD, Link
 from ofa_mcu.devices.speed import SPEEDS
+from ofa_mcu.devices.tflm_build import TflmOptions, build_tflm_run
 from ofa_mcu.errors import MismatchError, OfaMcuError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.reference import run as run_reference
@@ -40,7 +41,8 @@ class Trial:
     """A measurement on test images and the share of them (0..1) that the device got right.
 
     task, subnet, model_crc32: what was measured. input_shape: of the model, with its batch of one. memory: bytes of the
-    twin's image, linked and promised, by the names of `MEMORY`; None where nothing was built for this board.
+    twin's image, linked and promised, by the names of `MEMORY`; None where nothing was built for this board. runtime:
+    "compiled" or "tflm".
     """
 
     board: str
@@ -51,6 +53,7 @@ class Trial:
     model_crc32: int
     input_shape: tuple[int, ...]
     memory: Mapping[str, int | None]
+    runtime: str = "compiled"
 
     def check(self) -> None:
         """Raise MismatchError where a byte differs from the reference or the stack left its reserve."""
@@ -73,6 +76,7 @@ class Trial:
         return {
             "schema": schemas.BENCH,
             "board": self.board,
+            "runtime": self.runtime,
             "task": self.task,
             "subnet": self.subnet,
             "model_crc32": self.model_crc32,
@@ -97,6 +101,8 @@ class Trial:
             "resent": m.resent,
             "begun_again": m.begun_again,
             "baud": m.baud,
+            "arena_bytes": m.hello.arena_bytes,
+            "arena_used": m.hello.arena_used_bytes,
         }
 
 
@@ -112,10 +118,10 @@ def _examples(graph: Int8Graph, inputs: NDArray[np.uint8]) -> tuple[NDArray[np.i
     return codes.reshape(len(codes), -1), np.concatenate(parts).reshape(len(codes), -1)
 
 
-def _built_bytes(run: Run, board: str) -> dict[str, int | None]:
+def _built_bytes(run: Run, board: str, name: str) -> dict[str, int | None]:
     """Bytes of the image that the run's last build left for the board's twin; nothing where there is none."""
     try:
-        built = run.read("build.json")
+        built = run.read(name)
     except OfaMcuError:
         return {}
     return {name: built.get(name) for name in MEMORY} if built.get("board") == board else {}
@@ -130,10 +136,12 @@ def try_run(
     progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] = lambda text: None,
     baud: int | None = None,
+    tflm: TflmOptions | None = None,
 ) -> Trial:
     """Measure `images` test images on the board at `port`, or, without one, on the emulated twin (built first).
 
-    `baud` is the speed of a port that has one, where it is sound; None: the highest that is.
+    `baud` is the speed of a port that has one, where it is sound; None: the highest that is. With `tflm` it is TFLite
+    Micro that runs there, not compiled code.
 
     Raises:
         DeviceError: the device is missing, silent, garbling, gone, or runs another model.
@@ -146,9 +154,9 @@ def try_run(
             link = stack.enter_context(Link(port))
         else:
             with watch.exclude():  # it has an entry of its own
-                built = build_run(run, profile, say)
+                made = build_run(run, profile, say) if tflm is None else build_tflm_run(run, profile, tflm, say)
             assert profile.emulator is not None  # build_run says so otherwise
-            emulator = stack.enter_context(RunningEmulator(profile.emulator, built.build.elf))
+            emulator = stack.enter_context(RunningEmulator(profile.emulator, made.build.elf))
             link = stack.enter_context(Link(emulator.url))
         test = task_named(run.task, data_dir).load(data_dir).test
         count = min(images, len(test))
@@ -159,6 +167,7 @@ def try_run(
             link, inputs, expected, twin=twin, board=profile.id, model_crc32=crc, speeds=speeds, progress=progress
         )
     accuracy = float((measured.outputs.argmax(1) == test.labels[:count]).mean())
+    runtime = "compiled" if measured.hello.arena_used_bytes is None else "tflm"
     trial = Trial(
         profile.id,
         measured,
@@ -167,11 +176,12 @@ def try_run(
         subnet=run.subnet,
         model_crc32=crc,
         input_shape=tuple(graph.structure.shapes[graph.structure.inputs[0]]),
-        memory=_built_bytes(run, profile.id),
+        memory=_built_bytes(run, profile.id, "build.json" if runtime == "compiled" else "build-tflm.json"),
+        runtime=runtime,
     )
     result = trial.to_json()
-    run.write("bench.json", result)
+    run.write("bench.json" if runtime == "compiled" else "bench-tflm.json", result)
     kept = {name: result[name] for name in TABLES["measurements"] if name in result}
-    named = {"runtime": "compiled", "run": str(run.folder)}
+    named = {"runtime": runtime, "run": str(run.folder)}
     note_results("measurements", [kept | named], say)
     return trial

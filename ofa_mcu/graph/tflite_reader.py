@@ -31,7 +31,7 @@ from ofa_mcu.graph.tflite_schema import (
 from ofa_mcu.graph.tflite_tensors import TensorReader, unique_names
 from ofa_mcu.space.shapes import Operator, ShapeGraph
 
-__all__ = ["read_tflite", "tensor_names"]
+__all__ = ["operators_used", "read_tflite", "tensor_names"]
 
 _COMPUTE_SHAPES = ("SHAPE", "PACK", "EXPAND_DIMS", "FILL")
 """Operators that a model with a batch of unknown size computes its shapes with."""
@@ -61,6 +61,20 @@ def tensor_names(data: bytes) -> list[str]:
     """Name of every tensor of the file by index, as `read_tflite` uses them: unique and never empty."""
     (subgraph,) = FlatTable.root(data).tables(ModelSlot.SUBGRAPHS)
     return unique_names(subgraph.tables(SubgraphSlot.TENSORS))
+
+
+def operators_used(data: bytes) -> list[BuiltinOperator]:
+    """The operators of a file that `read_tflite` takes, each once, in the order of their codes."""
+    model = FlatTable.root(data)
+    (subgraph,) = model.tables(ModelSlot.SUBGRAPHS)
+    codes = model.tables(ModelSlot.OPERATOR_CODES)
+    used = {table.scalar(OperatorSlot.CODE_INDEX, "I") for table in subgraph.tables(SubgraphSlot.OPERATORS)}
+    return sorted({BuiltinOperator(_code_of(codes[index])) for index in used})
+
+
+def _code_of(code: FlatTable) -> int:
+    """Number of a builtin operator, in whichever of its two fields it lies."""
+    return max(code.scalar(OperatorCodeSlot.CODE, "i"), code.scalar(OperatorCodeSlot.DEPRECATED_CODE, "b"))
 
 
 class _Reader:
@@ -111,7 +125,7 @@ class _Reader:
     def operator(self, table: FlatTable, index: int, name: str) -> Operator:
         """The operator at `index`, with its parameters and its output tensor."""
         code = self.codes[table.scalar(OperatorSlot.CODE_INDEX, "I")]
-        number = max(code.scalar(OperatorCodeSlot.CODE, "i"), code.scalar(OperatorCodeSlot.DEPRECATED_CODE, "b"))
+        number = _code_of(code)
         if number not in list(BuiltinOperator):
             custom = code.string(OperatorCodeSlot.CUSTOM_CODE)
             label = OPERATOR_NAMES[number] if number < len(OPERATOR_NAMES) else f"of code {number}"

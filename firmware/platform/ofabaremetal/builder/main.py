@@ -24,6 +24,7 @@ env.Replace(
     AS=TOOLS + "gcc",
     CC=TOOLS + "gcc",
     CXX=TOOLS + "g++",
+    LINK=TOOLS + "gcc",  # no C++ library is linked
     GDB="gdb-multiarch",
     OBJCOPY=TOOLS + "objcopy",
     RANLIB=TOOLS + "gcc-ranlib",
@@ -53,6 +54,7 @@ env.Append(
         f"-ffile-prefix-map={env.subst('$PROJECT_DIR')}=.",
     ],
     CFLAGS=["-std=gnu11"],
+    CXXFLAGS=["-std=gnu++17", "-fno-rtti", "-fno-exceptions", "-fno-threadsafe-statics"],
     CPPDEFINES=[
         ("OFA_BOARD", f'\\"{board.get("build.ofa_board")}\\"'),
         ("OFA_STACK_BYTES", stack_bytes),
@@ -67,7 +69,7 @@ env.Append(
         "-Wl,--fatal-warnings",
         f"-Wl,-Map,{env.subst('$BUILD_DIR')}/firmware.map",
     ],
-    LIBS=["c", "gcc"],
+    LIBS=["m", "c", "gcc"],
     BUILDERS={
         "ElfToBin": Builder(
             action=env.VerboseAction("$OBJCOPY -O binary $SOURCES $TARGET", "Building $TARGET"), suffix=".bin"
@@ -89,6 +91,7 @@ SECTIONS
   .text : {{ *(.text .text.*) . = ALIGN(8); }} > FLASH
   .rodata : {{ *(.rodata .rodata.*) . = ALIGN(8); }} > FLASH
   .ARM.exidx : {{ *(.ARM.exidx* .gnu.linkonce.armexidx.*) }} > FLASH
+  .init_array : {{ *(.init_array .init_array.*) }} > FLASH
   .stack (NOLOAD) : {{ _stack_start = .; . = . + {stack_bytes}; _stack_end = .; }} > RAM
   .ofa_arena (NOLOAD) : {{ *(.ofa_arena .bss.ofa_arena) . = ALIGN(8); }} > {arena}
   .noinit (NOLOAD) : {{ *(.noinit .noinit.*) . = ALIGN(4); }} > RAM
@@ -96,6 +99,7 @@ SECTIONS
   .bss (NOLOAD) : {{ _sbss = .; *(.bss .bss.* COMMON) . = ALIGN(8); _ebss = .; }} > RAM
   _sidata = LOADADDR(.data);
 }}
+ASSERT(SIZEOF(.init_array) == 0, "constructors of static objects are not run")
 """
 
 
