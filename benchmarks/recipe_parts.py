@@ -77,7 +77,7 @@ def main() -> None:
                 "accuracy_interval": trainings.interval(found),
                 "difference": float((found - whole).mean()),
                 "difference_interval": [low, high],
-                "verdict": "tie" if low <= 0 <= high else "worse" if high < 0 else "better",
+                "verdict": trainings.verdict([low, high], "better", "worse"),
             }
         )
     result = {"seeds": options.seeds, "subnets": SUBNETS, "test_examples": int(whole.shape[1]), "rows": rows}

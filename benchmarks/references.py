@@ -27,7 +27,7 @@ from ofa_mcu.devices.model_build import compile_model, model_files, try_on_twin,
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.quantization.evaluate import Evaluator, Specialised
-from ofa_mcu.quantization.fast import Int8Network
+from ofa_mcu.quantization.fast import int8_right
 from ofa_mcu.quantization.ptq import quantize
 from ofa_mcu.search.nsga import evolved
 from ofa_mcu.search.recommend import Source
@@ -88,9 +88,7 @@ def trained(graph: ShapeGraph, source: Source, data: Dataset, recipe: Recipe, fo
 
 def right_answers(graph: Int8Graph, data: Dataset) -> trainings.Right:
     """Which test examples the int8 network answers rightly (examples,)."""
-    network, codes = Int8Network(graph), to_codes(data.test.inputs)
-    answers = [network(codes[i : i + 100]).argmax(-1).ravel() for i in range(0, len(codes), 100)]
-    return np.asarray(np.concatenate(answers) == data.test.labels)
+    return int8_right(graph, to_codes(data.test.inputs), data.test.labels)
 
 
 def measured(graph: Int8Graph) -> dict[str, Any]:
@@ -167,7 +165,7 @@ def main() -> None:
                 "accuracy_interval": trainings.interval(right[None]),
                 "difference": float((right - known).mean()),
                 "difference_interval": [low, high],
-                "verdict": "tie" if low <= 0 <= high else "better" if low > 0 else "worse",
+                "verdict": trainings.verdict([low, high], "better", "worse"),
             }
         )
     result = {"core": CORE, "epochs": options.epochs, "seeds": options.seeds, "rows": rows}

@@ -57,7 +57,7 @@ def main() -> None:
                 "supernet": float(cut.mean()),
                 "gap": float((lone - cut).mean()),
                 "gap_interval": [low, high],
-                "verdict": "tie" if low <= 0 <= high else "alone" if low > 0 else "supernet",
+                "verdict": trainings.verdict([low, high], "alone", "supernet"),
             }
         )
     mean = np.mean(gaps, axis=0)

@@ -43,6 +43,7 @@ __all__ = [
     "store",
     "supernet",
     "tasks_of",
+    "verdict",
 ]
 
 RESULTS = Path(__file__).parent / "results"
@@ -125,6 +126,12 @@ def interval(values: NDArray[np.float64]) -> list[float]:
         values[rng.integers(0, seeds, seeds)].mean(0)[rng.integers(0, examples, examples)].mean() for _ in range(_DRAWS)
     ]
     return [float(bound) for bound in np.percentile(means, [2.5, 97.5])]
+
+
+def verdict(bounds: Sequence[float], above: str, below: str) -> str:
+    """What a difference with this interval says: one that holds 0 is a tie."""
+    low, high = bounds
+    return "tie" if low <= 0 <= high else above if low > 0 else below
 
 
 def last_line(folder: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from ofa_mcu.codegen.c_text import comment
-from ofa_mcu.codegen.emit import BANNER, layer_lines, weights_header, weights_source
+from ofa_mcu.codegen.emit import BANNER, framed_header, layer_lines, weights_header, weights_source
 from ofa_mcu.codegen.ends import check_ends
 from ofa_mcu.codegen.layers import Layer, make_layers
 from ofa_mcu.errors import OfaMcuError
@@ -104,19 +104,6 @@ def emit_bundle(networks: Sequence[Compiled], name: str, salt: str = "") -> Bund
 
 def _header(name: str, checksum: int, choice: int) -> str:
     lines = [
-        BANNER,
-        "#ifndef OFA_MODEL_H",
-        "#define OFA_MODEL_H",
-        "",
-        "#include <stdint.h>",
-        "",
-        "#ifdef __cplusplus",
-        'extern "C" {',
-        "#endif",
-        "",
-        f'#define OFA_MODEL_NAME "{name}"',
-        comment("CRC-32 of the generated files"),
-        f"#define OFA_MODEL_CRC32 0x{checksum:08x}u",
         comment("The whole arena, and behind it the byte that says which network runs"),
         f"#define OFA_MODEL_INPUT_BYTES {choice + _ALIGNMENT}",
         f"#define OFA_MODEL_OUTPUT_BYTES {choice + _ALIGNMENT}",
@@ -129,11 +116,5 @@ def _header(name: str, checksum: int, choice: int) -> str:
         "const int8_t *ofa_model_output(void);",
         "void ofa_model_run(void);",
         "",
-        "#ifdef __cplusplus",
-        "}",
-        "#endif",
-        "",
-        "#endif",
-        "",
     ]
-    return "\n".join(lines)
+    return framed_header(name, "CRC-32 of the generated files", checksum, lines)

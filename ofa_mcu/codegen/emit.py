@@ -22,6 +22,7 @@ __all__ = [
     "BANNER",
     "CONSTANT_SECTION",
     "emit_c",
+    "framed_header",
     "layer_lines",
     "model_header",
     "weights_header",
@@ -99,12 +100,10 @@ def emit_c(
     }
 
 
-def model_header(
-    graph: Int8Graph, source: Int8Graph, arena_bytes: int, name: str, model_crc32: int, more: Sequence[str] = ()
-) -> str:
-    """Text of ofa_model.h, the same for every runtime: name, sizes, inputs, outputs, `ofa_model_run`, and `more` lines.
+def framed_header(name: str, about_crc32: str, model_crc32: int, lines: Sequence[str]) -> str:
+    """Text of ofa_model.h with `lines` in it: what is the same whatever the firmware holds, and the CRC-32 it says.
 
-    Arguments are those of `emit_c`; UsageError where the name or the CRC-32 cannot be written.
+    UsageError where the name or the CRC-32 cannot be written.
     """
     if not name or not name.isascii() or not name.isprintable():
         raise UsageError(f"the model name {name!r} is not printable ASCII: choose another name")
@@ -112,9 +111,8 @@ def model_header(
         raise UsageError(
             f"the model's CRC-32 {model_crc32} is not an unsigned 32-bit number: compute it with zlib.crc32"
         )
-    structure = graph.structure
     quoted = name.replace("\\", "\\\\").replace('"', '\\"').replace("?", "\\?")
-    lines = [
+    head = [
         BANNER,
         "#ifndef OFA_MODEL_H",
         "#define OFA_MODEL_H",
@@ -126,8 +124,21 @@ def model_header(
         "#endif",
         "",
         f'#define OFA_MODEL_NAME "{quoted}"',
-        comment("CRC-32 of the .tflite file of the same model"),
+        comment(about_crc32),
         f"#define OFA_MODEL_CRC32 0x{model_crc32:08x}u",
+    ]
+    return "\n".join([*head, *lines, "#ifdef __cplusplus", "}", "#endif", "", "#endif", ""])
+
+
+def model_header(
+    graph: Int8Graph, source: Int8Graph, arena_bytes: int, name: str, model_crc32: int, more: Sequence[str] = ()
+) -> str:
+    """Text of ofa_model.h, the same for every runtime: name, sizes, inputs, outputs, `ofa_model_run`, and `more` lines.
+
+    Arguments are those of `emit_c`; UsageError where the name or the CRC-32 cannot be written.
+    """
+    structure = graph.structure
+    lines = [
         f"#define OFA_MODEL_INPUT_BYTES {sum(map(structure.bytes_of, structure.inputs))}",
         f"#define OFA_MODEL_OUTPUT_BYTES {sum(map(structure.bytes_of, structure.outputs))}",
         f"#define OFA_MODEL_ARENA_BYTES {arena_bytes}",
@@ -139,8 +150,7 @@ def model_header(
         "",
         *more,
     ]
-    lines += ["#ifdef __cplusplus", "}", "#endif", "", "#endif", ""]
-    return "\n".join(lines)
+    return framed_header(name, "CRC-32 of the .tflite file of the same model", model_crc32, lines)
 
 
 def _model_source(structure: ShapeGraph, layers: Sequence[Layer], plan: Plan, debug: bool) -> str:

@@ -29,7 +29,7 @@ from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Operator
 from ofa_mcu.training.calibrate import one_thread_each
 
-__all__ = ["Int8Network", "int8_accuracy", "scaler"]
+__all__ = ["Int8Network", "int8_accuracy", "int8_right", "scaler"]
 
 _EXACT_SINGLE, _EXACT_DOUBLE = 2**24, 2**53
 
@@ -214,13 +214,20 @@ class Int8Network:
         return np.ascontiguousarray(output.numpy()).astype(np.int8)
 
 
-def int8_accuracy(graph: Int8Graph, inputs: NDArray[np.int8], labels: NDArray[np.int64], batch: int = 50) -> float:
-    """Share of right answers (0..1) of the int8 graph; the first of equal largest outputs counts, as on a device."""
+def int8_right(
+    graph: Int8Graph, inputs: NDArray[np.int8], labels: NDArray[np.int64], batch: int = 50
+) -> NDArray[np.bool_]:
+    """Which examples (N,) the int8 graph answers rightly; the first of equal largest outputs counts, as on a device."""
     network = Int8Network(graph)
 
-    def right(begin: int) -> int:
+    def right(begin: int) -> NDArray[np.bool_]:
         outputs = network(inputs[begin : begin + batch])
-        return int((outputs.reshape(len(outputs), -1).argmax(1) == labels[begin : begin + batch]).sum())
+        return np.asarray(outputs.reshape(len(outputs), -1).argmax(1) == labels[begin : begin + batch])
 
     with one_thread_each() as workers, ThreadPoolExecutor(workers) as pool:
-        return sum(pool.map(right, range(0, len(labels), batch))) / len(labels)
+        return np.concatenate(list(pool.map(right, range(0, len(labels), batch))))
+
+
+def int8_accuracy(graph: Int8Graph, inputs: NDArray[np.int8], labels: NDArray[np.int64], batch: int = 50) -> float:
+    """Share of right answers (0..1) of the int8 graph, as `int8_right` counts them."""
+    return int(int8_right(graph, inputs, labels, batch).sum()) / len(labels)
