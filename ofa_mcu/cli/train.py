@@ -34,6 +34,7 @@ def train(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training examples.")] = 24,
     batch: Annotated[int, typer.Option(min=2, help="Examples per step.")] = 128,
     rate: Annotated[float, typer.Option(min=0.0, help="Peak learning rate.")] = 0.1,
+    weight_decay: Annotated[float, typer.Option(min=0.0, help="Decay of the weights of layers.")] = 3e-5,
     students: Annotated[int, typer.Option(min=0, help="Random subnets per step, beside largest and smallest.")] = 3,
     method: Annotated[
         str, typer.Option(help="sandwich, progressive (OFA's shrinking) or plain (one network).")
@@ -74,6 +75,7 @@ def train(
             epochs=epochs,
             batch=batch,
             peak_rate=rate,
+            weight_decay=weight_decay,
             students=students,
             seed=seed,
             method=method,
