@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ofa_mcu.allocator import keep_freed_memory
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.quantization.fast import int8_accuracy
 from ofa_mcu.quantization.ptq import quantize
@@ -39,6 +40,7 @@ class Evaluator:
     """Specialises and scores subnets of one supernet on one data set; resampled inputs are kept."""
 
     def __init__(self, supernet: Supernet, data: Dataset) -> None:
+        keep_freed_memory()
         self.supernet, self.data = supernet, data
         first = data.train.inputs[:CALIBRATION_IMAGES], data.train.labels[:CALIBRATION_IMAGES]
         self._calibration = ImageSet(Split(*first), supernet.space.sizes)

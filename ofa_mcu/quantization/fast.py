@@ -1,14 +1,13 @@
 """Exact int8 inference at float speed: the same integers as the reference, over thousands of images.
 
 A layer's sums are exact in float32 while no input can push them to 2**24, which its accumulator bound tells; beyond,
-they run in float64. Requantization is exact in float64 while |accumulator| * multiplier < 2**53, which is checked;
-where it does not hold, 64-bit integers take over.
+they run in float64. Everything else is done in integers, by compiled loops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,65 +16,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ofa_mcu.errors import OfaMcuError
+from ofa_mcu.graph.arithmetic import multiply_by_quantized_multiplier
 from ofa_mcu.graph.constants import (
     AddConstants,
     ChannelRequantization,
     MeanConstants,
-    OperatorConstants,
     Scaling,
     operator_constants,
 )
 from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.quantization.loops import Requantizer, add_by_table
 from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Operator
 from ofa_mcu.training.calibrate import one_thread_each
 
-__all__ = ["Int8Network", "int8_accuracy", "int8_right", "scaler"]
+__all__ = ["Int8Network", "int8_accuracy", "int8_right", "scaled"]
 
-_EXACT_SINGLE, _EXACT_DOUBLE = 2**24, 2**53
-
-
-class _Requantizer:
-    """TFLite's double rounding in one floor: doubling high multiply rounded half up, then a shift rounded half away.
-
-    With z = acc * multiplier * 2**(left - 31) and e = right shift, TFLite computes h = floor(z + 1/2), then
-    floor((h - [h < 0] + 2**(e - 1)) / 2**e). Since floor((floor(x) + n) / d) = floor((x + n) / d) for whole n and d,
-    that is floor((z + 1/2 - [z < -1/2] + 2**(e - 1)) / 2**e).
-    """
-
-    def __init__(
-        self, multiplier: NDArray[np.int32] | int, shift: NDArray[np.int8] | int, spatial: bool, bound: int
-    ) -> None:
-        form = (1, -1, 1, 1) if spatial else (1, -1)
-        whole = torch.as_tensor(np.asarray(shift, np.int64)).reshape(form)
-        self._multiplier = torch.as_tensor(np.asarray(multiplier, np.int64)).reshape(form)
-        self._left, self._right = whole.clamp(min=0), (-whole).clamp(min=0)
-        unit = torch.exp2(-self._right.double())
-        self._factor = self._multiplier.double() * torch.exp2(self._left.double() - 31) * unit
-        self._offset = torch.where(self._right > 0, 0.5 + 0.5 * unit, 0.5)
-        self._step = torch.where(self._right > 0, unit, 0.0)
-        largest, half = int((self._multiplier << self._left).max()), 1 << (30 + int(self._right.max()))
-        # everything is a whole number of 2**-(31 + e), so it is exact while it has at most 53 bits of those
-        self._exact = bound * largest + (1 << 30) + half < _EXACT_DOUBLE
-
-    def __call__(self, acc: Tensor, negative_matters: bool = True) -> Tensor:
-        """Scaled integers as float64 of integers `acc` (N, C, ...), at most `bound` in size.
-
-        Args:
-            acc: accumulators, as floats.
-            negative_matters: false where every negative result is clamped to zero anyway.
-        """
-        if not self._exact:
-            return self._by_integers(acc)
-        scaled = acc.double().mul_(self._factor)
-        if negative_matters:
-            below = (scaled < -0.5 * self._step).double()  # where there is no right shift nothing is subtracted
-            return scaled.add_(self._offset).addcmul_(below, self._step, value=-1).floor_()
-        return scaled.add_(self._offset).floor_()
-
-    def _by_integers(self, acc: Tensor) -> Tensor:
-        high = ((acc.to(torch.int64) << self._left) * self._multiplier + (1 << 30)) >> 31
-        half = torch.where(self._right > 0, 1 << (self._right - 1).clamp(min=0), 0)
-        return ((high + torch.where(self._right > 0, high >> 63, 0) + half) >> self._right).double()
+_EXACT_SINGLE = 2**24
 
 
 def _require_known(graph: Int8Graph, operator: Operator) -> None:
@@ -100,42 +56,45 @@ def _require_known(graph: Int8Graph, operator: Operator) -> None:
         )
 
 
-def scaler(scaling: Scaling, spatial: bool, bound: int) -> Callable[..., Tensor]:
-    """What scales and rounds integers of at most `bound` in size as TFLite does; float64 in, float64 out."""
-    return _Requantizer(scaling.multiplier, scaling.shift, spatial, bound)
+def scaled(values: NDArray[np.int64], scaling: Scaling) -> NDArray[np.int64]:
+    """Whole numbers, scaled and rounded as TFLite does."""
+    return multiply_by_quantized_multiplier(values, scaling.multiplier, scaling.shift)
 
 
-def _addition_table(constants: AddConstants) -> Tensor:
-    """Output less its zero point, float32 (65536,), at index 256 * (first + 128) + second + 128 of a pair of codes."""
-    codes = torch.arange(-128, 128, dtype=torch.float64)
-    bound = 255 << constants.left_shift
-    sides = []
-    for scaling, zero_point in (
-        (constants.first, constants.first_zero_point),
-        (constants.second, constants.second_zero_point),
-    ):
-        shifted = (codes - zero_point) * float(1 << constants.left_shift)
-        sides.append(scaler(scaling, False, bound)(shifted.reshape(-1, 1)).flatten())
-    total = (sides[0][:, None] + sides[1][None, :]).reshape(-1, 1)
-    out = scaler(constants.output, False, 2 * bound)(total).flatten()
+def _addition_table(constants: AddConstants) -> NDArray[np.float32]:
+    """Output less its zero point (65536,), at index 256 * (first + 128) + second + 128 of a pair of codes."""
+    codes = np.arange(-128, 128)
+
+    def side(scaling: Scaling, zero_point: int) -> NDArray[np.int64]:
+        return scaled((codes - zero_point) << constants.left_shift, scaling)
+
+    first = side(constants.first, constants.first_zero_point)
+    second = side(constants.second, constants.second_zero_point)
+    out = scaled(first[:, None] + second, constants.output).ravel()
     low, high = constants.clamp_min - constants.output_zero_point, constants.clamp_max - constants.output_zero_point
-    return out.clamp_(low, high).float()
+    return out.clip(low, high).astype(np.float32)
 
 
 class _Layer:
-    """One operator, its constants as tensors ready for NCHW. Activations are codes less their zero point."""
+    """One operator and its constants."""
 
     def __init__(self, graph: Int8Graph, operator: Operator) -> None:
         self.operator = operator
         _require_known(graph, operator)
-        self.constants: OperatorConstants | None = operator_constants(graph, operator)
-        match self.constants:
+        channels = graph.structure.shapes[operator.output][-1]
+        match operator_constants(graph, operator):
             case ChannelRequantization() as constants:
                 self._prepare(graph, operator, constants)
+                low, high = (end - constants.output_zero_point for end in (constants.clamp_min, constants.clamp_max))
+                self._finish = Requantizer.of(constants.multiplier, constants.shift, channels, low, high)
             case AddConstants() as constants:
-                self.table = _addition_table(constants)
+                self._table = _addition_table(constants)
+                self._start = 256 * (128 + constants.first_zero_point) + 128 + constants.second_zero_point
             case MeanConstants() as constants:
-                self.mean = scaler(constants.scaling, False, 255 * constants.count)
+                scaling, (low, high) = constants.scaling, (end - constants.output_zero_point for end in (-128, 127))
+                self._finish = Requantizer.of(scaling.multiplier, scaling.shift, channels, low, high)
+            case constants:
+                raise AssertionError(f"{type(constants).__name__} got past the check of known operators")
 
     def _prepare(self, graph: Int8Graph, operator: Operator, constants: ChannelRequantization) -> None:
         parameters = graph.parameters[operator.name]
@@ -147,43 +106,40 @@ class _Layer:
         self.dtype = torch.float32 if constants.accumulator_bound < _EXACT_SINGLE else torch.float64
         self.weights = torch.from_numpy(np.ascontiguousarray(weights)).to(self.dtype)
         self.bias = torch.from_numpy(parameters.bias.astype(np.float64)).to(self.dtype)
-        self.requantize = _Requantizer(
-            constants.multiplier, constants.shift, weights.ndim == 4, constants.accumulator_bound
-        )
 
     def run(self, sources: list[Tensor]) -> Tensor:
-        """Output of the operator for inputs, all as float32 codes less their zero points."""
-        match self.constants:
-            case ChannelRequantization() as c:
-                clamps_negative = c.clamp_min == c.output_zero_point
-                out = self.requantize(self._accumulate(sources[0]), not clamps_negative)
-                low, high = c.clamp_min - c.output_zero_point, c.clamp_max - c.output_zero_point
-            case AddConstants() as c:
-                start = 128 + c.first_zero_point, 128 + c.second_zero_point
-                index = torch.add(sources[1], sources[0], alpha=256).add_(256 * start[0] + start[1])
-                return self.table[index.int()]
-            case MeanConstants() as c:
-                out = self.mean(sources[0].double().sum((2, 3)))
-                low, high = -128 - c.output_zero_point, 127 - c.output_zero_point
+        """Output (N, H, W, C) or (N, C) of the operator for such inputs, all float32 codes less their zero points."""
+        match self.operator:
+            case Add():
+                out = torch.empty_like(sources[0])
+                add_by_table(_row(sources[0]), _row(sources[1]), _row(out), self._table, self._start)
+                return out
+            case Mean():
+                out = sources[0].double().sum((1, 2))
             case _:
-                raise AssertionError(f"{type(self.constants).__name__} got past the check of known operators")
-        return out.clamp_(low, high).float()
+                out = self._accumulate(sources[0])
+        self._finish(_row(out).reshape(-1, out.shape[-1]))
+        return out.float()
 
     def _accumulate(self, x: Tensor) -> Tensor:
         x = x.to(self.dtype)
         if isinstance(self.operator, FullyConnected):
-            # weights are in TFLite's order: channels last
-            flat = x.permute(0, 2, 3, 1).flatten(1) if x.ndim == 4 else x
-            return F.linear(flat, self.weights, self.bias)
+            return F.linear(x.flatten(1), self.weights, self.bias)
         assert isinstance(self.operator, Conv2D | DepthwiseConv2D)
         pad = self.operator.padding
         if pad.top == pad.bottom and pad.left == pad.right:
             padding = (pad.top, pad.left)
         else:
-            x, padding = F.pad(x, (pad.left, pad.right, pad.top, pad.bottom)), (0, 0)
-        groups = x.shape[1] if isinstance(self.operator, DepthwiseConv2D) else 1
-        out = F.conv2d(x, self.weights, self.bias, self.operator.stride, padding, 1, groups)
-        return out.contiguous(memory_format=torch.channels_last)
+            x, padding = F.pad(x, (0, 0, pad.left, pad.right, pad.top, pad.bottom)), (0, 0)
+        planes = x.permute(0, 3, 1, 2)
+        groups = planes.shape[1] if isinstance(self.operator, DepthwiseConv2D) else 1
+        out = F.conv2d(planes, self.weights, self.bias, self.operator.stride, padding, 1, groups)
+        return out.permute(0, 2, 3, 1).contiguous()
+
+
+def _row(values: Tensor) -> NDArray[Any]:
+    """The memory of a contiguous tensor, as one row."""
+    return values.view(-1).numpy()
 
 
 class Int8Network:
@@ -199,8 +155,8 @@ class Int8Network:
         structure = self.graph.structure
         source, target = structure.inputs[0], structure.outputs[0]
         last = {name: op.name for op in structure.operators for name in op.inputs}
-        codes = torch.from_numpy(inputs.transpose(0, 3, 1, 2).astype(np.float32))
-        values = {source: codes - self.graph.quantization[source].zero_point}
+        codes = np.ascontiguousarray(inputs, np.float32) - self.graph.quantization[source].zero_point
+        values = {source: torch.from_numpy(codes)}
         for layer in self._layers:
             op = layer.operator
             result = layer.run([values[name] for name in op.inputs])
@@ -208,10 +164,7 @@ class Int8Network:
                 if last[name] == op.name:
                     values.pop(name, None)
             values[op.output] = result
-        output = values[target] + self.graph.quantization[target].zero_point
-        if output.ndim == 4:
-            output = output.permute(0, 2, 3, 1)
-        return np.ascontiguousarray(output.numpy()).astype(np.int8)
+        return (values[target].numpy() + self.graph.quantization[target].zero_point).astype(np.int8)
 
 
 def int8_right(

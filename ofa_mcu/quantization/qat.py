@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ofa_mcu.graph.constants import mean_constants
 from ofa_mcu.graph.ir import Int8Graph, Quantization
-from ofa_mcu.quantization.fast import int8_accuracy, scaler
+from ofa_mcu.quantization.fast import int8_accuracy, scaled
 from ofa_mcu.quantization.ptq import quantize_with
 from ofa_mcu.space.shapes import Mean, Operator, ShapeGraph
 from ofa_mcu.supernet.execution import ConvParameters, DenseParameters, execute
@@ -56,7 +56,6 @@ class FakeQuantization:
         self._graph, self._tensors = graph, tensors
         bare = Int8Graph(graph, tensors, {})  # the constants of a mean need no parameters
         self._means = {op.output: mean_constants(bare, op) for op in graph.operators if isinstance(op, Mean)}
-        self._scalers = {name: scaler(c.scaling, False, 255 * c.count) for name, c in self._means.items()}
         self._sources = {op.output: op.inputs[0] for op in graph.operators if isinstance(op, Mean)}
 
     def __call__(self, network: PlainNetwork, inputs: Tensor) -> Tensor:
@@ -80,7 +79,8 @@ class FakeQuantization:
             return rounded
         constants = self._means[name]
         total = torch.round(value.detach().double() * (constants.count / self._tensors[self._sources[name]].scale))
-        codes = (self._scalers[name](total.cpu()) + q.zero_point).clamp(-128, 127)
+        rounded_twice = torch.from_numpy(scaled(total.long().cpu().numpy(), constants.scaling)).double()
+        codes = (rounded_twice + q.zero_point).clamp(-128, 127)
         exact = ((codes - q.zero_point) * q.scale).float().to(value.device)
         return rounded + (exact - rounded).detach()
 

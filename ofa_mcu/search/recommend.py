@@ -168,7 +168,6 @@ def _search(
     show: Callable[[str], None],
 ) -> dict[str, Any]:
     """The slow part: weights and data loaded, subnets evolved and measured, the run written."""
-    from ofa_mcu.quantization.refine import Refinement, refine, save_refined
     from ofa_mcu.search.run import SearchOptions, search, write_run
 
     say(f"searching {source.predictor.space.size} subnets of {request.task} for {request.budget.profile.name}")
@@ -178,31 +177,42 @@ def _search(
             f"prediction ranks subnets hardly better than their size does (Kendall tau {quality.kendall:.2f} against "
             f"{quality.kendall_macs:.2f}, held out), so up to {UNPREDICTED} of them are measured"
         )
-    evaluator, task = source.evaluator, source.task
+    evaluator = source.evaluator
     options = SearchOptions(request.budget, objective, request.give, request.seed)
+    refining = _refining(request, source, run, watch, show) if request.finetune or request.qat else None
+    result = search(evaluator, source.predictor, options, show, refining, archive, work)
+
+    def write_network() -> None:
+        refinement = result.report["refinement"]
+        if refinement is not None and refinement["kept"] != "supernet":
+            from ofa_mcu.quantization.refine import save_refined
+
+            save_refined(run.network_path, result.pick, evaluator, refinement)
+
+    if request.profile_path is not None:
+        write_text(run.profile_path(request.budget.profile.id), request.profile_path.read_text())
+    scaling = evaluator.data.scaling
+    meaning = {"labels": list(source.task.labels), "scaling": scaling.to_json() if scaling else None}
+    report = write_run(run, result, {**request.to_json(), **meaning}, write_network)
+    _note(request, source, report, len(evaluator.data.validation), say)
+    return report
+
+
+def _refining(
+    request: Request, source: Source, run: Run, watch: Stopwatch, show: Callable[[str], None]
+) -> Callable[[Specialised], tuple[Specialised, dict[str, Any]]]:
+    """What trains a pick further in the run's folder."""
+    from ofa_mcu.quantization.refine import Refinement, refine
+
     wanted = Refinement(request.finetune, request.qat, seed=request.seed)
 
     def trained_further(pick: Specialised) -> tuple[Specialised, dict[str, Any]]:
         for stale in ("finetune", "qat"):
             shutil.rmtree(run.folder / stale, ignore_errors=True)
         with watch.exclude():  # both trainings keep ledgers of their own
-            return refine(pick, evaluator, task, wanted, run.folder, show)
+            return refine(pick, source.evaluator, source.task, wanted, run.folder, show)
 
-    refining = trained_further if wanted else None
-    result = search(evaluator, source.predictor, options, show, refining, archive, work)
-
-    def write_network() -> None:
-        refinement = result.report["refinement"]
-        if refinement is not None and refinement["kept"] != "supernet":
-            save_refined(run.network_path, result.pick, evaluator, refinement)
-
-    if request.profile_path is not None:
-        write_text(run.profile_path(request.budget.profile.id), request.profile_path.read_text())
-    scaling = evaluator.data.scaling
-    meaning = {"labels": list(task.labels), "scaling": scaling.to_json() if scaling else None}
-    report = write_run(run, result, {**request.to_json(), **meaning}, write_network)
-    _note(request, source, report, len(evaluator.data.validation), say)
-    return report
+    return trained_further
 
 
 def _note(request: Request, source: Source, report: dict[str, Any], validated: int, say: Callable[[str], None]) -> None:

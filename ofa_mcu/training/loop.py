@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ofa_mcu.allocator import keep_freed_memory
 from ofa_mcu.errors import UsageError
 from ofa_mcu.files import write_json
 from ofa_mcu.ledger import Entry, cpu_seconds, record
@@ -67,6 +68,7 @@ def fit(
     Returns:
         The last line of the log: epoch, loss, accuracies, seconds, kWh.
     """
+    keep_freed_memory()
     if recipe.batch % ranks.world:
         raise UsageError(f"a batch of {recipe.batch} does not divide into {ranks.world} equal shares; change --batch")
     if ranks.first:

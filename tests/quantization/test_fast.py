@@ -13,7 +13,8 @@ from ofa_mcu.graph import reference
 from ofa_mcu.graph.arithmetic import multiply_by_quantized_multiplier
 from ofa_mcu.graph.ir import Int8Graph, Parameters, Quantization
 from ofa_mcu.graph.verify import probe_inputs
-from ofa_mcu.quantization.fast import Int8Network, _Requantizer, int8_accuracy
+from ofa_mcu.quantization.fast import Int8Network, int8_accuracy
+from ofa_mcu.quantization.loops import Requantizer
 from ofa_mcu.space.shapes import Activation
 from tests.graph.strategies import GraphBuilder, graphs, random_graph, random_inputs
 
@@ -74,8 +75,8 @@ def test_the_sums_of_deep_layers_themselves_are_exact() -> None:
     weights = graph.parameters["conv0"].weights.reshape(4, 600).astype(np.int64)
     wanted = (x.astype(np.int64) + 128) @ weights.T + graph.parameters["conv0"].bias
     assert (wanted > 1 << 24).any() and (wanted[wanted > 1 << 24] % 2 == 1).any()
-    found = layer._accumulate(torch.from_numpy(x.astype(np.float32).transpose(0, 3, 1, 2)) + 128).double().numpy()
-    assert np.array_equal(found.transpose(0, 2, 3, 1), wanted.astype(float))
+    found = layer._accumulate(torch.from_numpy(x.astype(np.float32)) + 128).double().numpy()
+    assert np.array_equal(found, wanted.astype(float))
 
 
 def test_a_fully_connected_layer_reads_pixels_in_tflites_order() -> None:
@@ -92,15 +93,20 @@ def test_spatial_outputs_come_back_with_channels_last() -> None:
     assert check(graph, probe_inputs(graph)["input"]).shape == (5, 6, 2, 5)
 
 
-def requantized(multiplier: np.ndarray, shift: np.ndarray, acc: np.ndarray) -> tuple[np.ndarray, _Requantizer]:
-    scaler = _Requantizer(multiplier, shift, False, int(np.abs(acc).max()))
-    return scaler(torch.from_numpy(acc.astype(np.float64))).numpy().astype(np.int64), scaler
+def requantized(
+    multiplier: np.ndarray, shift: np.ndarray, acc: np.ndarray, ends: tuple[int, int] = (-(2**40), 2**40)
+) -> np.ndarray:
+    values = acc.astype(np.float64)
+    Requantizer.of(multiplier, shift, acc.shape[1], *ends)(values)
+    if np.abs(acc).max() < 1 << 24:
+        single = acc.astype(np.float32)
+        Requantizer.of(multiplier, shift, acc.shape[1], *ends)(single)
+        assert np.array_equal(single, values.astype(np.float32))
+    return values.astype(np.int64)
 
 
-def test_requantization_equals_integers_up_to_the_largest_accumulators() -> None:
-    """Over the whole int32 range and every shift, so on both sides of the float64 bound."""
+def test_requantization_equals_tflites_over_all_accumulators_and_shifts() -> None:
     rng = np.random.default_rng(0)
-    by_floats = by_integers = 0
     for shift in range(-31, 8):
         reach = 2 ** (31 - max(shift, 0)) - 1
         multiplier = rng.integers(2**30, 2**31, 16).astype(np.int32)
@@ -108,12 +114,18 @@ def test_requantization_equals_integers_up_to_the_largest_accumulators() -> None
             limit = min(limit, reach)
             acc = rng.integers(-limit, limit + 1, (200, 16))
             acc[0], acc[1], acc[2] = limit, -limit, 0
-            found, scaler = requantized(multiplier, np.full(16, shift, np.int8), acc)
             wanted = multiply_by_quantized_multiplier(acc, multiplier, np.full(16, shift))
-            assert np.array_equal(found, wanted), (shift, limit)
-            by_floats += scaler._exact
-            by_integers += not scaler._exact
-    assert by_integers > 50 and by_floats > 50
+            assert np.array_equal(requantized(multiplier, np.full(16, shift, np.int8), acc), wanted), (shift, limit)
+            codes = requantized(multiplier, np.full(16, shift, np.int8), acc, (-100, 90))
+            assert np.array_equal(codes, wanted.clip(-100, 90)), (shift, limit)
+
+
+def test_every_channel_has_its_own_shift() -> None:
+    rng = np.random.default_rng(3)
+    shift = np.arange(-31, 8)
+    multiplier = rng.integers(2**30, 2**31, len(shift)).astype(np.int32)
+    acc = rng.integers(-(2**23), 2**23, (500, len(shift)))
+    assert np.array_equal(requantized(multiplier, shift, acc), multiply_by_quantized_multiplier(acc, multiplier, shift))
 
 
 def test_products_a_hair_below_a_tie_are_not_rounded_up() -> None:
@@ -125,8 +137,7 @@ def test_products_a_hair_below_a_tie_are_not_rounded_up() -> None:
     assert len(acc) > 100
     shift = np.zeros(len(acc), np.int8)
     for sign in (1, -1):
-        found, scaler = requantized(multiplier.astype(np.int32), shift, sign * acc[None])
-        assert not scaler._exact
+        found = requantized(multiplier.astype(np.int32), shift, sign * acc[None])
         assert np.array_equal(found, multiply_by_quantized_multiplier(sign * acc[None], multiplier, shift))
 
 
@@ -134,12 +145,12 @@ def test_ties_round_as_in_tflite() -> None:
     """A multiplier of 2**30 and a shift of 0 halve: ties of both signs, then shifts that tie again."""
     acc = np.arange(-64, 65)[:, None]
     for shift in (0, -1, -2, -3):
-        found, _ = requantized(np.array([2**30], np.int32), np.array([shift], np.int8), acc)
+        found = requantized(np.array([2**30], np.int32), np.array([shift], np.int8), acc)
         assert np.array_equal(found, multiply_by_quantized_multiplier(acc, np.array([2**30]), np.array([shift])))
 
 
 @pytest.mark.parametrize("activation", [Activation.NONE, Activation.RELU])
-def test_layers_beyond_the_float64_bound_take_integers(activation: Activation) -> None:
+def test_products_beyond_53_bits_are_exact(activation: Activation) -> None:
     build = GraphBuilder(np.random.default_rng(6))
     source = build.tensor("input", (1, 2, 2, 40), Quantization(float(np.float32(0.05)), 0))
     output = build.conv(source, 6, (1, 1), (1, 1), True, activation)
@@ -148,8 +159,6 @@ def test_layers_beyond_the_float64_bound_take_integers(activation: Activation) -
     bias = np.random.default_rng(7).integers(-(2**29), 2**29, 6, dtype=np.int32)
     build.parameters["conv0"] = dataclasses.replace(old, bias=bias, weight_scales=scales)
     graph = build.finish("far", (output,))
-    layer = Int8Network(graph)._layers[0]
-    assert not layer.requantize._exact  # the integer path it is
     check(graph, probe_inputs(graph, random=50)["input"])
 
 
