@@ -14,6 +14,8 @@ from ofa_mcu.supernet.network import PlainNetwork
 
 __all__ = ["activation_ranges", "quantization_of"]
 
+_PART = 256
+"""Inputs that run together; all at once would leave the caches."""
 _LEAST_SCALE = float(np.finfo(np.float32).tiny)
 
 
@@ -23,11 +25,13 @@ def activation_ranges(network: PlainNetwork, inputs: Tensor) -> dict[str, tuple[
     ranges: dict[str, tuple[float, float]] = {}
 
     def observe(name: str, value: Tensor) -> None:
-        low, high = torch.aminmax(value)
-        ranges[name] = (float(low), float(high))
+        low, high = (float(end) for end in torch.aminmax(value))
+        least, most = ranges.get(name, (low, high))
+        ranges[name] = (min(low, least), max(high, most))
 
     network.eval()
-    execute(network.graph, inputs, network.parameters_of, training=False, observe=observe)
+    for part in inputs.split(_PART):
+        execute(network.graph, part, network.parameters_of, training=False, observe=observe)
     return ranges
 
 

@@ -26,7 +26,7 @@ from ofa_mcu.graph.constants import (
 )
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.quantization.loops import Requantizer, add_by_table
-from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Operator
+from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Operator, Padding
 from ofa_mcu.training.calibrate import one_thread_each
 
 __all__ = ["Int8Network", "int8_accuracy", "int8_right", "scaled"]
@@ -103,6 +103,9 @@ class _Layer:
             weights = weights.transpose(3, 0, 1, 2)
         elif isinstance(operator, Conv2D):
             weights = weights.transpose(0, 3, 1, 2)
+        self.padding = (0, 0)
+        if isinstance(operator, Conv2D | DepthwiseConv2D):
+            weights, self.padding = _padded_evenly(weights, operator.padding)
         self.dtype = torch.float32 if constants.accumulator_bound < _EXACT_SINGLE else torch.float64
         self.weights = torch.from_numpy(np.ascontiguousarray(weights)).to(self.dtype)
         self.bias = torch.from_numpy(parameters.bias.astype(np.float64)).to(self.dtype)
@@ -126,15 +129,20 @@ class _Layer:
         if isinstance(self.operator, FullyConnected):
             return F.linear(x.flatten(1), self.weights, self.bias)
         assert isinstance(self.operator, Conv2D | DepthwiseConv2D)
-        pad = self.operator.padding
-        if pad.top == pad.bottom and pad.left == pad.right:
-            padding = (pad.top, pad.left)
-        else:
-            x, padding = F.pad(x, (0, 0, pad.left, pad.right, pad.top, pad.bottom)), (0, 0)
         planes = x.permute(0, 3, 1, 2)
         groups = planes.shape[1] if isinstance(self.operator, DepthwiseConv2D) else 1
-        out = F.conv2d(planes, self.weights, self.bias, self.operator.stride, padding, 1, groups)
+        out = F.conv2d(planes, self.weights, self.bias, self.operator.stride, self.padding, 1, groups)
         return out.permute(0, 2, 3, 1).contiguous()
+
+
+def _padded_evenly(weights: NDArray[np.float64], padding: Padding) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Filters (O, I, H, W) and a padding of both sides alike that give the sums of `padding`.
+
+    Zeros on the side of a filter where the input has less padding are cheaper than a padded copy of every input.
+    """
+    down, right = padding.bottom - padding.top, padding.right - padding.left
+    zeros = ((0, 0), (0, 0), (max(down, 0), max(-down, 0)), (max(right, 0), max(-right, 0)))
+    return np.pad(weights, zeros), (max(padding.top, padding.bottom), max(padding.left, padding.right))
 
 
 def _row(values: Tensor) -> NDArray[Any]:

@@ -60,11 +60,12 @@ def _pad(x: Tensor, padding: Padding) -> tuple[Tensor, tuple[int, int]]:
 
 
 def _activate(x: Tensor, activation: Activation) -> Tensor:
+    """In place where no gradient asks for what was there before: `x` is always fresh."""
     match activation:
         case Activation.RELU6:
-            return F.relu6(x)
+            return F.relu6(x, inplace=not torch.is_grad_enabled())
         case Activation.RELU:
-            return F.relu(x)
+            return F.relu(x, inplace=not torch.is_grad_enabled())
         case Activation.NONE:
             return x
 
