@@ -29,6 +29,7 @@ from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.quantization.evaluate import Evaluator, Specialised
 from ofa_mcu.quantization.fast import int8_right
 from ofa_mcu.quantization.ptq import quantize
+from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.nsga import evolved
 from ofa_mcu.search.recommend import Source
 from ofa_mcu.search.tables import Costs, CostTables
@@ -115,7 +116,7 @@ def measured(graph: Int8Graph) -> dict[str, Any]:
 def best(source: Source, evaluator: Evaluator, within: Callable[[Costs], NDArray[np.bool_]]) -> Specialised | None:
     """The subnet within bounds that is best on validation examples, of those that prediction puts first."""
     profile = roomy(CORE)
-    archive = evolved(source.predictor, profile, None, 0, lambda text: None)
+    archive = evolved(Archive(source.predictor, profile), None, 0, lambda text: None)
     numbers = np.flatnonzero(within(CostTables(source.predictor.space, profile)(archive.genes)))
     first = numbers[np.argsort(archive.objectives[numbers, 0], kind="stable")][:_TRIED]
     subnets = [archive.genome.decode(genes) for genes in archive.genes[first].tolist()]

@@ -23,12 +23,14 @@ from ofa_mcu.errors import (
 
 if TYPE_CHECKING:
     from ofa_mcu.devices.tflm_build import TflmOptions
+    from ofa_mcu.planning.runtime import Runtime as PlanningRuntime
 
 __all__ = [
     "JSON",
     "Arena",
     "DataDir",
     "Patch",
+    "PlannedRuntime",
     "Run",
     "Runtime",
     "Scheduler",
@@ -42,6 +44,7 @@ __all__ = [
     "failing_as_json",
     "quantity",
     "refusal",
+    "runtime_named",
     "say",
     "show_table",
     "status",
@@ -51,6 +54,9 @@ __all__ = [
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; words go to stderr.")]
 Run = Annotated[Path | None, typer.Option("--run", help="Folder of the run (default: the newest under runs/).")]
 Runtime = Annotated[str, typer.Option(help="compiled, or tflm: the .tflite file in TFLite Micro.")]
+PlannedRuntime = Annotated[
+    str, typer.Option("--runtime", help="What will run it: compiled, or tflm (bounds and estimates, not promises).")
+]
 TflmPath = Annotated[
     Path | None, typer.Option("--tflm-path", help="TFLite Micro's sources as its create_tflm_tree.py writes them.")
 ]
@@ -105,6 +111,17 @@ def quantity(option: str, text: str | None, memory: bool = False) -> int | None:
     return amount
 
 
+def runtime_named(name: str, patch: bool = False) -> PlanningRuntime:
+    """The runtime of --runtime; UsageError for an unknown one, and for --patch."""
+    from ofa_mcu.planning.runtime import Runtime
+
+    if patch:
+        raise UsageError("--patch, execution in patches, is not there yet; leave it out")
+    if name not in list(Runtime):
+        raise UsageError(f"--runtime '{name}' is neither compiled nor tflm; choose one of these")
+    return Runtime(name)
+
+
 def tflm_options(
     runtime: str, path: Path | None, name: str | None, arena: str | None, patch: bool = False
 ) -> TflmOptions | None:
@@ -113,16 +130,12 @@ def tflm_options(
     Raises:
         UsageError: an unknown runtime, options of the other one, or no library.
     """
-    if patch:
-        raise UsageError("--patch, execution in patches, is not there yet; leave it out")
-    if runtime == "compiled":
+    if runtime_named(runtime, patch) == "compiled":
         given = {"--tflm-path": path, "--tflm-lib": name, "--arena": arena}
         stray = next((option for option, value in given.items() if value is not None), None)
         if stray:
             raise UsageError(f"{stray} belongs to --runtime tflm; give that, too, or leave it out")
         return None
-    if runtime != "tflm":
-        raise UsageError(f"--runtime '{runtime}' is neither compiled nor tflm; choose one of these")
     from ofa_mcu.devices.tflm_build import TflmOptions
     from ofa_mcu.devices.tflm_library import tflm_library
 

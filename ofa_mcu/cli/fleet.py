@@ -12,6 +12,7 @@ from ofa_mcu import schemas
 from ofa_mcu.cli.common import (
     JSON,
     DataDir,
+    PlannedRuntime,
     Scheduler,
     Workers,
     boards_of,
@@ -19,6 +20,7 @@ from ofa_mcu.cli.common import (
     emit,
     failing_as_json,
     quantity,
+    runtime_named,
     say,
     show_table,
     status,
@@ -35,6 +37,7 @@ def register(app: typer.Typer) -> None:
 def fleet(
     boards: Annotated[str, typer.Option(help="all, or ids and profile files with commas between them.")] = "all",
     task: Annotated[str, typer.Option(help="Task whose supernet is specialised.")] = "fashion-mnist",
+    runtime: PlannedRuntime = "compiled",
     supernet: Annotated[Path | None, typer.Option(help="Folder of another supernet than the shipped one.")] = None,
     max_instructions: Annotated[str | None, typer.Option(help="Instructions per inference (4M).")] = None,
     max_ms: Annotated[float | None, typer.Option(min=0, help="Milliseconds per inference, estimated.")] = None,
@@ -65,7 +68,7 @@ def fleet(
             "max_ms": max_ms,
             "max_mj": max_mj,
         }
-        request = FleetRequest(boards_of(boards), task, supernet, bounds, seed, data_dir)
+        request = FleetRequest(boards_of(boards), task, supernet, bounds, seed, data_dir, runtime_named(runtime))
         cluster = cluster_of(workers, scheduler)
         with status() as show, cluster.client() if cluster else nullcontext() as client:
             if synthetic is not None:

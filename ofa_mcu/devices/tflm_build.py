@@ -16,14 +16,11 @@ from ofa_mcu.devices.tflm_library import TflmLibrary
 from ofa_mcu.errors import UsageError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.ledger import recorded
-from ofa_mcu.planning.tflm import TflmNeeds, tflm_arena_needs
+from ofa_mcu.planning.tflm import TFLM_STACK_BYTES, TflmNeeds, tflm_arena_needs
 from ofa_mcu.profiles import BoardProfile
 from ofa_mcu.runs import Run
 
-__all__ = ["STACK_BYTES", "TflmBuild", "TflmOptions", "build_tflm_run", "side_by_side", "tflm_files", "tflm_project_of"]
-
-STACK_BYTES = 4096
-"""Stack reserve with TFLite Micro, whose set-up descends deeper than compiled code; what is used is measured."""
+__all__ = ["TflmBuild", "TflmOptions", "build_tflm_run", "side_by_side", "tflm_files", "tflm_project_of"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class TflmBuild:
             "flash_linked": self.image.flash_bytes,
             "arena_bytes": self.arena_bytes,
             "arena_predicted": self.needs.arena_bytes,
-            "stack_reserved": STACK_BYTES,
+            "stack_reserved": TFLM_STACK_BYTES,
             "instructions_promised": None,
         }
 
@@ -92,7 +89,7 @@ def tflm_project_of(
     graph, crc = run_graph(run)
     files, needs, arena = tflm_files(run.model(), graph, run.subnet, crc, options)
     folder = run.project_path.with_name(f"{run.project_path.name}-tflm")
-    project = write_project(folder, profile, {**files, **meaning(run)}, STACK_BYTES, options.library)
+    project = write_project(folder, profile, {**files, **meaning(run)}, TFLM_STACK_BYTES, options.library)
     if project.set_aside is not None:
         say(f"the project had been changed by hand; the changed one is now {project.set_aside}")
     return project, needs, arena

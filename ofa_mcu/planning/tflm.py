@@ -27,7 +27,10 @@ from ofa_mcu.space.shapes import (
     StridedSlice,
 )
 
-__all__ = ["TflmNeeds", "tflm_arena_needs", "tflm_head_bytes"]
+__all__ = ["TFLM_STACK_BYTES", "TflmNeeds", "tflm_arena_needs", "tflm_head_bytes"]
+
+TFLM_STACK_BYTES = 4096
+"""Stack reserve with TFLite Micro, whose set-up descends deeper than compiled code; what is used is measured."""
 
 _ALIGNMENT = 16
 _FIXED_BYTES = 512

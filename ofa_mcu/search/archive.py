@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ofa_mcu.planning.latency import LatencyModel
+from ofa_mcu.planning.runtime import Runtime
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.features import Genome
 from ofa_mcu.search.predictor import Predictor
-from ofa_mcu.search.tables import CostTables
+from ofa_mcu.search.tables import Costs, CostTables, PlannedCosts
 
 __all__ = ["Archive", "hypervolume"]
 
@@ -28,10 +30,20 @@ class Archive:
     `ticks` (subnets,) are by the latency model of a board; None without one.
     """
 
-    def __init__(self, predictor: Predictor, profile: BoardProfile, latency: LatencyModel | None = None) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        profile: BoardProfile,
+        latency: LatencyModel | None = None,
+        runtime: Runtime = Runtime.COMPILED,
+    ) -> None:
         self.genome = Genome.of(predictor.space)
         self._predictor = predictor
-        self._tables = CostTables(predictor.space, profile, latency=latency)
+        self._costs: Callable[[Ints], Costs] = (
+            CostTables(predictor.space, profile, latency=latency)
+            if runtime is Runtime.COMPILED
+            else PlannedCosts(predictor.space, profile, runtime)
+        )
         self._index: dict[bytes, int] = {}
         self.genes: Ints = np.empty((0, len(self.genome.options)), np.int64)
         self.objectives: Floats = np.empty((0, 4))
@@ -55,7 +67,7 @@ class Archive:
         return np.array([self._index[key] for key in keys], np.int64)
 
     def _add(self, genes: Ints) -> None:
-        costs = self._tables(genes)
+        costs = self._costs(genes)
         accuracy = self._predictor.predict_all(genes, costs.macs, costs.parameters)
         objectives = np.stack([-accuracy, costs.sram_bytes, costs.flash_bytes, costs.instructions], 1)
         self.genes = np.concatenate([self.genes, genes])

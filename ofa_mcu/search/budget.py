@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa_mcu.errors import UsageError
+from ofa_mcu.planning.core_model import core_of
 from ofa_mcu.planning.cost import (
     Cost,
     active_power,
@@ -22,6 +23,8 @@ from ofa_mcu.planning.cost import (
 )
 from ofa_mcu.planning.latency import LatencyTable
 from ofa_mcu.planning.places import sram_limit
+from ofa_mcu.planning.runtime import Runtime
+from ofa_mcu.planning.tflm_cost import TFLM_BASIS, knows_instructions
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.lifetime import Lifetime
 
@@ -59,11 +62,13 @@ class Budget:
     power_mw: float | None = None
     latency: LatencyTable | None = None
     lifetime: Lifetime | None = None
+    runtime: Runtime = Runtime.COMPILED
 
     @property
     def table(self) -> LatencyTable | None:
-        """The latency table that estimates rest on."""
-        return self.latency if self.cycles_per_instruction is None else None
+        """The latency table that estimates rest on; it is one of compiled code."""
+        given = self.cycles_per_instruction is not None
+        return None if given or self.runtime is not Runtime.COMPILED else self.latency
 
     @property
     def bounds_time(self) -> bool:
@@ -101,6 +106,9 @@ class Budget:
             result["ms"] = asdict(milliseconds(cost, self.profile, self.cycles_per_instruction, self.table))
             given = self.power_mw, self.cycles_per_instruction
             result["mj"] = asdict(millijoules(cost, self.profile, *given, self.table))
+        if self.runtime is Runtime.TFLM:
+            for found in filter(None, result.values()):
+                found |= {"basis": f"{TFLM_BASIS}: {found['basis']}", "band": None}
         return result
 
     def violations(self, cost: Cost) -> list[Violation]:
@@ -127,11 +135,12 @@ def budget_for(
     power_mw: float | None = None,
     latency: LatencyTable | None = None,
     lifetime: Lifetime | None = None,
+    runtime: Runtime = Runtime.COMPILED,
 ) -> Budget:
     """The board's own memory, tightened by the user's options.
 
     Raises:
-        UsageError: an option allows more than the board has.
+        UsageError: an option allows more than the board has, or bounds what is not known of the runtime on its core.
         InfeasibleError: the battery does not last as long as is asked for even without an inference.
     """
     finite = {
@@ -161,7 +170,13 @@ def budget_for(
     for name, value in (("instructions", max_instructions), ("ms", max_ms), ("mj", max_mj)):
         if value is not None:
             bounds[name] = value
-    return Budget(profile, bounds, cycles_per_instruction, power_mw, latency, lifetime)
+    counted = sorted({"instructions", "ms", "mj"} & bounds.keys())
+    if runtime is Runtime.TFLM and counted and not knows_instructions(profile):
+        raise UsageError(
+            f"how many instructions TFLite Micro takes on a {core_of(profile)} is not known, so nothing can be bounded "
+            f"by {' or '.join(counted)}: leave that out, or plan for --runtime compiled"
+        )
+    return Budget(profile, bounds, cycles_per_instruction, power_mw, latency, lifetime, runtime)
 
 
 def _limits(profile: BoardProfile) -> dict[str, tuple[int, str]]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ofa_mcu.planning.core_model import core_model, core_of
-from ofa_mcu.planning.cost import Cost, estimate
-from ofa_mcu.planning.plan import make_plan
+from ofa_mcu.planning.cost import Cost
+from ofa_mcu.planning.runtime import shape_cost
 from ofa_mcu.search.budget import Budget, Violation
 from ofa_mcu.search.predictor import Predictor
 from ofa_mcu.space.lowering import shape_graph
@@ -56,8 +55,7 @@ class CandidatePool:
         known = self._known.get(subnet)
         if known is None:
             graph = shape_graph(self._predictor.space, subnet)
-            profile = self._budget.profile
-            cost = estimate(make_plan(graph, core_model(core_of(profile))), profile)
+            cost = shape_cost(graph, self._budget.profile, self._budget.runtime)
             accuracy = self._predictor.predict(subnet, graph)
             known = Candidate(subnet, accuracy, cost, tuple(self._budget.violations(cost)))
             self._known[subnet] = known

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from ofa_mcu.cluster import arrivals, result_of, submitted
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.ledger import Tally
-from ofa_mcu.planning.compile import Compiled, compile_graph
 from ofa_mcu.planning.core_model import core_of
+from ofa_mcu.planning.runtime import Runtime, Settled, settled
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
@@ -121,8 +121,8 @@ def _evaluator(origin: Origin) -> Evaluator:
     return origin.evaluator()
 
 
-def _archive(predictor: Predictor, profile: BoardProfile, seed: int) -> Archive:
-    return evolved(predictor, profile, None, seed, lambda text: None)
+def _archive(predictor: Predictor, profile: BoardProfile, runtime: Runtime, seed: int) -> Archive:
+    return evolved(Archive(predictor, profile, runtime=runtime), None, seed, lambda text: None)
 
 
 def _planned(predictor: Predictor, budget: Budget, subnets: list[Subnet]) -> list[Candidate]:
@@ -180,10 +180,10 @@ class ClusterWork(Work):
         self._mine.tally = tally
         return tally
 
-    def archive(self, profile: BoardProfile, seed: int, show: Callable[[str], None]) -> Archive:
+    def archive(self, profile: BoardProfile, runtime: Runtime, seed: int, show: Callable[[str], None]) -> Archive:
         """As of `Work`; nothing is shown."""
-        name = ("archive", core_of(profile), seed)
-        self._ask(name, _archive, self.predictor, profile, seed)
+        name = ("archive", core_of(profile), runtime, seed)
+        self._ask(name, _archive, self.predictor, profile, runtime, seed)
         archive: Archive = self._answer(name)
         return archive
 
@@ -201,11 +201,11 @@ class ClusterWork(Work):
             self._ask(name, _scored, self._where(), subnet)
         return [self._answer(name) for name in names]
 
-    def compiled(self, nets: Sequence[Specialised], profile: BoardProfile) -> list[Compiled]:
+    def settled(self, nets: Sequence[Specialised], budget: Budget) -> list[Settled]:
         """As of `Work`."""
-        names = [("compiled", net, profile) for net in nets]
+        names = [("settled", net, budget.profile, budget.runtime) for net in nets]
         for name, net in zip(names, nets, strict=True):
-            self._ask(name, compile_graph, net.graph, profile)
+            self._ask(name, settled, net.graph, budget.profile, budget.runtime)
         return [self._answer(name) for name in names]
 
     def tested(self, pick: Specialised, seed: int) -> Tested:

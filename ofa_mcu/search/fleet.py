@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +19,7 @@ from ofa_mcu import schemas
 from ofa_mcu.errors import InfeasibleError, UsageError
 from ofa_mcu.planning.core_model import core_of, stand_in
 from ofa_mcu.planning.latency_files import latency_for
+from ofa_mcu.planning.runtime import Runtime
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget, budget_for
@@ -51,6 +52,7 @@ class FleetRequest:
     bounds: Mapping[str, float | None] = field(default_factory=dict)
     seed: int = 0
     data_dir: Path | None = None
+    runtime: Runtime = Runtime.COMPILED
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def fleet(
     def specialised(profile: BoardProfile) -> dict[str, Any]:
         try:
             latency = latency_for(profile, profile_path=request.boards[profile])
-            budget = budget_for(profile, **request.bounds, latency=latency)  # type: ignore[arg-type]
+            budget = budget_for(profile, **request.bounds, latency=latency, runtime=request.runtime)  # type: ignore[arg-type]
             check_feasible(CandidatePool(source.predictor, budget))
             # A board's own measure of time is on no common front: where it is bounded, the board is searched alone.
             alone = budget.bounds_time and budget.table is not None
@@ -110,7 +112,7 @@ def fleet(
                 data_dir=request.data_dir,
                 profile_path=request.boards[profile],
             )
-            archive = None if alone else work.archive(profile, request.seed, show)
+            archive = None if alone else work.archive(profile, budget.runtime, request.seed, show)
             report = recommend(wanted, out / profile.id, say, show, source, archive, work)
             return _row(profile, report["pick"], None) | {"run": report["run"]}
         except (InfeasibleError, UsageError) as error:
@@ -122,8 +124,17 @@ def fleet(
     for number, profile in enumerate(request.boards, 1):
         show(f"board {number} of {len(request.boards)}: {profile.name}")
         rows.append(next(done))
-    seconds = round(time.monotonic() - began, 2)
-    return {"schema": schemas.FLEET, "task": request.task, "seconds": seconds, "boards": rows}
+    return _report(request, began, rows)
+
+
+def _report(request: FleetRequest, began: float, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "schema": schemas.FLEET,
+        "task": request.task,
+        "runtime": request.runtime.value,
+        "seconds": round(time.monotonic() - began, 2),
+        "boards": rows,
+    }
 
 
 def _shared(source: Source, request: FleetRequest, client: Client) -> ClusterWork:
@@ -169,7 +180,8 @@ def made_up_fleet(
         raise UsageError("a fleet needs boards; name some with --boards, or all")
     began = time.monotonic()
     source = Source(request.task, request.supernet, request.data_dir)
-    budgets = drawn_budgets(list(request.boards), count)
+    drawn = drawn_budgets(list(request.boards), count)
+    budgets = [replace(budget, runtime=request.runtime) for budget in drawn]
     work = source.work if client is None else _shared(source, request, client)
     numbers: dict[str, list[int]] = {}
     for number, budget in enumerate(budgets):
@@ -177,7 +189,7 @@ def made_up_fleet(
 
     def picked(core: str) -> list[tuple[int, Pick | None]]:
         of_core = [budgets[number] for number in numbers[core]]
-        archive = work.archive(of_core[0].profile, request.seed, show)
+        archive = work.archive(of_core[0].profile, of_core[0].runtime, request.seed, show)
         return list(zip(numbers[core], picks(archive, of_core), strict=True))
 
     found = dict(pair for pairs in _each(work, picked, list(numbers)) for pair in pairs)
@@ -190,8 +202,7 @@ def made_up_fleet(
         name = f"{budget.profile.id}-like-{number + 1:04}"
         row = {"board": name, "feasible": pick is not None, "pick": pick.to_json() if pick else None}
         rows.append({**row, "constraint": constraint, "bounds": dict(budget.bounds)})
-    seconds = round(time.monotonic() - began, 2)
-    return {"schema": schemas.FLEET, "task": request.task, "seconds": seconds, "boards": rows}
+    return _report(request, began, rows)
 
 
 def picks(archive: Archive, budgets: Iterable[Budget]) -> list[Pick | None]:

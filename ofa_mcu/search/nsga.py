@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.features import Genome
-from ofa_mcu.search.predictor import Predictor
 from ofa_mcu.space.subnet import BlockChoice, Subnet
 
 __all__ = ["evolve", "evolved", "thinned"]
@@ -108,12 +106,8 @@ def evolve(
     _try_neighbours(archive, budget, upper, report)
 
 
-def evolved(
-    predictor: Predictor, profile: BoardProfile, budget: Budget | None, seed: int, report: Callable[[str], None]
-) -> Archive:
-    """Subnets found for the budget, or (None) for all there may be on the board's core."""
-    table = budget.table if budget is not None else None
-    archive = Archive(predictor, profile, table.model if table is not None else None)
+def evolved(archive: Archive, budget: Budget | None, seed: int, report: Callable[[str], None]) -> Archive:
+    """The archive, filled with subnets for the budget, or (None) for all there may be on its core."""
     began = time.monotonic()
 
     def progress(text: str) -> None:

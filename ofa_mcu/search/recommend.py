@@ -62,6 +62,7 @@ class Request:
             "board": self.budget.profile.id,
             "supernet": str(self.supernet.resolve()) if self.supernet else "shipped",
             "data_dir": str(self.data_dir.resolve()) if self.data_dir else None,
+            "runtime": self.budget.runtime.value,
             "bounds": dict(self.budget.bounds),
             "cycles_per_instruction": self.budget.cycles_per_instruction,
             "power_mw": self.budget.power_mw,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ofa_mcu import __version__, schemas
-from ofa_mcu.planning.compile import Compiled, compile_graph
 from ofa_mcu.planning.core_model import stand_in
+from ofa_mcu.planning.runtime import Settled, settled
 from ofa_mcu.planning.tflm import tflm_head_bytes
 from ofa_mcu.runs import Run
 from ofa_mcu.search.archive import Archive
@@ -83,7 +83,9 @@ def search(
     work = work or Work(predictor, lambda: evaluator)
 
     if archive is None:
-        archive = evolved(predictor, profile, options.budget, options.seed, report)
+        table = options.budget.table
+        archive = Archive(predictor, profile, table.model if table is not None else None, options.budget.runtime)
+        evolved(archive, options.budget, options.seed, report)
     numbers = archive.front(options.budget)
     numbers = numbers[thinned(archive.objectives[numbers], _MOST_PLANNED)]
     # What tables promise is settled by the planner before anything else is done with it.
@@ -92,15 +94,16 @@ def search(
     fitting = {c.subnet: c for c in planned if c.fits}
     front = pareto_front(list(fitting.values()))
     nets: dict[Subnet, Specialised] = {}
-    compiled: dict[Specialised, Compiled] = {}
+    costs: dict[Specialised, Settled] = {}
     measured: list[Measured] = []
     while candidates := next_to_measure(front, measured, options.objective, options.give, predictor.quality):
         report(f"measuring {', '.join(str(c.subnet) for c in candidates)} on validation images")
         scored = work.scored([c.subnet for c in candidates])
-        compiled |= zip((net for net, _ in scored), work.compiled([net for net, _ in scored], profile), strict=True)
+        found_nets = [net for net, _ in scored]
+        costs |= zip(found_nets, work.settled(found_nets, options.budget), strict=True)
         for candidate, (net, score) in zip(candidates, scored, strict=True):
             # The weights can ask for more than shapes promise.
-            violations = options.budget.violations(compiled[net].cost)
+            violations = options.budget.violations(costs[net].cost)
             if violations:
                 del fitting[candidate.subnet]
                 front = pareto_front(list(fitting.values()))
@@ -118,14 +121,15 @@ def search(
         validated = refinement["accuracy_int8_validation"][refinement["kept"]]
     report("testing the pick")
     tested = work.tested(pick, options.seed)
-    final = compiled[pick] if pick in compiled else compile_graph(pick.graph, profile)
-    cost, memory = final.cost, final.plan.memory
+    final = costs.get(pick) or settled(pick.graph, profile, options.budget.runtime)
+    cost = final.cost
     estimates, lifetime = options.budget.estimates(cost), options.budget.lifetime
     estimated = estimates["ms"]["value"] if estimates["ms"] is not None else None
     by_measure = {m.candidate.subnet: m.accuracy for m in measured}
     body = {
         "schema": schemas.SEARCH,
         "board": profile.id,
+        "runtime": options.budget.runtime.value,
         "framework": profile.platformio.framework if profile.platformio else None,
         "twin": profile.emulator is not None,
         "stand_in": stand_in(profile),
@@ -141,8 +145,8 @@ def search(
             "sram_bytes": cost.sram_bytes,
             "flash_bytes": cost.flash_bytes,
             "instructions": round(cost.instructions),
-            "arena_bytes": memory.arena_bytes,
-            "arena_lower_bound": memory.lower_bound,
+            "arena_bytes": cost.arena_bytes,
+            "arena_lower_bound": final.arena_lower_bound,
             "tflm_head_bytes": tflm_head_bytes(pick.graph.structure),
             "model_crc32": zlib.crc32(tested.model),
             "estimates": estimates,

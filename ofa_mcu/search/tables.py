@@ -23,6 +23,7 @@ from ofa_mcu.planning.latency import LatencyModel
 from ofa_mcu.planning.memory import lifetimes
 from ofa_mcu.planning.plan import GOALS, goal_of, priced_ways
 from ofa_mcu.planning.priced import PricedWay, code_items, own_code_bytes
+from ofa_mcu.planning.runtime import Runtime, shape_cost
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.features import Genome
 from ofa_mcu.space.lowering import block_prefix, shape_graph
@@ -30,7 +31,7 @@ from ofa_mcu.space.shapes import Operator, ShapeGraph
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.space.subnet import BlockChoice, Subnet
 
-__all__ = ["CostTables", "Costs"]
+__all__ = ["CostTables", "Costs", "PlannedCosts"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -113,6 +114,31 @@ class _Rows:
     @property
     def data(self) -> NDArray[Any]:
         return self._data[: self._count]
+
+
+class PlannedCosts:
+    """As `CostTables` for a runtime that has no tables: subnets are planned one by one, some thousand a second."""
+
+    def __init__(self, space: SearchSpace, profile: BoardProfile, runtime: Runtime) -> None:
+        self._space, self._profile, self._runtime = space, profile, runtime
+        self._genome = Genome.of(space)
+
+    def __call__(self, genes: Ints) -> Costs:
+        """Costs of the subnets of genes (subnets, genes)."""
+        structures = [shape_graph(self._space, self._genome.decode(row)) for row in np.asarray(genes).tolist()]
+        costs = [shape_cost(structure, self._profile, self._runtime) for structure in structures]
+
+        def column(name: str) -> Ints:
+            return np.array([getattr(cost, name) for cost in costs], np.int64)
+
+        return Costs(
+            column("sram_bytes"),
+            column("flash_bytes"),
+            column("instructions"),
+            column("macs"),
+            np.array([structure.parameters for structure in structures], np.int64),
+            np.zeros(len(costs)),
+        )
 
 
 class CostTables:

@@ -12,8 +12,8 @@ import numpy as np
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.graph.verify import probe_inputs, verify
 from ofa_mcu.ledger import Stopwatch
-from ofa_mcu.planning.compile import Compiled, compile_graph
 from ofa_mcu.planning.core_model import core_of
+from ofa_mcu.planning.runtime import Runtime, Settled, settled
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
@@ -49,7 +49,7 @@ class Work:
     def __init__(self, predictor: Predictor, evaluator: Callable[[], Evaluator]) -> None:
         self.predictor = predictor
         self._load = evaluator
-        self._archives: dict[tuple[str, int], Archive] = {}
+        self._archives: dict[tuple[str, Runtime, int], Archive] = {}
         self._tested: dict[Specialised, Tested] = {}
 
     @cached_property
@@ -61,14 +61,15 @@ class Work:
         """Of what is asked for from now on, for a ledger."""
         return Stopwatch()
 
-    def archive(self, profile: BoardProfile, seed: int, show: Callable[[str], None]) -> Archive:
+    def archive(self, profile: BoardProfile, runtime: Runtime, seed: int, show: Callable[[str], None]) -> Archive:
         """Subnets for all budgets there may be on the board's core."""
         core = core_of(profile)
-        if (core, seed) not in self._archives:
-            self._archives[core, seed] = evolved(
-                self.predictor, profile, None, seed, lambda text: show(f"{core}: {text}")
+        key = core, runtime, seed
+        if key not in self._archives:
+            self._archives[key] = evolved(
+                Archive(self.predictor, profile, runtime=runtime), None, seed, lambda text: show(f"{core}: {text}")
             )
-        return self._archives[core, seed]
+        return self._archives[key]
 
     def planned(self, budget: Budget, subnets: Sequence[Subnet]) -> list[Candidate]:
         """The subnets as the board's planner sees them."""
@@ -78,9 +79,9 @@ class Work:
         """Each subnet specialised, with its int8 accuracy (0..1) on validation examples."""
         return self.evaluator.specialise_and_score(subnets, "validation")
 
-    def compiled(self, nets: Sequence[Specialised], profile: BoardProfile) -> list[Compiled]:
-        """Each subnet compiled, with its weights."""
-        return [compile_graph(net.graph, profile) for net in nets]
+    def settled(self, nets: Sequence[Specialised], budget: Budget) -> list[Settled]:
+        """What each subnet costs with its weights."""
+        return [settled(net.graph, budget.profile, budget.runtime) for net in nets]
 
     def tested(self, pick: Specialised, seed: int) -> Tested:
         """The pick's file and accuracies.

@@ -14,7 +14,7 @@ from ofa_mcu.codegen.tflm import emit_tflm
 from ofa_mcu.codegen.tflm_api import ADDERS, TflmApi, read_api
 from ofa_mcu.devices.build import build_failure
 from ofa_mcu.devices.project import write_project
-from ofa_mcu.devices.tflm_build import STACK_BYTES, TflmOptions, side_by_side, tflm_files
+from ofa_mcu.devices.tflm_build import TflmOptions, side_by_side, tflm_files
 from ofa_mcu.devices.tflm_failures import tflm_failure
 from ofa_mcu.devices.tflm_library import TflmLibrary, tflm_library
 from ofa_mcu.errors import UsageError
@@ -22,7 +22,7 @@ from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_options import BuiltinOperator
 from ofa_mcu.graph.tflite_reader import operators_used, read_tflite
 from ofa_mcu.graph.tflite_writer import write_tflite
-from ofa_mcu.planning.tflm import tflm_arena_needs, tflm_head_bytes
+from ofa_mcu.planning.tflm import TFLM_STACK_BYTES, tflm_arena_needs, tflm_head_bytes
 from ofa_mcu.profiles import load_profile
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
@@ -123,7 +123,7 @@ def test_failures_are_sentences() -> None:
 def test_a_package_serves_the_board_only(tmp_path: Path, graph: Int8Graph, data: bytes) -> None:
     library = tflm_library(None, "someone/TensorFlowLite @ ^1.0")
     files, _, _ = tflm_files(data, graph, "m", 0, TflmOptions(library))
-    project = write_project(tmp_path / "project", load_profile("stm32f746"), files, STACK_BYTES, library)
+    project = write_project(tmp_path / "project", load_profile("stm32f746"), files, TFLM_STACK_BYTES, library)
     ini = (project.folder / "platformio.ini").read_text()
     assert project.emulated_environment is None
     assert "lib_deps =\n    someone/TensorFlowLite @ ^1.0\n" in ini

@@ -1,0 +1,50 @@
+"""What runs a network on a board, and what the network costs there with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ofa_mcu.graph.ir import Int8Graph
+from ofa_mcu.graph.tflite_writer import write_tflite
+from ofa_mcu.planning.compile import compile_graph
+from ofa_mcu.planning.core_model import core_model, core_of
+from ofa_mcu.planning.cost import Cost, estimate
+from ofa_mcu.planning.plan import make_plan
+from ofa_mcu.planning.tflm import tflm_arena_needs
+from ofa_mcu.planning.tflm_cost import tflm_cost
+from ofa_mcu.profiles.profile import BoardProfile
+from ofa_mcu.space.shapes import ShapeGraph
+
+__all__ = ["Runtime", "Settled", "settled", "shape_cost"]
+
+
+class Runtime(StrEnum):
+    """Our generated code, or TensorFlow Lite Micro's interpreter."""
+
+    COMPILED = "compiled"
+    TFLM = "tflm"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a network costs with its weights, and bytes below which no arena can be enough for it."""
+
+    cost: Cost
+    arena_lower_bound: int
+
+
+def shape_cost(structure: ShapeGraph, profile: BoardProfile, runtime: Runtime) -> Cost:
+    """The cost of any network of that structure; UsageError where no figures were measured for the board's core."""
+    if runtime is Runtime.TFLM:
+        return tflm_cost(structure, profile)
+    return estimate(make_plan(structure, core_model(core_of(profile))), profile)
+
+
+def settled(graph: Int8Graph, profile: BoardProfile, runtime: Runtime) -> Settled:
+    """The cost of this network, compiled or as the file that the interpreter reads; errors as `shape_cost`."""
+    if runtime is Runtime.TFLM:
+        cost = tflm_cost(graph.structure, profile, len(write_tflite(graph)))
+        return Settled(cost, tflm_arena_needs(graph.structure).least_bytes)
+    compiled = compile_graph(graph, profile)
+    return Settled(compiled.cost, compiled.plan.memory.lower_bound)
