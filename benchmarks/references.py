@@ -33,10 +33,9 @@ from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.nsga import evolved
 from ofa_mcu.search.recommend import Source
 from ofa_mcu.search.tables import Costs, CostTables
-from ofa_mcu.space.lowering import GraphBuilder, shape_graph
+from ofa_mcu.space.lowering import GraphBuilder
 from ofa_mcu.space.presets import SPACES
 from ofa_mcu.space.shapes import Activation, ShapeGraph
-from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.tasks.resample import resolution_of, to_codes
 from ofa_mcu.tasks.task import Dataset
 from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, one_thread_each, recalibrate
@@ -51,8 +50,13 @@ _TRIED = 16
 
 
 def ds_cnn() -> ShapeGraph:
-    """Four separable blocks of 64 channels: a subnet of our space for keywords."""
-    return shape_graph(SPACES["keywords"], Subnet.parse("r49-w1-k3e1.k3e1.k3e1.k3e1"))
+    """A convolution of 10x4 with stride 2, and four separable blocks of 64 channels."""
+    net = GraphBuilder((1, 49, 10, 1))
+    x = net.conv("stem", "input", 64, (10, 4), (2, 2), Activation.RELU6)
+    for block in range(1, 5):
+        y = net.depthwise(f"block{block}.depthwise", x, (3, 3), (1, 1))
+        x = net.pointwise(f"block{block}.pointwise", y, 64, Activation.RELU6)
+    return net.graph("ds_cnn", net.dense("logits", net.mean("pool", x), SPACES["keywords"].classes))
 
 
 def resnet8() -> ShapeGraph:
