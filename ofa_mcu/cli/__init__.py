@@ -10,8 +10,7 @@ import sys
 
 import typer
 
-from ofa_mcu.cli.common import refusal
-from ofa_mcu.errors import OfaMcuError
+from ofa_mcu.errors import OfaMcuError, refusal
 
 __all__ = ["app", "main"]
 

@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ofa_mcu.errors import (
-    DeviceError,
-    InfeasibleError,
-    MismatchError,
-    OfaMcuError,
-    RegressionError,
-    UsageError,
-)
+from ofa_mcu.errors import OfaMcuError, UsageError, refusal
 
 if TYPE_CHECKING:
     from ofa_mcu.devices.tflm_build import TflmOptions
@@ -43,7 +36,6 @@ __all__ = [
     "emit",
     "failing_as_json",
     "quantity",
-    "refusal",
     "runtime_named",
     "say",
     "show_table",
@@ -70,16 +62,6 @@ Scheduler = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Have the workers of a Dask scheduler (tcp://HOST:PORT) work.")
 ]
 DataDir = Annotated[Path | None, typer.Option(help="Folder that holds the task's data.")]
-
-CODES = {
-    DeviceError: "device",
-    InfeasibleError: "infeasible",
-    KeyboardInterrupt: "interrupted",
-    MismatchError: "mismatch",
-    RegressionError: "regression",
-    UsageError: "usage",
-}
-"""What an error is called in JSON; everything else is "error"."""
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
 _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -142,12 +124,6 @@ def tflm_options(
     return TflmOptions(tflm_library(path, name), quantity("--arena", arena, memory=True))
 
 
-def refusal(error: OSError) -> str:
-    """What the system did not allow, as one sentence."""
-    where = f" {error.filename}" if error.filename else ""
-    return f"the system refused{where}: {error.strerror or error}; check path and rights"
-
-
 def show_table(table: Any, width: int) -> None:
     """Print a rich table whose cells are plain text; `width` counts where stdout is no terminal."""
     from rich.console import Console
@@ -185,7 +161,8 @@ def failing_as_json(wanted: bool, schema: int) -> Iterator[None]:
         yield
     except (OfaMcuError, OSError, KeyboardInterrupt) as error:
         if wanted and not isinstance(error, BrokenPipeError):
-            details = {"code": CODES.get(type(error), "error"), **(getattr(error, "details", None) or {})}
+            code = "interrupted" if isinstance(error, KeyboardInterrupt) else getattr(error, "code", "error")
+            details = {"code": code, **(getattr(error, "details", None) or {})}
             message = refusal(error) if isinstance(error, OSError) else str(error) or "interrupted"
             emit({"schema": schema, "error": {**details, "message": message}})
         raise
