@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -22,6 +24,7 @@ QEMU = "qemu-system-arm"
 INSTALL = "apt-get install qemu-system-arm"
 LISTENING = re.compile(r"connection on: \S*tcp:127\.0\.0\.1:(\d+)")
 STOP_S = 3.0
+ENDING_S = 0.5
 
 
 def emulator_command(twin: Emulator, elf: Path, options: Sequence[str] = ()) -> list[str]:
@@ -45,7 +48,8 @@ class RunningEmulator:
     """A QEMU process; a context manager. `url` opens with `Link`.
 
     It dies with this object, with the interpreter, and (where util-linux's setpriv is there) with the thread that
-    started it, however that ends. DeviceError where QEMU is missing or does not start within `timeout_s`.
+    started it, however that ends. DeviceError where QEMU is missing or does not start within `timeout_s`, and in place
+    of another DeviceError that ends the block where QEMU had ended before.
     """
 
     def __init__(self, twin: Emulator, elf: Path, *, timeout_s: float = 20.0, options: Sequence[str] = ()) -> None:
@@ -86,7 +90,14 @@ class RunningEmulator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        code = self._code() if isinstance(error, DeviceError) else None
         self.stop()
+        if code is not None:
+            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+            said = " ".join(word for word in self._words if word)
+            raise DeviceError(
+                f"QEMU ({self.machine}) {how} in the midst of it{f' ({said})' if said else ''}; try again."
+            ) from error
 
     def stop(self) -> None:
         """Ends QEMU and waits for it; may be called again."""
@@ -101,6 +112,12 @@ class RunningEmulator:
         self._reader.join(STOP_S)
         if self._process.stderr is not None:
             self._process.stderr.close()
+
+    def _code(self) -> int | None:
+        """Of a process that has ended, or is just about to: its line closes first."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(ENDING_S)
+        return None
 
     def _read_words(self) -> None:
         """Keeps what QEMU says until it ends; sees the port it listens on."""
