@@ -25,7 +25,7 @@ from ofa_mcu.errors import DeviceError, OfaMcuError, UsageError
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["Cluster", "arrivals", "cores", "holders", "mapped", "result_of", "submitted"]
+__all__ = ["Cluster", "arrivals", "cores", "held", "holders", "mapped", "result_of", "submitted"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -77,7 +77,7 @@ class Cluster:
             import distributed  # noqa: F401
         except ImportError as error:
             raise UsageError(
-                f"--workers and --scheduler need Dask ({error}); install it with: pip install 'ofa-mcu[cluster]'"
+                f"work for several processes needs Dask ({error}); install it with: pip install 'ofa-mcu[cluster]'"
             ) from error
 
     @contextmanager
@@ -244,12 +244,7 @@ def arrivals(
     from distributed import as_completed
 
     for needs in {tuple(sorted(needs.items())) for needs in resources or ()}:
-        if not holders(client, dict(needs)):  # Dask would wait for one without end
-            spelled = " ".join(f"{name}={amount:g}" for name, amount in needs)
-            raise DeviceError(
-                f"no worker of {client.scheduler.address} holds {spelled}; "
-                f'start one where it is plugged in: dask worker ADDRESS --nthreads 1 --resources "{spelled}"'
-            )
+        holders(client, dict(needs))  # Dask would wait for one without end
     name = getattr(function, "__name__", "task").strip("_")
     futures: dict[str, Future] = {}
     numbers: dict[str, int] = {}
@@ -311,14 +306,30 @@ def result_of(future: Future) -> Any:
         ) from error
 
 
+def held(client: Client) -> Mapping[str, Mapping[str, float]]:
+    """What every worker holds, free or not, by its address."""
+    found: Mapping[str, Mapping[str, float]] = client.run(_resources, on_error="ignore")
+    return found
+
+
 def holders(client: Client, needs: Mapping[str, float]) -> list[str]:
-    """Addresses of the workers that hold all of these resources, free or not."""
-    held: Mapping[str, Mapping[str, float]] = client.run(_resources, on_error="ignore")
-    return [
+    """Addresses of the workers that hold all of these resources, free or not; at least one.
+
+    Raises:
+        DeviceError: no worker does.
+    """
+    found = [
         address
-        for address, resources in held.items()
+        for address, resources in held(client).items()
         if all(resources.get(name, 0) >= amount for name, amount in needs.items())
     ]
+    if not found:
+        spelled = " ".join(f"{name}={amount:g}" for name, amount in sorted(needs.items()))
+        raise DeviceError(
+            f"no worker of {client.scheduler.address} holds {spelled}; "
+            f'start one where it is plugged in: dask worker ADDRESS --nthreads 1 --resources "{spelled}"'
+        )
+    return found
 
 
 def _resources(dask_worker: Any) -> dict[str, float]:

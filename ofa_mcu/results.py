@@ -1,4 +1,4 @@
-"""Every evaluation, pick and measurement in one SQLite file, for asking later: `runs/results.sqlite`.
+"""Every evaluation, pick, measurement and failed measurement in one SQLite file: `runs/results.sqlite`.
 
 The file has a version, is written in WAL mode with short transactions, and so is safe under several writers and a kill
 at any time. OFA_MCU_RESULTS names another file.
@@ -21,7 +21,7 @@ from ofa_mcu.runs import RUNS
 
 __all__ = ["TABLES", "VERSION", "add_results", "note_results", "read_results", "results_file"]
 
-VERSION = 1
+VERSION = 2
 """Of the tables; a file of a later one is refused."""
 
 TABLES: Mapping[str, Mapping[str, str]] = {
@@ -62,6 +62,13 @@ TABLES: Mapping[str, Mapping[str, str]] = {
         "differing_bytes": "INTEGER",
         "bytes_compared": "INTEGER",
         "stack_used": "INTEGER",
+        "run": "TEXT",
+    },
+    "failures": {
+        "board": "TEXT",
+        "port": "TEXT",
+        "code": "TEXT",
+        "error": "TEXT",
         "run": "TEXT",
     },
 }
@@ -144,7 +151,7 @@ def _opened(path: Path, create: bool) -> Iterator[sqlite3.Connection]:
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
-    """WAL mode, and the tables where there are none."""
+    """WAL mode, and the tables that are missing: all of them, or those of a later version than the file's."""
     _use_wal(database)
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > VERSION:

@@ -10,6 +10,7 @@ __all__ = [
     "COMPILE",
     "CROSSCHECK",
     "ENERGY",
+    "FARM",
     "FLASH",
     "FLEET",
     "INIT",
@@ -22,6 +23,7 @@ __all__ = [
 
 SEARCH = 1
 ENERGY = 1
+FARM = 1
 FLASH = 1
 FLEET = 1
 SPACE = 1

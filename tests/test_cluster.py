@@ -194,7 +194,7 @@ def test_two_jobs_with_one_run_are_refused(client: Any, tmp_path: Path) -> None:
 def test_a_board_that_two_workers_claim_is_not_measured(tmp_path: Path) -> None:
     job = BoardJob(tmp_path, "one")
     with (
-        Cluster(2, resources=[{job.resource: 1.0}] * 2).client() as client,
+        Cluster(2, resources=[job.needs] * 2).client() as client,
         pytest.raises(DeviceError, match=r"2 workers of tcp://\S+ hold board:one; .* with --nworkers 1"),
     ):
         measure_boards([job], client)
@@ -347,7 +347,7 @@ def test_boards_are_measured_where_they_are(source: Path, tmp_path: Path) -> Non
         BoardJob(tmp_path / "two" / "stm32f746", "lost", "/dev/ttyLost", images=5, data_dir=pictures),
     ]
     with Cluster(2, resources=held_boards(jobs)).client() as client:
-        trial, error = measure_boards(jobs, client)
+        trial, error = (outcome.result for outcome in measure_boards(jobs, client))
     assert isinstance(trial, Trial) and trial.measurement.differing_bytes == 0 and trial.measurement.images == 5
     assert json.loads((jobs[0].run / "bench.json").read_text()) == trial.to_json()
     assert isinstance(error, DeviceError) and "/dev/ttyLost" in str(error)

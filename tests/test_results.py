@@ -107,6 +107,18 @@ def test_other_files_are_refused_in_a_sentence(path: Path) -> None:
     assert len(told) == 1 and told[0].startswith("not kept: results in") and "\n" not in told[0]
 
 
+def test_a_file_of_an_earlier_version_gets_what_it_lacks(path: Path) -> None:
+    add_results("picks", [{"board": "a"}])
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE failures")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    assert read_results("failures") == []
+    add_results("failures", [{"board": "a", "error": "gone"}])
+    assert [row["error"] for row in read_results("failures")] == ["gone"]
+    assert [row["board"] for row in read_results("picks")] == ["a"]
+
+
 def test_the_verb(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("results") == 1
     assert "there are no results" in capsys.readouterr().err

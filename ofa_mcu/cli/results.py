@@ -20,13 +20,13 @@ def register(app: typer.Typer) -> None:
 
 
 def results(
-    table: Annotated[str, typer.Argument(help="evaluations, picks or measurements.")] = "measurements",
+    table: Annotated[str, typer.Argument(help="evaluations, picks, measurements or failures.")] = "measurements",
     where: Annotated[list[str] | None, typer.Option(help="column=value; may be repeated.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the newest so many.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values on stdout.")] = False,
     as_json: JSON = False,
 ) -> None:
-    """Show what search, fleet and bench have written to runs/results.sqlite (or the file in OFA_MCU_RESULTS)."""
+    """Show what search, fleet, bench and farm have written to runs/results.sqlite (or the file in OFA_MCU_RESULTS)."""
     with failing_as_json(as_json, schemas.RESULTS):
         from ofa_mcu.errors import UsageError
         from ofa_mcu.results import read_results, results_file

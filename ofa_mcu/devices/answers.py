@@ -15,7 +15,7 @@ GARBLED = frozenset({"crc", "length", "format"})
 class RefusedError(DeviceError):
     """The firmware answered `err <reason>`."""
 
-    def __init__(self, message: str, reason: str) -> None:
+    def __init__(self, message: str, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason
 

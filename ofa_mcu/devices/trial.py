@@ -69,6 +69,11 @@ class Trial:
                 "raise the reserve in firmware/src/config.h"
             )
 
+    def row(self, folder: Path) -> dict[str, Any]:
+        """Of the table `measurements`; `folder` is the run's."""
+        found = self.to_json() | {"run": str(folder)}
+        return {name: found[name] for name in TABLES["measurements"]}
+
     def to_json(self) -> dict[str, Any]:
         """What `bench --json` prints."""
         m = self.measurement
@@ -137,11 +142,12 @@ def try_run(
     say: Callable[[str], None] = lambda text: None,
     baud: int | None = None,
     tflm: TflmOptions | None = None,
+    noted: bool = True,
 ) -> Trial:
     """Measure `images` test images on the board at `port`, or, without one, on the emulated twin (built first).
 
     `baud` is the speed of a port that has one, where it is sound; None: the highest that is. With `tflm` it is TFLite
-    Micro that runs there, not compiled code.
+    Micro that runs there, not compiled code. `noted`: it goes into the file of results, too.
 
     Raises:
         DeviceError: the device is missing, silent, garbling, gone, or runs another model.
@@ -179,9 +185,7 @@ def try_run(
         memory=_built_bytes(run, profile.id, "build.json" if runtime == "compiled" else "build-tflm.json"),
         runtime=runtime,
     )
-    result = trial.to_json()
-    run.write("bench.json" if runtime == "compiled" else "bench-tflm.json", result)
-    kept = {name: result[name] for name in TABLES["measurements"] if name in result}
-    named = {"runtime": runtime, "run": str(run.folder)}
-    note_results("measurements", [kept | named], say)
+    run.write("bench.json" if runtime == "compiled" else "bench-tflm.json", trial.to_json())
+    if noted:
+        note_results("measurements", [trial.row(run.folder)], say)
     return trial
