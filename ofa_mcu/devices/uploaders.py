@@ -1,6 +1,7 @@
 """What uploaders print when they fail, as one sentence with the fix.
 
-Words of OpenOCD, st-flash, dfu-util, pyOCD, picotool, J-Link, nrfjprog, bossac, stm32flash, Black Magic and PlatformIO.
+Words of OpenOCD, st-flash, dfu-util, pyOCD, picotool, J-Link, nrfjprog, bossac, esptool, teensy_loader_cli, stm32flash,
+Black Magic and PlatformIO.
 The first pattern that is found wins, so that causes stand before what follows from them.
 """
 
@@ -62,7 +63,7 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     (
         r"Found 0 stlink programmers|Couldn't find any ST-Link|OpenOCD init failed|Error: open failed|"
         r"No ST-?L[Ii][Nn][Kk] detected",
-        "no debug probe was found; plug the board's ST-Link USB port in",
+        "no debug probe was found; plug the board's debug USB port (ST-Link, CMSIS-DAP) in",
     ),
     (
         r"No DFU capable USB device available|Cannot open DFU device",
@@ -72,6 +73,10 @@ MESSAGES: tuple[tuple[str, str], ...] = (
     (
         r"devices? in BOOTSEL mode|RPI-RP2",
         "no board in boot mode was found; hold BOOTSEL while plugging it in",
+    ),
+    (
+        r"Unable to open device \(hint: try -w option\)",
+        "no Teensy in boot mode was found; press the button on it",
     ),
     (
         r"No space left on device|Read-only file system",

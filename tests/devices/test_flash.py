@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.upload_errors import table
 from ofa_mcu.devices import flash
 from ofa_mcu.devices.flash import flash_board, upload_failure
 from ofa_mcu.devices.ports import find_port, usb_ports
@@ -16,71 +17,28 @@ from ofa_mcu.errors import DeviceError, UsageError
 from ofa_mcu.profiles import load_profile
 from tests.devices import tiny
 from tests.devices.attached import plug_in
+from tests.devices.uploader_words import WORDS, Words
 
-OPENOCD = """\
-Configuring upload protocol...
-AVAILABLE: blackmagic, cmsis-dap, jlink, mbed, stlink
-CURRENT: upload_protocol = stlink
-Uploading .pio/build/stm32f746/firmware.elf
-Open On-Chip Debugger 0.12.0
-Error: open failed
-in procedure 'program'
-** OpenOCD init failed **
-shutdown command invoked
-*** [upload] Error 1
-========================= [FAILED] Took 3.14 seconds =========================
-"""
+
+@pytest.mark.parametrize("words", WORDS, ids=lambda words: words.uploader)
+def test_what_uploaders_say(words: Words) -> None:
+    sentence = upload_failure(words.output, "stm32f746")
+    assert sentence.startswith("Flashing stm32f746 failed: ") and "\n" not in sentence
+    assert words.sentence in sentence
 
 
 @pytest.mark.parametrize(
     ("output", "words"),
-    [
-        (OPENOCD, "no debug probe was found; plug the board's ST-Link USB port in"),
-        ("WARN usb.c: Couldn't find any ST-Link devices", "no debug probe"),
-        ("No DFU capable USB device available\n*** [upload] Error 74", "no board in DFU mode"),
-        ("No connected debug probes\nE No target device available", "no CMSIS-DAP debug probe"),
-        ("Error: Please specify `upload_port` for environment or use global `--upload-port`", "name it with --port"),
-        ("sh: 1: JLinkExe: not found\n*** [upload] Error 127", "J-Link's software"),
-        ("sh: 1: sometool: not found", "the uploader sometool is not installed"),
-        ("libusb_open() failed with LIBUSB_ERROR_ACCESS\nError: open failed", "may not be opened"),
-        (
-            "Error: init mode failed (unable to connect to the target)\n** OpenOCD init failed **",
-            "does not reach the chip",
-        ),
-        ("Error: unable to find a matching CMSIS-DAP device\n** OpenOCD init failed **", "no CMSIS-DAP debug probe"),
-        ("Found 0 stlink programmers", "no debug probe"),
-        (
-            "dfu-util: Cannot open DFU device 0483:df11 found on devnum 7 (LIBUSB_ERROR_ACCESS)",
-            "99-platformio-udev.rules",
-        ),
-        (
-            "No accessible RP2040 devices in BOOTSEL mode were found.\n\nbut:\n\nDevice at bus 1, address 7 "
-            "appears to be a RP2040 device in BOOTSEL mode, but picotool was unable to connect",
-            "99-platformio-udev.rules",
-        ),
-        ("No accessible RP-series devices in BOOTSEL mode were found.", "hold BOOTSEL while plugging it in"),
-        ("could not open port '/dev/ttyACM0': [Errno 13] Permission denied: '/dev/ttyACM0'", "to the group dialout"),
-        ("Error: libusb_claim_interface() failed with LIBUSB_ERROR_BUSY\nError: open failed", "another program holds"),
-        ("Warn : UNEXPECTED idcode: 0x2ba01477\nError: expected 1 of 1: 0x1ba01477", "another chip than this board's"),
-        ("Error: Cannot identify target as a STM32 family.\nError: auto_probe failed", "plug in the right board"),
-        ("2024 ERROR common.c: unknown chip id! 0xe0042000", "another chip"),
-        ("A fatal error occurred: This chip is ESP32-C3 not ESP32-S3. Wrong --chip argument?", "another chip"),
-        ("A fatal error occurred: Failed to connect to ESP32-S3: No serial data received.", "hold BOOT while plugging"),
-        ("Error: stm32x device protected", "protection off"),
-        ("Error: target voltage may be too low for reliable debugging", "no power"),
-        ("ERROR: There is no debugger connected to the PC.", "no J-Link was found"),
-        ("Failed to upgrade target. Error is: Timed out waiting for acknowledgement from device.", "press reset twice"),
-        ("cp: cannot create regular file '/media/x': Read-only file system", "the board's drive did not take"),
-        ("** Verify Failed **", "other bytes than were sent"),
-        ("Warning! Unknown upload protocol telepathy", "choose another --protocol"),
-        ("A novel failure of something\n*** [upload] Error 1", "A novel failure of something"),
-        ("", "gave no reason"),
-    ],
+    [("A novel failure of something\n*** [upload] Error 1", "A novel failure of something"), ("", "gave no reason")],
 )
-def test_what_uploaders_say(output: str, words: str) -> None:
+def test_what_uploaders_have_not_said_before(output: str, words: str) -> None:
     sentence = upload_failure(output, "stm32f746")
-    assert sentence.startswith("Flashing stm32f746 failed: ")
-    assert words in sentence and "\n" not in sentence
+    assert sentence.startswith("Flashing stm32f746 failed: ") and words in sentence and "\n" not in sentence
+
+
+def test_the_documented_table_is_the_present_one() -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "flash.md").read_text(encoding="utf-8")
+    assert table() in documented, "write what `python -m benchmarks.upload_errors` prints into docs/flash.md"
 
 
 def test_without_a_network_the_answer_comes_quickly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
