@@ -364,11 +364,60 @@ def model_section() -> str:
     )
 
 
+def battery_section() -> str:
+    """Lives of batteries."""
+    found = read("battery.json")
+    names = [each["battery"] for each in found["rows"][0]["periods"][0]["batteries"]]
+    rows = [
+        [
+            r["board"],
+            r["task"],
+            f"{r['time']['ms']:.3g} (± {100 * r['time']['band']:.0f} %)"
+            if r["time"]["band"]
+            else f"{r['time']['ms']:.3g}",
+            f"{r['energy']['mj']:.3g}",
+            f"{period['seconds']:g} s",
+            *(span_of_life(each) for each in period["batteries"]),
+        ]
+        for r in found["rows"]
+        for period in r["periods"]
+    ]
+    power = [[p["board"], f"{p['mw']:g}", f"{p['supply_v']:g}", p["basis"]] for p in found["power"]]
+    warnings = {each["warning"] for r in found["rows"] for each in r["periods"][0]["batteries"] if each["warning"]}
+    return (
+        "## Batteries\n\n"
+        "How long cells last with the picks of `ofa-mcu search` that infer every so often and sleep between with "
+        f"{found['sleep_ua']:g} µA (an assumption, as no profile tells the sleep current of a whole board). The time is "
+        "the search's estimate with the band of its basis, which becomes a shortest and a longest life (in brackets); "
+        "nobody measured these boards here. Capacities are the makers' at small loads and 20 °C; after ten years or so "
+        "it is its age that ends a cell, whatever the arithmetic says.\n\n"
+        + table(["board", "task", "ms", "mJ", "every", *names], rows)
+        + ("\n\\* " + "; ".join(sorted(warnings)) + ".\n" if warnings else "")
+        + "\nActive power, of the profiles:\n\n"
+        + table(["board", "mW", "V", "basis"], power)
+        + "\n`benchmarks/battery.py`\n"
+    )
+
+
+def brief(value: float) -> str:
+    """Three digits, or all of them before the point."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def span_of_life(each: dict[str, Any]) -> str:
+    """Days below two years, else years; with the least and the most, and a star where a warning goes with it."""
+    unit, size = ("d", 1.0) if each["days"] < 730 else ("y", 365.0)
+    known = [each[name] / size for name in ("days_least", "days_most") if each[name] is not None]
+    band = f" ({brief(known[0])} to {brief(known[1])})" if known else ""
+    return f"{brief(each['days'] / size)} {unit}{band}{' *' if each['warning'] else ''}"
+
+
 _OPTIONAL = (
     ("references.json", references_section),
     ("recipe_parts.json", parts_section),
     ("early_bird.json", early_bird_section),
     ("search.json", search_section),
+    ("battery.json", battery_section),
 )
 
 
