@@ -387,7 +387,7 @@ def battery_section() -> str:
     return (
         "## Batteries\n\n"
         "How long cells last with the picks of `ofa-mcu search` that infer every so often and sleep between with "
-        f"{found['sleep_ua']:g} µA (an assumption, as no profile tells the sleep current of a whole board). The time is "
+        f"{found['sleep_ua']:g} µA (assumed, for no profile tells the sleep current of a whole board). The time is "
         "the search's estimate with the band of its basis, which becomes a shortest and a longest life (in brackets); "
         "nobody measured these boards here. Capacities are the makers' at small loads and 20 °C; after ten years or so "
         "it is its age that ends a cell, whatever the arithmetic says.\n\n"
