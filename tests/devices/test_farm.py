@@ -164,7 +164,7 @@ def test_workers_that_die_or_hang(runs: Path, pictures: Path, kept: None, monkey
                     os.kill(processes[holders[f"board:{jobs[number].board}"]], sent)
 
             outcomes = measure_boards(jobs, client, lambda number, outcome: arrived.append(number), watch)
-        assert not signals and sorted(arrived) == [0, 1, 2] and arrived[-1] == 0
+        assert not signals and sorted(arrived) == [0, 1, 2]
     again, endless, stopped = (outcome.result for outcome in outcomes)
     assert isinstance(again, Trial) and again.measurement.differing_bytes == 0 and again.measurement.images == IMAGES
     assert isinstance(endless, DeviceError) and re.match(r"not done within 3 s \(it was .*--timeout$", str(endless))
