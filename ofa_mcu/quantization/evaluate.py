@@ -6,7 +6,7 @@ Nothing here depends on the number of cores: the same supernet and subnet give t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ofa_mcu.allocator import keep_freed_memory
 from ofa_mcu.graph.ir import Int8Graph
-from ofa_mcu.quantization.fast import int8_accuracy
+from ofa_mcu.quantization.fast import answers_in, int8_accuracy
 from ofa_mcu.quantization.ptq import quantize
 from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import PlainNetwork, Supernet, extract
@@ -96,12 +96,21 @@ class Evaluator:
     def specialise_and_score(self, subnets: Sequence[Subnet], part: str) -> list[tuple[Specialised, float]]:
         """Each subnet specialised, with its int8 accuracy on a part of the data; what was asked before is remembered.
 
-        Subnets are specialised side by side; then every core works on the images of one after the other.
+        Subnets are specialised side by side; whenever one is ready, its images join what the cores have to do.
         """
-        fresh = [subnet for subnet in dict.fromkeys(subnets) if subnet not in self._special]
+        fresh = [subnet for subnet in dict.fromkeys(subnets) if (subnet, part) not in self._scores]
+        labels = self._part(part).labels
         with one_thread_each() as workers, ThreadPoolExecutor(workers) as pool:
-            self._special |= zip(fresh, pool.map(self.specialise, fresh), strict=True)
-        for subnet in subnets:
-            if (subnet, part) not in self._scores:
-                self._scores[subnet, part] = self.int8_accuracy(self._special[subnet].graph, part)
+            ready = {pool.submit(self._specialised, subnet): subnet for subnet in fresh}
+            answers = {}
+            for done in as_completed(ready):
+                subnet = ready[done]
+                self._special[subnet] = done.result()
+                codes = self.codes(part, subnet.resolution)
+                answers[subnet] = answers_in(pool, self._special[subnet].graph, codes, labels)
+            for subnet, parts in answers.items():
+                self._scores[subnet, part] = sum(int(found.result().sum()) for found in parts) / len(labels)
         return [(self._special[subnet], self._scores[subnet, part]) for subnet in subnets]
+
+    def _specialised(self, subnet: Subnet) -> Specialised:
+        return self._special[subnet] if subnet in self._special else self.specialise(subnet)

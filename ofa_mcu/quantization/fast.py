@@ -6,7 +6,7 @@ they run in float64. Everything else is done in integers, by compiled loops.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,11 @@ from ofa_mcu.graph.constants import (
 )
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.quantization.loops import Requantizer, add_by_table
-from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Operator, Padding
+from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Operator
+from ofa_mcu.supernet.execution import evenly_padded
 from ofa_mcu.training.calibrate import one_thread_each
 
-__all__ = ["Int8Network", "int8_accuracy", "int8_right", "scaled"]
+__all__ = ["Int8Network", "answers_in", "int8_accuracy", "int8_right", "scaled"]
 
 _EXACT_SINGLE = 2**24
 
@@ -103,11 +104,10 @@ class _Layer:
             weights = weights.transpose(3, 0, 1, 2)
         elif isinstance(operator, Conv2D):
             weights = weights.transpose(0, 3, 1, 2)
-        self.padding = (0, 0)
-        if isinstance(operator, Conv2D | DepthwiseConv2D):
-            weights, self.padding = _padded_evenly(weights, operator.padding)
         self.dtype = torch.float32 if constants.accumulator_bound < _EXACT_SINGLE else torch.float64
-        self.weights = torch.from_numpy(np.ascontiguousarray(weights)).to(self.dtype)
+        self.weights, self.padding = torch.from_numpy(np.ascontiguousarray(weights)).to(self.dtype), (0, 0)
+        if isinstance(operator, Conv2D | DepthwiseConv2D):
+            self.weights, self.padding = evenly_padded(self.weights, operator.padding)
         self.bias = torch.from_numpy(parameters.bias.astype(np.float64)).to(self.dtype)
 
     def run(self, sources: list[Tensor]) -> Tensor:
@@ -133,16 +133,6 @@ class _Layer:
         groups = planes.shape[1] if isinstance(self.operator, DepthwiseConv2D) else 1
         out = F.conv2d(planes, self.weights, self.bias, self.operator.stride, self.padding, 1, groups)
         return out.permute(0, 2, 3, 1).contiguous()
-
-
-def _padded_evenly(weights: NDArray[np.float64], padding: Padding) -> tuple[NDArray[np.float64], tuple[int, int]]:
-    """Filters (O, I, H, W) and a padding of both sides alike that give the sums of `padding`.
-
-    Zeros on the side of a filter where the input has less padding are cheaper than a padded copy of every input.
-    """
-    down, right = padding.bottom - padding.top, padding.right - padding.left
-    zeros = ((0, 0), (0, 0), (max(down, 0), max(-down, 0)), (max(right, 0), max(-right, 0)))
-    return np.pad(weights, zeros), (max(padding.top, padding.bottom), max(padding.left, padding.right))
 
 
 def _row(values: Tensor) -> NDArray[Any]:
@@ -175,18 +165,25 @@ class Int8Network:
         return (values[target].numpy() + self.graph.quantization[target].zero_point).astype(np.int8)
 
 
-def int8_right(
-    graph: Int8Graph, inputs: NDArray[np.int8], labels: NDArray[np.int64], batch: int = 50
-) -> NDArray[np.bool_]:
-    """Which examples (N,) the int8 graph answers rightly; the first of equal largest outputs counts, as on a device."""
+def answers_in(
+    pool: Executor, graph: Int8Graph, inputs: NDArray[np.int8], labels: NDArray[np.int64], batch: int = 50
+) -> list[Future[NDArray[np.bool_]]]:
+    """`int8_right` as tasks of a pool, whose threads are to have one thread of torch each; in order."""
     network = Int8Network(graph)
 
     def right(begin: int) -> NDArray[np.bool_]:
         outputs = network(inputs[begin : begin + batch])
         return np.asarray(outputs.reshape(len(outputs), -1).argmax(1) == labels[begin : begin + batch])
 
+    return [pool.submit(right, begin) for begin in range(0, len(labels), batch)]
+
+
+def int8_right(
+    graph: Int8Graph, inputs: NDArray[np.int8], labels: NDArray[np.int64], batch: int = 50
+) -> NDArray[np.bool_]:
+    """Which examples (N,) the int8 graph answers rightly; the first of equal largest outputs counts, as on a device."""
     with one_thread_each() as workers, ThreadPoolExecutor(workers) as pool:
-        return np.concatenate(list(pool.map(right, range(0, len(labels), batch))))
+        return np.concatenate([part.result() for part in answers_in(pool, graph, inputs, labels, batch)])
 
 
 def int8_accuracy(graph: Int8Graph, inputs: NDArray[np.int8], labels: NDArray[np.int64], batch: int = 50) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ofa_mcu.space.shapes import (
     Activation,
@@ -22,7 +23,7 @@ from ofa_mcu.space.shapes import (
 )
 from ofa_mcu.supernet.depthwise import depthwise_conv2d
 
-__all__ = ["BN_EPSILON", "BN_MOMENTUM", "BatchNorm", "ConvParameters", "DenseParameters", "execute"]
+__all__ = ["BN_EPSILON", "BN_MOMENTUM", "BatchNorm", "ConvParameters", "DenseParameters", "evenly_padded", "execute"]
 
 BN_EPSILON = 1e-5
 BN_MOMENTUM = 0.1
@@ -59,6 +60,17 @@ def _pad(x: Tensor, padding: Padding) -> tuple[Tensor, tuple[int, int]]:
     return F.pad(x, (padding.left, padding.right, padding.top, padding.bottom)), (0, 0)
 
 
+def evenly_padded(weight: Tensor, padding: Padding) -> tuple[Tensor, tuple[int, int]]:
+    """Filters (O, I, H, W), and a padding of both sides alike with which they give the sums of `padding`.
+
+    Zeros on the side of a filter where the input has less padding are cheaper than a padded copy of every input.
+    """
+    down, right = padding.bottom - padding.top, padding.right - padding.left
+    zeros = (max(right, 0), max(-right, 0), max(down, 0), max(-down, 0))
+    even = max(padding.top, padding.bottom), max(padding.left, padding.right)
+    return F.pad(weight, zeros) if any(zeros) else weight, even
+
+
 def _activate(x: Tensor, activation: Activation) -> Tensor:
     """In place where no gradient asks for what was there before: `x` is always fresh."""
     match activation:
@@ -68,6 +80,16 @@ def _activate(x: Tensor, activation: Activation) -> Tensor:
             return F.relu(x, inplace=not torch.is_grad_enabled())
         case Activation.NONE:
             return x
+
+
+def _convolve_folded(op: Conv2D | DepthwiseConv2D, x: Tensor, parameters: ConvParameters) -> Tensor:
+    weight, bias = fuse_conv_bn_weights(
+        parameters.weight, None, parameters.mean, parameters.variance, BN_EPSILON, parameters.gamma, parameters.beta
+    )
+    weight, padding = evenly_padded(weight, op.padding)
+    groups = x.shape[1] if isinstance(op, DepthwiseConv2D) else 1
+    x = F.conv2d(x, weight, bias, op.stride, padding, 1, groups)
+    return _activate(x.contiguous(memory_format=torch.channels_last), op.activation)
 
 
 def _convolve(
@@ -101,6 +123,7 @@ def execute(
     observe: Callable[[str, Tensor], None] | None = None,
     batch_norm: BatchNorm = F.batch_norm,
     transform: Callable[[str, Tensor], Tensor] = lambda name, value: value,
+    fold: bool = False,
 ) -> Tensor:
     """Output of the network for inputs (N, C, H, W).
 
@@ -112,6 +135,7 @@ def execute(
         observe: called with the name and value of every tensor, input included.
         batch_norm: how to normalise.
         transform: what becomes of every tensor before it is read, input included.
+        fold: batch norm, with running statistics, goes into weights and biases: faster, equal up to rounding.
     """
     x = transform(graph.inputs[0], x)
     _, height, width, channels = graph.shapes[graph.inputs[0]]
@@ -127,7 +151,10 @@ def execute(
             case Conv2D() | DepthwiseConv2D():
                 layer = parameters(op)
                 assert isinstance(layer, ConvParameters)
-                y = _convolve(op, sources[0], layer, training, batch_norm)
+                if fold:
+                    y = _convolve_folded(op, sources[0], layer)
+                else:
+                    y = _convolve(op, sources[0], layer, training, batch_norm)
             case FullyConnected():
                 dense = parameters(op)
                 assert isinstance(dense, DenseParameters)

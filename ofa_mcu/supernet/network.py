@@ -117,7 +117,8 @@ class PlainNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, classes) for inputs (N, C, H, W)."""
-        return execute(self.graph, x, self.parameters_of, self.training, batch_norm=self.batch_norm)
+        fold = not self.training and not torch.is_grad_enabled()
+        return execute(self.graph, x, self.parameters_of, self.training, batch_norm=self.batch_norm, fold=fold)
 
 
 @torch.no_grad()
