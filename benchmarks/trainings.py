@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from ofa_mcu.supernet.network import PlainNetwork, Supernet, extract
 from ofa_mcu.supernet.plain_store import load_network
 from ofa_mcu.supernet.store import load_supernet
 from ofa_mcu.tasks.resample import resolution_of
-from ofa_mcu.tasks.task import Dataset
+from ofa_mcu.tasks.task import Dataset, Split, TrainingPart
 from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, recalibrate
 from ofa_mcu.training.data import ImageSet
 from ofa_mcu.training.plain_run import PlainRun, train_plain
@@ -108,8 +108,32 @@ def supernet(task: str, recipe: Recipe, folder: Path, data_dir: Path | None, thr
     return load_supernet(train_supernet(task, recipe, folder, data_dir, threads))[0]
 
 
+class _Kept:
+    """Training examples that change with every epoch, made once for all networks that train with the same seed."""
+
+    _epochs: ClassVar[dict[tuple[str, int, int], Split]] = {}
+
+    def __init__(self, task: str, part: TrainingPart) -> None:
+        self._task, self._part = task, part
+        self.inputs, self.labels, self.class_weights = part.inputs, part.labels, part.class_weights
+
+    def __len__(self) -> int:
+        return len(self._part)
+
+    def epoch(self, seed: int, epoch: int) -> Split:
+        """As of the part."""
+        key = self._task, seed, epoch
+        if key not in self._epochs:
+            if any(known[:2] != key[:2] for known in self._epochs):
+                self._epochs.clear()
+            self._epochs[key] = self._part.epoch(seed, epoch)
+        return self._epochs[key]
+
+
 def alone(run: PlainRun, recipe: Recipe, folder: Path, threads: int) -> PlainNetwork:
     """The network in the folder, trained alone on the labels."""
+    if not isinstance(run.data.train, Split):
+        run.data = replace(run.data, train=_Kept(run.task.name, run.data.train))
     return load_network(train_plain(run, replace(recipe, method="plain"), folder, threads))[0]
 
 
