@@ -29,6 +29,11 @@
 #define OFA_BOARD "unnamed"
 #endif
 
+/* What decides what the compiler makes of the sources, as the build gives it: "-O2,-mcpu=cortex-m7". */
+#ifndef OFA_FLAGS
+#define OFA_FLAGS "unknown"
+#endif
+
 /* Speed of a UART at the start; a USB port ignores it. */
 #ifndef OFA_BAUD
 #define OFA_BAUD 115200

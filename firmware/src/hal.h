@@ -34,12 +34,20 @@ void ofa_hal_counter_start(void);
 /* Stops the counter: its ticks since ofa_hal_counter_start. */
 uint64_t ofa_hal_counter_stop(void);
 
-/* What counts ("dwt", "micros"; "virtual" in an emulator, which the host relies on) and how many ticks it makes in a second. */
+/* What counts ("dwt", "cycles", "micros"; "virtual" in an emulator, which the host relies on) and how many ticks it makes in a second. */
 const char *ofa_hal_counter_name(void);
 uint32_t ofa_hal_counter_hz(void);
 
-/* Clock of the core in Hz, 0 where it is not known. */
+/* Clock of the core in Hz, 0 where it is not known; and whether that was "measured", is "declared" by the framework, or
+ * "unknown". */
 uint32_t ofa_hal_core_hz(void);
+const char *ofa_hal_core_hz_basis(void);
+
+/* Which caches of the core are on: "I+D", "I", "D", "off", or "none" where the core has none. */
+const char *ofa_hal_caches(void);
+
+/* Raises (1) or lowers (0) the pin that shows a power meter when the model runs; nothing where there is no such pin. */
+void ofa_hal_mark(int running);
 
 /* Most bytes of stack in use since the start, interrupts included. */
 uint32_t ofa_hal_stack_used(void);

@@ -1,7 +1,7 @@
-/* Boards with an Arduino core: Serial, and the best counter that moves.
+/* Boards with an Arduino core: Serial, the best counter that moves, and a pin for power meters.
  *
- * The counter is the core's cycle counter (DWT) where there is one, else micros(). Interrupts stay on, so a count holds
- * the few cycles that the framework's own timer takes.
+ * The counter is the core's cycle counter: DWT on Arm's cores, what the build names by OFA_CYCLES on others; where there
+ * is none, micros(). Interrupts stay on, so a count holds the few cycles that the framework's own timer takes.
  */
 #include <Arduino.h>
 
@@ -11,15 +11,17 @@
 
 #if defined(__ARM_ARCH_7M__) || defined(__ARM_ARCH_7EM__) || defined(__ARM_ARCH_8M_MAIN__) || \
     defined(__ARM_ARCH_8_1M_MAIN__)
-#define MAY_HAVE_DWT 1
+#define HAS_DEBUG_REGISTERS 1
 #else
-#define MAY_HAVE_DWT 0
+#define HAS_DEBUG_REGISTERS 0
 #endif
 
 static const uint32_t STACK_PAINT = 0xC5A51C5Au;
 static const uint32_t STACK_WORDS = OFA_STACK_BYTES / sizeof(uint32_t);
+static const uint32_t CLOCK_US = 20000; /* for which the clock is measured */
 
 static bool counts_cycles;
+static uint32_t core_hz; /* measured; 0 where it was not */
 static uint32_t counter_begin;
 static volatile uint32_t *stack_bottom;
 static uint32_t speed;
@@ -84,8 +86,21 @@ void ofa_hal_flush(void)
 
 /* ---- counter ---------------------------------------------------------------------------------------------------- */
 
-#if MAY_HAVE_DWT
-/* Debug registers, Armv7-M Architecture Reference Manual, C1.8 */
+#ifdef OFA_CYCLES
+static const char *const CYCLES_NAME = "cycles";
+
+static uint32_t cycles(void)
+{
+    return (uint32_t)(OFA_CYCLES);
+}
+
+static void start_cycles(void)
+{
+}
+#elif HAS_DEBUG_REGISTERS
+static const char *const CYCLES_NAME = "dwt";
+
+/* Armv7-M Architecture Reference Manual, C1.8 */
 static volatile uint32_t &DEBUG_DEMCR = *(volatile uint32_t *)0xE000EDFCu;
 static volatile uint32_t &CYCLE_CTRL = *(volatile uint32_t *)0xE0001000u;
 static volatile uint32_t &CYCLE_COUNT = *(volatile uint32_t *)0xE0001004u;
@@ -96,28 +111,32 @@ static uint32_t cycles(void)
     return CYCLE_COUNT;
 }
 
-/* Switches the cycle counter on; whether it then moves. */
-static bool start_cycles(void)
+static void start_cycles(void)
 {
     DEBUG_DEMCR |= 1u << 24;
     CYCLE_LOCK = 0xC5ACCE55u;
     CYCLE_CTRL |= 1u;
-    uint32_t before = CYCLE_COUNT;
-    for (volatile int i = 0; i < 100; i++) {
-    }
-    return CYCLE_COUNT != before;
 }
 #else
+static const char *const CYCLES_NAME = "";
+
 static uint32_t cycles(void)
 {
     return 0;
 }
 
-static bool start_cycles(void)
+static void start_cycles(void)
 {
-    return false;
 }
 #endif
+
+static bool cycles_move(void)
+{
+    uint32_t before = cycles();
+    for (volatile int i = 0; i < 100; i++) {
+    }
+    return cycles() != before;
+}
 
 static uint32_t now(void)
 {
@@ -136,7 +155,7 @@ uint64_t ofa_hal_counter_stop(void)
 
 const char *ofa_hal_counter_name(void)
 {
-    return counts_cycles ? "dwt" : "micros";
+    return counts_cycles ? CYCLES_NAME : "micros";
 }
 
 uint32_t ofa_hal_counter_hz(void)
@@ -144,7 +163,10 @@ uint32_t ofa_hal_counter_hz(void)
     return counts_cycles ? ofa_hal_core_hz() : 1000000u;
 }
 
-uint32_t ofa_hal_core_hz(void)
+/* ---- clock ------------------------------------------------------------------------------------------------------ */
+
+/* What the framework says of the core's clock, in Hz; 0 for nothing. */
+static uint32_t declared_hz(void)
 {
 #ifdef F_CPU
     return (uint32_t)F_CPU;
@@ -152,6 +174,74 @@ uint32_t ofa_hal_core_hz(void)
     return 0;
 #endif
 }
+
+/* The core's clock by its cycle counter and micros(), from one step of the latter to another: what is declared, where
+ * that is as near as micros() may tell. */
+static uint32_t measured_hz(void)
+{
+    uint32_t before = (uint32_t)micros();
+    uint32_t begin_us, begin, us, count;
+    do {
+        begin_us = (uint32_t)micros();
+        begin = cycles();
+    } while (begin_us == before);
+    do {
+        us = (uint32_t)micros() - begin_us;
+        count = cycles() - begin;
+    } while (us < CLOCK_US);
+    uint32_t found = (uint32_t)((uint64_t)count * 1000000u / us);
+    uint32_t declared = declared_hz();
+    uint32_t apart = found > declared ? found - declared : declared - found;
+    return apart > declared / 200 ? found : declared;
+}
+
+uint32_t ofa_hal_core_hz(void)
+{
+    return core_hz ? core_hz : declared_hz();
+}
+
+const char *ofa_hal_core_hz_basis(void)
+{
+    return core_hz ? "measured" : declared_hz() ? "declared" : "unknown";
+}
+
+/* ---- caches ----------------------------------------------------------------------------------------------------- */
+
+const char *ofa_hal_caches(void)
+{
+#if HAS_DEBUG_REGISTERS
+    /* CCR and CLIDR, Armv7-M Architecture Reference Manual, B3.2.8 and B4.8 */
+    uint32_t on = *(volatile uint32_t *)0xE000ED14u >> 16 & 3u;
+    uint32_t first_level = *(volatile uint32_t *)0xE000ED78u & 7u;
+    static const char *const names[4] = {"off", "D", "I", "I+D"};
+    return first_level ? names[on] : "none";
+#else
+    return "none";
+#endif
+}
+
+/* ---- pin -------------------------------------------------------------------------------------------------------- */
+
+#ifdef OFA_MARKER_PIN
+static void prepare_marker(void)
+{
+    pinMode(OFA_MARKER_PIN, OUTPUT);
+    ofa_hal_mark(0);
+}
+
+void ofa_hal_mark(int running)
+{
+    digitalWrite(OFA_MARKER_PIN, running ? HIGH : LOW);
+}
+#else
+static void prepare_marker(void)
+{
+}
+
+void ofa_hal_mark(int)
+{
+}
+#endif
 
 /* ---- stack: the OFA_STACK_BYTES below the caller of loop() are painted once ---------------------------------------- */
 
@@ -179,7 +269,12 @@ void ofa_hal_init(void)
 {
     Serial.begin(OFA_BAUD);
     speed = OFA_BAUD;
-    counts_cycles = start_cycles();
+    start_cycles();
+    counts_cycles = cycles_move();
+    if (counts_cycles) {
+        core_hz = measured_hz();
+    }
+    prepare_marker();
     paint_stack();
 }
 

@@ -159,6 +159,21 @@ uint32_t ofa_hal_core_hz(void)
     return 0; /* an emulator has no cycles */
 }
 
+const char *ofa_hal_core_hz_basis(void)
+{
+    return "unknown";
+}
+
+const char *ofa_hal_caches(void)
+{
+    return "none"; /* nor has it caches, whatever the core */
+}
+
+void ofa_hal_mark(int running)
+{
+    (void)running;
+}
+
 /* ---- stack ------------------------------------------------------------------------------------------------------ */
 
 uint32_t ofa_hal_stack_used(void)

@@ -12,7 +12,8 @@
  * nothing else, so that whoever lost the thread finds it again there.
  *
  *     hello                    ok protocol= firmware= board= model= crc= input= output= arena= counter= counter_hz=
- *                                 overhead= core_hz= stack= line= payload= window= baud=
+ *                                 overhead= core_hz= core_hz_basis= caches= runtime= kernels= flags= image= stack=
+ *                                 line= payload= window= baud=
  *     load <offset> :<bytes>   ok                       writes into the model's input
  *     infer <CRC-32>           ok ticks=<n> crc=<CRC-32>
  *                                                       runs the model once, where its input has that CRC-32; the CRC-32
@@ -45,6 +46,7 @@
 
 #include "config.h"
 #include "hal.h"
+#include "image.h"
 #include "model/ofa_model.h"
 
 /* In firmware of several networks the host writes only what one of them reads. */
@@ -52,6 +54,24 @@
 #define CHECKS_INPUT 0
 #else
 #define CHECKS_INPUT 1
+#endif
+
+/* What runs the model, and what its kernels are written for. Those for the DSP extension work without it, too, but a
+ * function then takes the place of every instruction of it. */
+#ifdef OFA_MODEL_RUNTIME
+#define RUNTIME OFA_MODEL_RUNTIME
+#else
+#define RUNTIME "compiled"
+#endif
+
+#ifndef OFA_MODEL_KERNELS
+#define OFA_MODEL_KERNELS "unknown"
+#endif
+
+#if defined(OFA_MODEL_KERNELS_DSP) && !(defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP)
+#define KERNELS OFA_MODEL_KERNELS "_in_c"
+#else
+#define KERNELS OFA_MODEL_KERNELS
 #endif
 
 static struct {
@@ -417,6 +437,14 @@ static void hello(void)
     put_value(" counter_hz=", ofa_hal_counter_hz());
     put_value(" overhead=", measure(nothing));
     put_value(" core_hz=", ofa_hal_core_hz());
+    put_text(" core_hz_basis=");
+    put_text(ofa_hal_core_hz_basis());
+    put_text(" caches=");
+    put_text(ofa_hal_caches());
+    put_text(" runtime=" RUNTIME " kernels=" KERNELS " flags=");
+    put_word(OFA_FLAGS);
+    put_text(" image=");
+    put_hex(OFA_IMAGE_CRC32, 8);
     put_value(" stack=", OFA_STACK_BYTES);
     put_value(" line=", OFA_LINE_BYTES);
     put_value(" payload=", OFA_PAYLOAD_BYTES);
@@ -458,7 +486,9 @@ static void infer(const char *argument)
             answer_error("input");
             return;
         }
+        ofa_hal_mark(1);
         state.ticks = measure(ofa_model_run);
+        ofa_hal_mark(0);
         if (runtime_failed()) {
             return;
         }

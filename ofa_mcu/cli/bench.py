@@ -104,8 +104,10 @@ def bench(
         with chosen.locked(), counting("measuring") as progress:
             trials = []
             if options is not None:  # the cheaper one first
-                trials.append(try_run(chosen, profile, port, images, data_dir, progress, say, baud))
-            trials.append(try_run(chosen, profile, port, images, data_dir, progress, say, baud, options))
+                trials.append(try_run(chosen, profile, port, images, data_dir, progress, say, baud, runtime="compiled"))
+            trials.append(
+                try_run(chosen, profile, port, images, data_dir, progress, say, baud, options, runtime=runtime)
+            )
         results = [trial.to_json() for trial in trials]
         result = results[-1] if len(results) == 1 else results[-1] | {"beside": results[0]}
         comparison = None
@@ -161,6 +163,7 @@ def failing_as_junit(file: Path | None) -> Iterator[None]:
 def print_trial(result: dict[str, Any]) -> None:
     """A measurement, for a person."""
     print(f"board         {result['board']} ({result['transport']}, counter: {result['counter']})")
+    _print_firmware(result)
     if result["baud"] is not None:
         print(f"line          {result['baud']} baud")
     print(f"bytes         {result['differing_bytes']} of {result['bytes_compared']} differ from the reference")
@@ -181,6 +184,17 @@ def print_trial(result: dict[str, Any]) -> None:
             linked, promised = result[f"{name}_linked"], result[f"{name}_promised"]
             print(f"{name.replace('sram', 'SRAM'):<13} {linked} B linked, {promised} B promised")
     print(f"stack         {result['stack_used']} B used of {result['stack_reserved']} B reserved")
+
+
+def _print_firmware(result: dict[str, Any]) -> None:
+    """What the firmware says of itself, where it does."""
+    words = [f"{result['runtime']}", *([f"{result['kernels']} kernels"] if result["kernels"] else [])]
+    words += [f"image {result['image_crc32']:08x}"] if result["image_crc32"] else []
+    print(f"firmware      {', '.join([*words, *([result['flags']] if result['flags'] else [])])}")
+    if result["core_hz"] is not None:
+        caches = {None: "", "none": ", no caches", "off": ", caches off"}
+        shown = caches.get(result["caches"], f", caches {result['caches']}")
+        print(f"core          {result['core_hz'] / 1e6:.6g} MHz, {result['core_hz_basis'] or 'declared'}{shown}")
 
 
 def _print_comparison(comparison: Comparison) -> None:

@@ -73,7 +73,7 @@ def flash(
                 )
                 result |= {"seconds": round(done.seconds, 2), "model_crc32": crc}
                 if verify and (port or plan.profile.usb):
-                    where, _ = await_firmware(plan.profile, port, crc)
+                    where, _ = await_firmware(plan.profile, port, crc, project.image_crc32)
                     result |= {"port": where, "verified": True}
                 if bench and not result["verified"]:
                     raise UsageError(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from ofa_mcu.codegen.c_text import comment
-from ofa_mcu.codegen.emit import BANNER, framed_header, layer_lines, weights_header, weights_source
+from ofa_mcu.codegen.emit import BANNER, framed_header, kernel_lines, layer_lines, weights_header, weights_source
 from ofa_mcu.codegen.ends import check_ends
 from ofa_mcu.codegen.layers import Layer, make_layers
 from ofa_mcu.errors import OfaMcuError
@@ -98,11 +98,12 @@ def emit_bundle(networks: Sequence[Compiled], name: str, salt: str = "") -> Bund
         "ofa_weights.h": weights_header(layers, {}),
         "ofa_weights.c": weights_source(layers, {}),
     }
+    kernels = kernel_lines(way for one in networks for way in one.plan.ways)
     checksum = crc32("".join([name, salt, *files.values()]).encode())
-    return Bundle({"ofa_model.h": _header(name, checksum, choice), **files}, checksum, choice)
+    return Bundle({"ofa_model.h": _header(name, checksum, choice, kernels), **files}, checksum, choice)
 
 
-def _header(name: str, checksum: int, choice: int) -> str:
+def _header(name: str, checksum: int, choice: int, kernels: Sequence[str]) -> str:
     lines = [
         comment("The whole arena, and behind it the byte that says which network runs"),
         f"#define OFA_MODEL_INPUT_BYTES {choice + _ALIGNMENT}",
@@ -112,6 +113,7 @@ def _header(name: str, checksum: int, choice: int) -> str:
         "#define OFA_MODEL_INPUTS 1",
         "#define OFA_MODEL_OUTPUTS 1",
         "",
+        *kernels,
         "int8_t *ofa_model_input(void);",
         "const int8_t *ofa_model_output(void);",
         "void ofa_model_run(void);",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,9 @@ from ofa_mcu.errors import UsageError
 from ofa_mcu.graph.check import check_graph
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.planning.facts import GraphFacts, analyse
+from ofa_mcu.planning.kernels.base import Flavour
 from ofa_mcu.planning.plan import Plan
+from ofa_mcu.planning.priced import PricedWay, kernel_named
 from ofa_mcu.space.shapes import ShapeGraph
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "CONSTANT_SECTION",
     "emit_c",
     "framed_header",
+    "kernel_lines",
     "layer_lines",
     "model_header",
     "weights_header",
@@ -90,7 +93,9 @@ def emit_c(
             "void ofa_model_observe(int index, const int8_t *data, int32_t bytes);",
             "",
         )
-    header = model_header(graph, source or graph, plan.arena_bytes, name, model_crc32, hook)
+    header = model_header(
+        graph, source or graph, plan.arena_bytes, name, model_crc32, (*kernel_lines(plan.ways), *hook)
+    )
     layers = make_layers(graph, plan, facts if facts is not None else analyse(graph))
     return {
         "ofa_model.h": header,
@@ -128,6 +133,19 @@ def framed_header(name: str, about_crc32: str, model_crc32: int, lines: Sequence
         f"#define OFA_MODEL_CRC32 0x{model_crc32:08x}u",
     ]
     return "\n".join([*head, *lines, "#ifdef __cplusplus", "}", "#endif", "", "#endif", ""])
+
+
+def kernel_lines(ways: Iterable[PricedWay]) -> list[str]:
+    """Lines of ofa_model.h that tell the instructions which some kernel of the ways is written for."""
+    used = {kernel_named(one.way.kernel).flavour for one in ways}
+    most = max(used, key=list(Flavour).index, default=Flavour.PORTABLE)
+    about = {
+        Flavour.PORTABLE: "Kernels for any core",
+        Flavour.DSP: "Kernels for the DSP extension",
+        Flavour.MVE: "Kernels for M-profile vectors",
+    }
+    lines = [comment(about[most]), f'#define OFA_MODEL_KERNELS "{most.value}"']
+    return [*lines, *(["#define OFA_MODEL_KERNELS_DSP"] if most is Flavour.DSP else []), ""]
 
 
 def model_header(

@@ -199,6 +199,7 @@ def emit_tflm(
     model_crc32: int,
     arena_bytes: int,
     api: TflmApi | None = None,
+    kernels: str = "unknown",
 ) -> dict[str, str]:
     """File name to text of ofa_model.h, ofa_model_tflm.cpp, ofa_tflite.h, ofa_tflite.c and ofa_tflm_support.c.
 
@@ -209,6 +210,7 @@ def emit_tflm(
         model_crc32: CRC-32 of `data`.
         arena_bytes: of TFLite Micro's arena.
         api: what the library offers; default: what every release does.
+        kernels: whose kernels the library has, a word for the protocol.
 
     Raises:
         UsageError: `name` or `model_crc32` cannot be written, or the library lacks an operator.
@@ -221,8 +223,9 @@ def emit_tflm(
     declared = f"extern const uint8_t ofa_tflite[{codes.size}];"
     guard = ["#ifdef __cplusplus", 'extern "C" {', "#endif", declared, "#ifdef __cplusplus", "}", "#endif"]
     what = comment("The .tflite file, byte for byte.")
+    whose = [comment("Whose kernels TFLite Micro has here"), f'#define OFA_MODEL_KERNELS "{kernels}"']
     return {
-        "ofa_model.h": model_header(graph, graph, arena_bytes, name, model_crc32, _STATUS),
+        "ofa_model.h": model_header(graph, graph, arena_bytes, name, model_crc32, [*whose, "", *_STATUS]),
         "ofa_model_tflm.cpp": interpreter_source(graph.structure, operators_used(data), api),
         "ofa_tflite.h": "\n".join([*begin, what, *guard, "", "#endif", ""]),
         "ofa_tflite.c": "\n".join([BANNER, '#include "ofa_tflite.h"', "", array, ""]),

@@ -13,6 +13,7 @@ from typing import Any
 from ofa_mcu import __version__, schemas
 from ofa_mcu.codegen.bundle import MOST, emit_bundle
 from ofa_mcu.devices.bench import VIRTUAL, instructions, net_ticks
+from ofa_mcu.devices.expectations import CLOCK_SHARE
 from ofa_mcu.devices.link import Link
 from ofa_mcu.devices.probe_runs import ROUNDS, Device, Kept, Series, measure_image
 from ofa_mcu.devices.probes import HELD_OUT_EACH, ROUNDS_OF_KINDS, held_out, pack, probes, room_of
@@ -110,7 +111,7 @@ def calibrate(
         device = Device(profile, folder.absolute(), request.port, request.upload_port, say)
         networks = [*fitted, *held]
         measured, images, series = _measured(device, networks, request.fresh, say, show, progress)
-        if series.core_hz not in (None, profile.clock_hz):
+        if series.core_hz and abs(series.core_hz - profile.clock_hz) > CLOCK_SHARE * profile.clock_hz:
             say(f"the board runs at {series.core_hz} Hz, not at its profile's {profile.clock_hz}; the table keeps that")
         show("fitting")
         unit, scale = _unit(series)
@@ -197,7 +198,7 @@ def _measured(
                 say(f"{index - 1} of {len(images)} images are measured; the same command goes on from there")
             raise
         done = ROUNDS * sum(map(len, images[:index]))
-        if found is not None and (found.counter_hz, found.core_hz) != (series.counter_hz, series.core_hz):
+        if found is not None and not found.same_clock(series):
             raise OfaMcuError(
                 f"{kept.path} holds measurements at different clocks ({found.counter_hz} and {series.counter_hz} Hz); "
                 "measure anew with --fresh"

@@ -20,6 +20,7 @@ from ofa_mcu.codegen.bundle import Bundle
 from ofa_mcu.devices.bench import check_firmware
 from ofa_mcu.devices.build import build_project
 from ofa_mcu.devices.emulator import RunningEmulator
+from ofa_mcu.devices.expectations import CLOCK_SHARE
 from ofa_mcu.devices.flash import flash_board
 from ofa_mcu.devices.link import Link
 from ofa_mcu.devices.project import Project, write_project
@@ -56,6 +57,11 @@ class Series:
     def of(cls, hello: Hello) -> Series:
         """An empty one."""
         return cls(hello.counter, hello.counter_hz, hello.core_hz, hello.overhead)
+
+    def same_clock(self, other: Series) -> bool:
+        """Whether both were counted alike: by one counter, at clocks that differ no more than by measuring them."""
+        pairs = ((self.counter_hz, other.counter_hz), (self.core_hz or 0, other.core_hz or 0))
+        return self.counter == other.counter and all(abs(a - b) <= CLOCK_SHARE * max(a, b) for a, b in pairs)
 
     def complete(self, networks: int) -> bool:
         """Whether every network was run in all rounds."""
@@ -180,7 +186,7 @@ def measure_image(
         return known
     with device.running(bundle) as session:
         series = Series.of(session.hello)
-        if known is not None and (known.counter, known.counter_hz) == (series.counter, series.counter_hz):
+        if known is not None and known.same_clock(series):
             series = known
         for turn in range(ROUNDS):
             for number, one in enumerate(networks):

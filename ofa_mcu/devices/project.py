@@ -6,11 +6,12 @@ import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ofa_mcu.devices.edits import edited, free_name, write_manifest
+from ofa_mcu.devices.edits import digests, edited, free_name, write_manifest
 from ofa_mcu.devices.tflm_library import TflmLibrary
 from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES
@@ -20,6 +21,16 @@ from ofa_mcu.resources import resource
 __all__ = ["Project", "write_project"]
 
 MODEL_FOLDER = Path("src", "model")
+IMAGE = Path("src", "image.h")
+IMAGE_HEADER = """\
+/* CRC-32 of the sources that the firmware is built from. */
+#ifndef OFA_IMAGE_H
+#define OFA_IMAGE_H
+
+#define OFA_IMAGE_CRC32 0x{:08X}u
+
+#endif
+"""
 ARENA_ALIGNMENT = 32
 """Of an arena's own region in the twin."""
 MANIFEST_URL = "https://www.qemu.org/docs/master/system/arm/mps2.html"
@@ -40,6 +51,7 @@ INI_EMULATED = """
 platform = symlink://${{PROJECT_DIR}}/platform/ofabaremetal
 board = {environment}
 build_src_filter = +<*> -<hal_arduino.cpp>
+extra_scripts = post:platform/build_flags.py
 """
 
 INI_BOARD = """
@@ -51,6 +63,7 @@ framework = {framework}
 upload_protocol = {upload_protocol}
 monitor_speed = 115200
 build_src_filter = +<*> -<hal_cmsdk.c> -<main.c>
+extra_scripts = post:platform/build_flags.py
 build_unflags = -Os
 build_flags =
     -O2
@@ -63,14 +76,16 @@ build_flags =
 class Project:
     """A PlatformIO project on disk; an environment is None where the board has none of that kind.
 
-    set_aside: where its predecessor lies now, None unless somebody had changed that one. memories: names of the board's
-    regions by the linker's, which are RAM, FLASH and, where the arena has its own, ARENA.
+    image_crc32: of its sources, which the firmware tells. set_aside: where its predecessor lies now, None unless
+    somebody had changed that one. memories: names of the board's regions by the linker's, which are RAM, FLASH and,
+    where the arena has its own, ARENA.
     """
 
     folder: Path
     board: str
     emulated_environment: str | None
     board_environment: str | None
+    image_crc32: int = 0
     set_aside: Path | None = None
     memories: Mapping[str, str] = field(default_factory=dict, hash=False)
 
@@ -119,12 +134,14 @@ def write_project(
         if profile.platformio is not None and profile.platformio.manifest is not None:
             own = board_manifest(profile, profile.platformio, profile.platformio.manifest)
             write(fresh / "boards" / f"{profile.platformio.board}.json", json.dumps(own, indent=1) + "\n")
+        image = zlib.crc32(json.dumps(digests(fresh)).encode())
+        write(fresh / IMAGE, IMAGE_HEADER.format(image))
         write_manifest(fresh)
         set_aside = exchange(folder, fresh, Path(name) / "old")
     memories = {"RAM": profile.ram_names, "FLASH": profile.flash_region}
     if profile.arena_region is not None:
         memories["ARENA"] = profile.arena_region
-    return Project(folder, profile.id, emulated, real, set_aside, memories)
+    return Project(folder, profile.id, emulated, real, image, set_aside, memories)
 
 
 def exchange(folder: Path, fresh: Path, trash: Path) -> Path | None:
@@ -181,6 +198,8 @@ def project_ini(profile: BoardProfile, stack_bytes: int, tflm: TflmLibrary | Non
             upload_protocol=names.upload_protocol,
             stack_bytes=stack_bytes,
         )
+        if profile.marker_pin is not None:
+            text += f"    -DOFA_MARKER_PIN={profile.marker_pin}\n"
         text += "".join(f"    {flag}\n" for flag in names.build_flags)
         options = "".join(f"{name} = {value}\n" for name, value in names.options.items())
         # Flags of the library go on where the board's own end.

@@ -15,6 +15,8 @@ from ofa_mcu.errors import DeviceError
 __all__ = ["PROTOCOL_VERSION", "ChangedError", "Hello", "Session", "Stack"]
 
 PROTOCOL_VERSION = 2
+UNKNOWN = "unknown"
+"""What the firmware says where it cannot tell."""
 LOST = frozenset({"hello", "input"})
 """Reasons of an `err` that say: the device was reset, or does not hold what was sent."""
 
@@ -27,6 +29,10 @@ class ChangedError(DeviceError):
 class Hello:
     """What a firmware says of itself; sizes in bytes, clocks in Hz, `core_hz` None where it does not know.
 
+    `core_hz_basis` is `measured` or `declared` (by the framework it is built on). `caches` are those of the core that
+    are on, `none` where it has none. `runtime` is `compiled` or an interpreter's name; `kernels` says what its kernels
+    are written for, `flags` what the compiler was told, with commas. `image_crc32` is that of the firmware's sources.
+    What the firmware does not tell is None.
     `overhead` is the count of an empty measurement, in ticks of the counter. `payload_bytes` is the most that a line
     carries, `window` the most requests that may wait for their answers, `baud` the speed of the serial port when this
     was said, None where it has no speed. `arena_used_bytes` is what an interpreter uses of its arena, None for
@@ -49,10 +55,18 @@ class Hello:
     window: int
     baud: int | None
     arena_used_bytes: int | None = None
+    core_hz_basis: str | None = None
+    caches: str | None = None
+    runtime: str | None = None
+    kernels: str | None = None
+    flags: str | None = None
+    image_crc32: int | None = None
 
     def same_firmware(self, other: Hello) -> bool:
-        """Whether both are of one firmware: all but the speed of the port and the empty measurement are alike."""
-        return self == replace(other, baud=self.baud, overhead=self.overhead)
+        """Whether both are of one firmware: all is alike but the speed of the port and what is measured at a start."""
+        return self == replace(
+            other, baud=self.baud, overhead=self.overhead, counter_hz=self.counter_hz, core_hz=self.core_hz
+        )
 
 
 @dataclass(frozen=True)
@@ -196,6 +210,11 @@ class Session:
                 f"{self.link.url}: the firmware speaks protocol {version}, this program {PROTOCOL_VERSION}; "
                 "flash the board again."
             )
+
+        def known(name: str) -> str | None:
+            word = said.get(name, "")
+            return None if word in ("", UNKNOWN) else word
+
         return Hello(
             firmware=said.get("firmware", ""),
             board=said.get("board", ""),
@@ -213,6 +232,12 @@ class Session:
             window=self._number(said, "window"),
             baud=self._number(said, "baud") or None,
             arena_used_bytes=self._number(said, "arena_used") if "arena_used" in said else None,
+            core_hz_basis=known("core_hz_basis"),
+            caches=known("caches"),
+            runtime=known("runtime"),
+            kernels=known("kernels"),
+            flags=known("flags"),
+            image_crc32=(self._number(said, "image", 16) or None) if "image" in said else None,
         )
 
     def _number(self, said: dict[str, str], name: str, base: int = 10) -> int:

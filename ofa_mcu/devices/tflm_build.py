@@ -78,8 +78,11 @@ def tflm_files(
     """Generated files of a .tflite file, TFLite Micro's needs on a 32-bit core, and the bytes of the arena."""
     needs = tflm_arena_needs(graph.structure, options.library.cmsis_nn or options.library.tree is None)
     arena = options.arena_for(needs)
-    api = options.library.api
-    return emit_tflm(data, graph, name=name, model_crc32=crc32, arena_bytes=arena, api=api), needs, arena
+    library = options.library
+    files = emit_tflm(
+        data, graph, name=name, model_crc32=crc32, arena_bytes=arena, api=library.api, kernels=library.kernels
+    )
+    return files, needs, arena
 
 
 def tflm_project_of(

@@ -57,6 +57,11 @@ class TflmLibrary:
     name: str | None = None
     cmsis_nn: bool = False
 
+    @property
+    def kernels(self) -> str:
+        """Whose kernels it has, as the firmware tells: `cmsis_nn`, `reference`, or `unknown`."""
+        return "unknown" if self.tree is None else "cmsis_nn" if self.cmsis_nn else "reference"
+
     def settings(self) -> str:
         """Lines of platformio.ini for one environment: flags for all sources, and the package."""
         if self.tree is None:

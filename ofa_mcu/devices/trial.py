@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ofa_mcu import schemas
 from ofa_mcu.devices.bench import Measurement, measure
 from ofa_mcu.devices.emulator import RunningEmulator
+from ofa_mcu.devices.expectations import surprises
 from ofa_mcu.devices.firmware import build_run, run_graph
 from ofa_mcu.devices.link import BAUD, Link
 from ofa_mcu.devices.speed import SPEEDS
@@ -42,7 +43,7 @@ class Trial:
 
     task, subnet, model_crc32: what was measured. input_shape: of the model, with its batch of one. memory: bytes of the
     twin's image, linked and promised, by the names of `MEMORY`; None where nothing was built for this board. runtime:
-    "compiled" or "tflm".
+    "compiled" or "tflm". warnings: what the firmware says of itself and is not as in the board's profile, in sentences.
     """
 
     board: str
@@ -54,6 +55,7 @@ class Trial:
     input_shape: tuple[int, ...]
     memory: Mapping[str, int | None]
     runtime: str = "compiled"
+    warnings: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise MismatchError where a byte differs from the reference or the stack left its reserve."""
@@ -108,6 +110,13 @@ class Trial:
             "baud": m.baud,
             "arena_bytes": m.hello.arena_bytes,
             "arena_used": m.hello.arena_used_bytes,
+            "core_hz": m.hello.core_hz,
+            "core_hz_basis": m.hello.core_hz_basis,
+            "caches": m.hello.caches,
+            "kernels": m.hello.kernels,
+            "flags": m.hello.flags,
+            "image_crc32": m.hello.image_crc32,
+            "warnings": list(self.warnings),
         }
 
 
@@ -143,11 +152,14 @@ def try_run(
     baud: int | None = None,
     tflm: TflmOptions | None = None,
     noted: bool = True,
+    runtime: str | None = None,
 ) -> Trial:
     """Measure `images` test images on the board at `port`, or, without one, on the emulated twin (built first).
 
     `baud` is the speed of a port that has one, where it is sound; None: the highest that is. With `tflm` it is TFLite
-    Micro that runs there, not compiled code. `noted`: it goes into the file of results, too.
+    Micro that is built for the twin, not compiled code. `noted`: it goes into the file of results, too. `runtime` is
+    what should run ("compiled", "tflm"), None for any. What is not as in the profile is said, and among the trial's
+    warnings.
 
     Raises:
         DeviceError: the device is missing, silent, garbling, gone, or runs another model.
@@ -173,7 +185,10 @@ def try_run(
             link, inputs, expected, twin=twin, board=profile.id, model_crc32=crc, speeds=speeds, progress=progress
         )
     accuracy = float((measured.outputs.argmax(1) == test.labels[:count]).mean())
-    runtime = "compiled" if measured.hello.arena_used_bytes is None else "tflm"
+    found = measured.hello.runtime or ("compiled" if measured.hello.arena_used_bytes is None else "tflm")
+    warnings = surprises(measured.hello, profile, runtime or found, emulated=port is None)
+    for warning in warnings:
+        say(f"warning: {warning}")
     trial = Trial(
         profile.id,
         measured,
@@ -182,10 +197,11 @@ def try_run(
         subnet=run.subnet,
         model_crc32=crc,
         input_shape=tuple(graph.structure.shapes[graph.structure.inputs[0]]),
-        memory=_built_bytes(run, profile.id, "build.json" if runtime == "compiled" else "build-tflm.json"),
-        runtime=runtime,
+        memory=_built_bytes(run, profile.id, "build.json" if found == "compiled" else "build-tflm.json"),
+        runtime=found,
+        warnings=warnings,
     )
-    run.write("bench.json" if runtime == "compiled" else "bench-tflm.json", trial.to_json())
+    run.write("bench.json" if found == "compiled" else "bench-tflm.json", trial.to_json())
     if noted:
         note_results("measurements", [trial.row(run.folder)], say)
     return trial

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-__all__ = ["NO_FPU", "BoardManifest", "BoardProfile", "Emulator", "MemoryRegion", "PlatformIO"]
+__all__ = ["CACHES", "NO_FPU", "BoardManifest", "BoardProfile", "Emulator", "MemoryRegion", "PlatformIO"]
 
 NO_FPU = "none"
 """How a profile writes that a core has no floating point unit; None in the values below."""
+
+CACHES = ("I+D", "I", "D", "off")
+"""What a profile may say of a core that has caches, and what the firmware says of it."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,9 @@ class BoardProfile:
     platformio: None where PlatformIO does not know the board. emulator: None where no QEMU machine is near enough.
     active_power_mw: power during inference at `supply_v` volts, with `power_basis` saying what was measured.
     cycles_per_instruction: for estimates of latency only, with `cycles_basis` saying where from and how good.
+    sleep_ua: microamperes of the chip in its stop mode with all RAM kept; a board draws more than its chip.
+    caches: of the core's own those that the framework switches on: `I+D`, `I`, `D` or `off`; None for cores without.
+    marker_pin: the framework's name of a pin that is high while the model runs, for power meters; None for no pin.
     usb: `vid:pid` of the board's serial port, lower-case hex.
     sources: for each of the fields above that is there, where it comes from (id, name and the bases need none).
     """
@@ -130,6 +136,9 @@ class BoardProfile:
     power_basis: str | None = None
     cycles_per_instruction: float | None = None
     cycles_basis: str | None = None
+    sleep_ua: float | None = None
+    caches: str | None = None
+    marker_pin: str | None = None
     usb: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict, hash=False)
 

@@ -13,7 +13,7 @@ from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from ofa_mcu.errors import UsageError
-from ofa_mcu.profiles.profile import NO_FPU, BoardProfile
+from ofa_mcu.profiles.profile import CACHES, NO_FPU, BoardProfile
 
 __all__ = ["parse_profile", "read_profile"]
 
@@ -25,7 +25,9 @@ UNSOURCED = frozenset({"id", "name", "power_basis", "cycles_basis", "figures_bas
 INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
 """Unicode categories of control and format characters and of line and paragraph separators."""
 
-PLACED = frozenset({"platform", "board", "framework", "upload_protocol", "monitor_speed", "build_src_filter"})
+PLACED = frozenset(
+    {"platform", "board", "framework", "upload_protocol", "monitor_speed", "build_src_filter", "extra_scripts"}
+)
 """Settings of a board's environment that the project writes itself, beside those of compiler and linker."""
 
 ARENA_SECTION = "OFA_ARENA_SECTION"
@@ -145,7 +147,15 @@ def check_figures(profile: BoardProfile, where: str) -> None:
             raise UsageError(f"{where}: {sentence}")
 
     require(bool(re.fullmatch(r"[a-z0-9_]+", profile.id)), "id may hold only a-z, 0-9 and underscores.")
-    for name in ("clock_hz", "flash_bytes", "ram_bytes", "active_power_mw", "supply_v", "cycles_per_instruction"):
+    for name in (
+        "clock_hz",
+        "flash_bytes",
+        "ram_bytes",
+        "active_power_mw",
+        "supply_v",
+        "cycles_per_instruction",
+        "sleep_ua",
+    ):
         value = getattr(profile, name)
         require(value is None or value > 0, f"{name} must be above zero, not {value}.")
     regions = {region.name: region for region in profile.regions}
@@ -193,6 +203,14 @@ def check_figures(profile: BoardProfile, where: str) -> None:
                 (getattr(profile, figure) is None) == (getattr(profile, other) is None),
                 f"{figure} and {other} belong together; give both or neither.",
             )
+    require(
+        profile.caches is None or profile.caches in CACHES,
+        f"caches must be one of {', '.join(CACHES)}, not {profile.caches!r}; leave it out for a core without caches.",
+    )
+    require(
+        profile.marker_pin is None or bool(re.fullmatch(r"\w+", profile.marker_pin)),
+        f"marker_pin must be a pin's name or number as in a sketch, D2 or 2, not {profile.marker_pin!r}.",
+    )
     for usb in profile.usb:
         require(bool(re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{4}", usb)), f"usb must be like 0483:374b, not {usb!r}.")
     if profile.platformio is not None:

@@ -21,6 +21,9 @@ PROFILE = tiny.twin_profile("m7")
 def test_the_image_says_who_it_is(image: Images) -> None:
     with RunningEmulator(tiny.TWINS["m7"], image("m7")) as emulator:
         where, hello = await_firmware(PROFILE, emulator.url, tiny.CRC32)
+        assert await_firmware(PROFILE, emulator.url, tiny.CRC32, hello.image_crc32)[1].same_firmware(hello)
+        with pytest.raises(DeviceError, match=r"has the right model and is built from sources of CRC-32 \w+, not 0000"):
+            await_firmware(PROFILE, emulator.url, tiny.CRC32, 1, timeout_s=0)
         assert (where, hello.model_crc32, hello.board) == (emulator.url, tiny.CRC32, "tiny_m7")
         with pytest.raises(DeviceError, match=r"tiny_m7 took the image, but .*CRC-32 1234abcd and not 00000001; press"):
             await_firmware(PROFILE, emulator.url, 1, timeout_s=0)

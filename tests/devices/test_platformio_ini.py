@@ -61,7 +61,9 @@ def test_its_parser_takes_every_option(project: Project, board: BoardProfile) ->
     assert options["monitor_speed"] == 115200 and names.platform in PLATFORMS
     flags = shlex.split(" ".join(options["build_flags"]))
     own = shlex.split(" ".join(names.build_flags))
-    assert flags == ["-O2", f'-DOFA_BOARD="{board.id}"', "-DOFA_STACK_BYTES=2048", *own]
+    pin = [] if board.marker_pin is None else [f"-DOFA_MARKER_PIN={board.marker_pin}"]
+    assert flags == ["-O2", f'-DOFA_BOARD="{board.id}"', "-DOFA_STACK_BYTES=2048", *pin, *own]
+    assert options["extra_scripts"] == ["post:platform/build_flags.py"]
     assert {name: options[name] for name in names.options} == dict(names.options)
 
 

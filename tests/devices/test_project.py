@@ -46,6 +46,18 @@ def test_the_same_model_gives_the_same_files(tmp_path: Path) -> None:
     assert not any(str(tmp_path).encode() in data for data in files(one).values())
 
 
+def test_the_firmware_is_told_the_crc_of_its_sources(tmp_path: Path) -> None:
+    profile, model = load_profile("stm32f746"), tiny.model_files()
+    one = write_project(tmp_path / "a", profile, model)
+    assert f"#define OFA_IMAGE_CRC32 0x{one.image_crc32:08X}u\n" in (one.folder / "src" / "image.h").read_text()
+    others = [
+        write_project(tmp_path / "b", profile, {**model, "ofa_model.c": model["ofa_model.c"] + "\n"}),
+        write_project(tmp_path / "c", profile, model, 4096),
+        write_project(tmp_path / "d", load_profile("stm32f767"), model),
+    ]
+    assert len({project.image_crc32 for project in (one, *others)}) == 4
+
+
 def test_a_project_replaces_its_predecessor_and_nothing_else(tmp_path: Path) -> None:
     profile = load_profile("rp2040")
     folder = tmp_path / "project"

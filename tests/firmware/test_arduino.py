@@ -8,6 +8,7 @@ import subprocess
 import tty
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from hypothesis import strategies as st
 from ofa_mcu.devices.bench import measure
 from ofa_mcu.devices.framing import frame, parse
 from ofa_mcu.devices.link import Link
+from ofa_mcu.devices.power_trace import read_trace
+from ofa_mcu.devices.power_windows import by_channel
 from ofa_mcu.devices.session import Session
 from ofa_mcu.errors import DeviceError
 from ofa_mcu.resources import resource
@@ -105,6 +108,49 @@ def test_a_usb_port_has_no_speed(tmp_path: Path) -> None:
         assert link.baud == 115_200
         with pytest.raises(DeviceError, match="err range"):
             link.request("baud", "921600")
+
+
+def test_it_tells_what_it_is(program: Path) -> None:
+    with on_pty(program) as port, Link(port) as link:
+        hello = Session(link).hello
+    assert (hello.core_hz_basis, hello.caches, hello.runtime) == ("declared", "none", "compiled")
+    assert (hello.kernels, hello.flags, hello.image_crc32) == (None, None, None)
+
+
+@pytest.mark.parametrize(("declared", "told"), [(200_300_000, 200_300_000), (123_000_000, 200_000_000)])
+def test_a_core_with_cycles_of_its_own_measures_its_clock(tmp_path: Path, declared: int, told: int) -> None:
+    """The counter of the shim runs at 200 MHz: what is declared is told where it is as near as can be measured."""
+    defines = ["-DOFA_CYCLES=shim_cycles()", f"-DF_CPU={declared}ul"]
+    program = firmware_program(tmp_path, tiny.model_files(), defines=defines)
+    data = tiny.inputs(2)
+    with on_pty(program) as port, Link(port) as link:
+        result = measure(link, data, tiny.outputs(data))
+    hello = result.hello
+    assert (hello.counter, hello.core_hz_basis, hello.counter_hz) == ("cycles", "measured", hello.core_hz)
+    assert hello.core_hz is not None and abs(hello.core_hz - told) <= told / 100
+    assert hello.core_hz == declared or told != declared
+    assert result.cycles is not None
+
+
+def test_a_pin_is_high_while_the_model_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a meter that samples it finds every inference."""
+    pins = tmp_path / "pins"
+    monkeypatch.setenv("SHIM_PINS", str(pins))
+    program = firmware_program(tmp_path, tiny.model_files(), defines=["-DOFA_MARKER_PIN=PB12"])
+    data = tiny.inputs(4)
+    with on_pty(program) as port, Link(port) as link:
+        result = measure(link, data, tiny.outputs(data), warmup=1, repeats=2)
+    rows = [tuple(map(int, line.split())) for line in pins.read_text().splitlines()]
+    assert {pin for _, pin, _ in rows} == {28}
+    assert [level for _, _, level in rows] == [-1, 0, *[1, 0] * 7]
+    spans = [end - begin for (begin, _, level), (end, _, _) in pairwise(rows) if level == 1]
+    assert min(spans) >= 1000 * result.ticks.minimum
+    trace = tmp_path / "meter.csv"
+    lines = [f"{time / 1e6:.6f},{1000 + 4000 * level},{level}" for time, _, level in rows[1:]]
+    trace.write_text("\n".join(["Timestamp(ms),Current(uA),D0", *lines, ""]))
+    found = by_channel(read_trace(trace), supply_v=3.0)
+    assert found.inferences == 7
+    assert found.mw == pytest.approx(15.0)
 
 
 @pytest.mark.parametrize("line_bytes", [64, 300, 1024])

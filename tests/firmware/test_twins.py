@@ -28,6 +28,7 @@ class Device:
     twin: Emulator
     link: Link
     session: Session
+    image_crc32: int
 
     def run(self, turns: int = 0, switch: int = 0) -> int:
         """Loads, infers; raw ticks."""
@@ -39,10 +40,11 @@ class Device:
 
 
 @pytest.fixture(params=sorted(tiny.TWINS), scope="module")
-def device(request: pytest.FixtureRequest, image: Images) -> Iterator[Device]:
+def device(request: pytest.FixtureRequest, image: Images, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
     twin = tiny.TWINS[request.param]
+    crc = tiny.tiny_project(tmp_path_factory.mktemp("same"), request.param).image_crc32
     with RunningEmulator(twin, image(request.param)) as emulator, Link(emulator.url) as link:
-        yield Device(request.param, twin, link, Session(link))
+        yield Device(request.param, twin, link, Session(link), crc)
 
 
 def refusal(link: Link, *words: str, data: bytes | None = None) -> str:
@@ -57,6 +59,9 @@ def test_hello_names_board_model_and_sizes(device: Device) -> None:
     assert (hello.input_bytes, hello.output_bytes, hello.arena_bytes) == (tiny.BYTES, tiny.BYTES, 304)
     assert (hello.counter, hello.counter_hz, hello.core_hz) == ("virtual", device.twin.systick_hz, None)
     assert (hello.stack_bytes, hello.payload_bytes) == (2048, 220)
+    assert (hello.core_hz_basis, hello.caches, hello.runtime) == (None, "none", "compiled")
+    assert hello.flags == f"-O2,-mcpu={device.twin.core}"
+    assert hello.image_crc32 == device.image_crc32
 
 
 def test_outputs_are_the_models(device: Device) -> None:

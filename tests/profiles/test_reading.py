@@ -101,6 +101,15 @@ def test_no_fpu_is_a_fact() -> None:
             ),
             r"arena_region is C, but no flag of platformio\.build_flags defines OFA_ARENA_SECTION",
         ),
+        (
+            lambda: replaced("cycles_basis", 'caches = "both"\ncycles_basis') + 'caches = "x"\n',
+            r"caches must be one of I\+D, I, D, off, not 'both'; leave it out for a core without caches",
+        ),
+        (lambda: replaced('marker_pin = "2"', 'marker_pin = "D 2"'), r"marker_pin must be a pin's name or number"),
+        (
+            lambda: replaced("cycles_basis", "sleep_ua = 0\ncycles_basis") + 'sleep_ua = "x"\n',
+            r"sleep_ua must be above zero, not 0",
+        ),
         (lambda: without("cycles_basis"), r"cycles_per_instruction and cycles_basis belong together"),
         (lambda: replaced("icount_shift = 6", "icount_shift = 60"), r"icount_shift must be 0 to 10"),
         (lambda: replaced("[emulator]", "[[emulator]]"), r"emulator must be a table"),

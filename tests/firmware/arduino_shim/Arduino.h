@@ -4,7 +4,12 @@
 
 #include <stdint.h>
 
+#ifndef F_CPU
 #define F_CPU 123000000UL
+#endif
+
+/* A counter of cycles, for OFA_CYCLES: it runs at 200 MHz. */
+uint32_t shim_cycles();
 
 /* A UART, or with SHIM_USB a USB port. The speed of a UART is that of its terminal, unless standard input is the master's
  * end of one: then the speed is the host's. */
@@ -23,6 +28,13 @@ public:
 extern SerialShim Serial;
 
 static inline void yield() {}
+
+/* What becomes of the pins is written to the file that SHIM_PINS names in the environment: nanoseconds, pin, level. Names
+ * are those of other cores. */
+enum { LOW, HIGH, OUTPUT, PB0 = 16, PB12 = 28, PG14 = 110 };
+
+void pinMode(int pin, int mode);
+void digitalWrite(int pin, int level);
 
 unsigned long micros();
 unsigned long millis();

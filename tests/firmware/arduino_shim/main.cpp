@@ -4,8 +4,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/time.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 static const int POLL_MS = 50;
@@ -55,11 +55,43 @@ void SerialShim::flush()
     fflush(stdout);
 }
 
+static uint64_t clock_nanos()
+{
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static unsigned long clock_micros()
 {
-    timeval now;
-    gettimeofday(&now, 0);
-    return (unsigned long)(now.tv_sec * 1000000ull + now.tv_usec);
+    return (unsigned long)(clock_nanos() / 1000);
+}
+
+uint32_t shim_cycles()
+{
+    return (uint32_t)(clock_nanos() / 5);
+}
+
+static void note_pin(int pin, int level)
+{
+    const char *name = getenv("SHIM_PINS");
+    FILE *file = name ? fopen(name, "a") : 0;
+    if (file) {
+        fprintf(file, "%llu %d %d\n", (unsigned long long)clock_nanos(), pin, level);
+        fclose(file);
+    }
+}
+
+void pinMode(int pin, int mode)
+{
+    if (mode == OUTPUT) {
+        note_pin(pin, -1);
+    }
+}
+
+void digitalWrite(int pin, int level)
+{
+    note_pin(pin, level);
 }
 
 #ifdef MADE_UP_MICROS
