@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ofa_mcu import schemas
-from ofa_mcu.cli.common import JSON, DataDir, Run, counting, emit, failing_as_json, say
+from ofa_mcu.cli.common import (
+    JSON,
+    Arena,
+    DataDir,
+    Run,
+    Runtime,
+    TflmLib,
+    TflmPath,
+    counting,
+    emit,
+    failing_as_json,
+    say,
+    tflm_options,
+)
 
 if TYPE_CHECKING:
     from ofa_mcu.devices.flash_plan import FlashPlan
@@ -37,9 +50,15 @@ def flash(
     bench: Annotated[bool, typer.Option("--bench", help="Then measure, as ofa-mcu bench does.")] = False,
     images: Annotated[int, typer.Option(min=1, help="Test images of --bench.")] = 200,
     data_dir: DataDir = None,
+    runtime: Runtime = "compiled",
+    tflm_path: TflmPath = None,
+    tflm_lib: TflmLib = None,
+    arena: Arena = None,
     as_json: JSON = False,
 ) -> None:
     """Build a run for the board itself, upload it through PlatformIO, and check that the board runs it.
+
+    With --runtime tflm the .tflite file runs there in TFLite Micro.
 
     Exit code 4: no board, or one that cannot be reached or does not answer.
     """
@@ -49,6 +68,7 @@ def flash(
         from ofa_mcu.devices.flash import flash_board
         from ofa_mcu.devices.flash_plan import plan_flash
         from ofa_mcu.devices.greeting import await_firmware
+        from ofa_mcu.devices.tflm_build import tflm_folder, tflm_project_of
         from ofa_mcu.devices.trial import try_run
         from ofa_mcu.errors import UsageError
         from ofa_mcu.profiles import load_profile
@@ -56,17 +76,22 @@ def flash(
 
         if bench and (dry_run or not verify):
             raise UsageError("--bench measures what was flashed and verified; leave out --dry-run and --no-verify")
+        options = tflm_options(runtime, tflm_path, tflm_lib, arena)
         chosen = find_run(run)
         plan = plan_flash(load_profile(chosen.board(board)), port, protocol)
         result: dict[str, Any] = {"schema": schemas.FLASH, "run": str(chosen.folder), **plan.to_json()}
-        result |= {"command": plan.command(chosen.project_path), "dry_run": dry_run}
+        folder = chosen.project_path if options is None else tflm_folder(chosen)
+        result |= {"runtime": runtime, "command": plan.command(folder), "dry_run": dry_run}
         result |= {"seconds": None, "verified": False, "model_crc32": None, "bench": None}
         for note in plan.notes:
             say(f"note: {note}")
         if not dry_run:
             with chosen.locked():
                 _, crc = run_graph(chosen)
-                project, _ = project_of(chosen, plan.profile, say)
+                if options is None:
+                    project, _ = project_of(chosen, plan.profile, say)
+                else:
+                    project, _, _ = tflm_project_of(chosen, plan.profile, options, say)
                 say(f"building and uploading {plan.profile.id} by {plan.protocol} ({plan.reason})")
                 done = flash_board(
                     project, plan.profile, port=plan.upload_port, upload_flags=plan.upload_flags, say=say
@@ -81,7 +106,9 @@ def flash(
                     )
                 if bench:
                     with counting("measuring") as progress:
-                        trial = try_run(chosen, plan.profile, result["port"], images, data_dir, progress, say)
+                        trial = try_run(
+                            chosen, plan.profile, result["port"], images, data_dir, progress, say, runtime=runtime
+                        )
                     result["bench"] = trial.to_json()
         if as_json:
             emit(result)
@@ -98,6 +125,7 @@ def _print(result: dict[str, Any], plan: FlashPlan) -> None:
         print(f"board     {plan.profile.id}: {found}")
         print(f"port      {result['port'] or 'unknown until the board is plugged in'}")
         print(f"protocol  {plan.protocol} ({plan.reason})")
+        print(f"runtime   {result['runtime']}")
         print(f"command   {result['command']}")
         return
     print(f"{plan.profile.id} took the firmware of {result['run']} in {result['seconds']:.0f} s")
@@ -106,7 +134,8 @@ def _print(result: dict[str, Any], plan: FlashPlan) -> None:
     else:
         print("that it runs the model was not asked; bench asks first")
     if result["bench"] is None:
-        print(f"next: ofa-mcu bench --run {result['run']} --port {result['port'] or 'PORT'}")
+        other = "" if result["runtime"] == "compiled" else f" --runtime {result['runtime']}"
+        print(f"next: ofa-mcu bench --run {result['run']} --port {result['port'] or 'PORT'}{other}")
     else:
         from ofa_mcu.cli.bench import print_trial
 

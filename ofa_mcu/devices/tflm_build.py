@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ofa_mcu import schemas
@@ -20,7 +21,15 @@ from ofa_mcu.planning.tflm import TFLM_STACK_BYTES, TflmNeeds, tflm_arena_needs
 from ofa_mcu.profiles import BoardProfile
 from ofa_mcu.runs import Run
 
-__all__ = ["TflmBuild", "TflmOptions", "build_tflm_run", "side_by_side", "tflm_files", "tflm_project_of"]
+__all__ = [
+    "TflmBuild",
+    "TflmOptions",
+    "build_tflm_run",
+    "side_by_side",
+    "tflm_files",
+    "tflm_folder",
+    "tflm_project_of",
+]
 
 
 @dataclass(frozen=True)
@@ -85,14 +94,18 @@ def tflm_files(
     return files, needs, arena
 
 
+def tflm_folder(run: Run) -> Path:
+    """Where the run's project for TFLite Micro lies, beside the compiled one."""
+    return run.project_path.with_name(f"{run.project_path.name}-tflm")
+
+
 def tflm_project_of(
     run: Run, profile: BoardProfile, options: TflmOptions, say: Callable[[str], None] = lambda text: None
 ) -> tuple[Project, TflmNeeds, int]:
     """Write the run's project for TFLite Micro, beside the compiled one; with the needs and the bytes of the arena."""
     graph, crc = run_graph(run)
     files, needs, arena = tflm_files(run.model(), graph, run.subnet, crc, options)
-    folder = run.project_path.with_name(f"{run.project_path.name}-tflm")
-    project = write_project(folder, profile, {**files, **meaning(run)}, TFLM_STACK_BYTES, options.library)
+    project = write_project(tflm_folder(run), profile, {**files, **meaning(run)}, TFLM_STACK_BYTES, options.library)
     if project.set_aside is not None:
         say(f"the project had been changed by hand; the changed one is now {project.set_aside}")
     return project, needs, arena

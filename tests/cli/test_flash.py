@@ -64,6 +64,45 @@ def test_a_dry_run_builds_nothing(
     assert not uploads and not searched.project_path.exists()
 
 
+def test_tflite_micro_has_a_project_of_its_own(
+    searched: Run, uploads: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    asked = ("flash", "--run", "run", "--board", "nrf52840", "--runtime", "tflm")
+    assert run(*asked, "--tflm-lib", "someone/tflm", "--dry-run", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    project = tmp_path / "run" / "firmware-tflm"
+    assert answer["runtime"] == "tflm" and str(project) in answer["command"] and not uploads
+    assert not project.exists()
+    assert run(*asked, "--tflm-lib", "someone/tflm", "--dry-run") == 0
+    assert "runtime   tflm" in capsys.readouterr().out
+    assert run(*asked, "--tflm-lib", "someone/tflm") == 0
+    assert uploads == [("nrf52840", "-t", "upload")]
+    assert "lib_deps =\n    someone/tflm\n" in (project / "platformio.ini").read_text()
+    assert not searched.project_path.exists()
+    assert "next: ofa-mcu bench" in (said := capsys.readouterr().out) and "--port PORT --runtime tflm" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--runtime", "tflm"), "needs either --tflm-path"),
+        (("--tflm-lib", "x"), "--tflm-lib belongs to --runtime tflm"),
+        (("--arena", "20k"), "--arena belongs to --runtime tflm"),
+        (("--runtime", "tflm", "--tflm-path", "nowhere"), "holds no tensorflow/"),
+        (("--runtime", "tflm", "--tflm-lib", "x", "--arena", "16"), "--arena 16 is too small"),
+    ],
+)
+def test_the_library_is_asked_for_as_by_build(
+    searched: Run,
+    uploads: list[tuple[str, ...]],
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    words: str,
+) -> None:
+    assert run("flash", "--run", "run", *options) == 2
+    assert words in capsys.readouterr().err and not uploads
+
+
 def test_two_equal_boards(
     searched: Run, uploads: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

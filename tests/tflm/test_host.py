@@ -54,6 +54,7 @@ def test_a_subnet_of_ours(make_firmware: MakeFirmware) -> None:
     result = measured(make_firmware(data, AMPLE), data)
     assert (result.differing_bytes, result.hello.arena_bytes) == (0, AMPLE)
     assert result.bytes_compared > 0
+    assert (result.hello.runtime, result.hello.kernels) == ("tflm", None)
     assert 0 < (result.hello.arena_used_bytes or 0) < AMPLE
 
 

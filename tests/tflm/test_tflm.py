@@ -173,6 +173,7 @@ def test_both_runtimes_on_the_twin(
     assert "output bytes of stm32f746 differ" in " ".join(said.err.split())
     result = json.loads((run_folder / "bench-tflm.json").read_text())
     assert (result["runtime"], result["arena_used"]) == ("tflm", NEEDED)
+    assert (result["kernels"], result["warnings"]) == ("cmsis_nn", [])
     assert "a b" in str(run_folder)  # PlatformIO builds where a path has a space
     assert json.loads((run_folder / "bench.json").read_text())["runtime"] == "compiled"
     assert json.loads((run_folder / "bench.json").read_text())["differing_bytes"] == 0
