@@ -52,7 +52,11 @@ def energy(
     ] = None,
     every: Annotated[str, typer.Option(help="From one inference to the next: 10s, 5min, 1h.")] = "10s",
     sleep_ua: Annotated[
-        float | None, typer.Option(min=0, help="Microamperes between inferences, of everything on the supply.")
+        float | None,
+        typer.Option(
+            min=0,
+            help="Microamperes between inferences, of everything on the supply (default: the chip's, by the profile).",
+        ),
     ] = None,
     harvest_uw: Annotated[
         float | None, typer.Option(min=0, help="Microwatts harvested: how many inferences a day do they pay for?")
@@ -139,6 +143,8 @@ def _print(report: dict[str, Any]) -> None:
             f"duty      an inference every {duty['period_s']:g} s, {duty['sleep_ua']:g} uA between them, at "
             f"{duty['supply_v']:g} V: {duty['mean_ma']:.4g} mA on the average"
         )
+        if duty["sleep_basis"] != "as given":
+            print(f"sleep     {duty['sleep_ua']:g} uA: {duty['sleep_basis']}")
     for row in report["batteries"]:
         spread = "" if row["days_least"] is None else f" ({_span(row['days_least'])} to {_span(row['days_most'])})"
         warning = f"; but {row['warning']}" if row["warning"] else ""

@@ -53,7 +53,9 @@ def search(
     ] = None,
     lives: Annotated[str | None, typer.Option(help="How long it is to last: 6months, 2y.")] = None,
     every: Annotated[str | None, typer.Option(help="From one inference to the next: 10s, 5min.")] = None,
-    sleep_ua: Annotated[float | None, typer.Option(min=0, help="Microamperes between inferences.")] = None,
+    sleep_ua: Annotated[
+        float | None, typer.Option(min=0, help="Microamperes between inferences (default: the chip's, by the profile).")
+    ] = None,
     objective: Annotated[str, typer.Option(help="accuracy, instructions, sram or flash.")] = "accuracy",
     give_up: Annotated[
         float, typer.Option(min=0, max=100, help="Points of accuracy to give up for another objective.")
@@ -82,6 +84,8 @@ def search(
         profile, own_profile = load_profile(board), Path(board) if Path(board).is_file() else None
         lifetime = lifetime_for(profile, battery, lives, every, sleep_ua, power_mw)
         if lifetime is not None:
+            if sleep_ua is None:
+                say(f"{lifetime.duty.sleep_ua:g} uA between inferences: {lifetime.sleep_basis}")
             say(f"for {lives} of {battery} an inference may take {lifetime.most_ms:.4g} ms")
         budget = budget_for(
             profile,

@@ -139,6 +139,8 @@ def write_project(
         write_manifest(fresh)
         set_aside = exchange(folder, fresh, Path(name) / "old")
     memories = {"RAM": profile.ram_names, "FLASH": profile.flash_region}
+    if twin is not None and twin.flash_bytes is not None:
+        memories["FLASH"] += f", of which the emulated twin has {twin.flash_bytes} bytes"
     if profile.arena_region is not None:
         memories["ARENA"] = profile.arena_region
     return Project(folder, profile.id, emulated, real, image, set_aside, memories)
@@ -252,7 +254,7 @@ def twin_manifest(profile: BoardProfile, twin: Emulator, stack_bytes: int) -> di
             **apart,
         },
         "name": f"{profile.name}, emulated",
-        "upload": {"maximum_ram_size": profile.sram_bytes, "maximum_size": profile.flash_bytes},
+        "upload": {"maximum_ram_size": profile.sram_bytes, "maximum_size": twin.flash_bytes or profile.flash_bytes},
         "url": MANIFEST_URL,
         "vendor": "QEMU",
         "platforms": ["ofabaremetal"],

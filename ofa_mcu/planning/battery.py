@@ -14,8 +14,21 @@ import re
 from dataclasses import dataclass, replace
 
 from ofa_mcu.errors import InfeasibleError, UsageError
+from ofa_mcu.profiles.profile import BoardProfile
 
-__all__ = ["CELLS", "Cell", "Duty", "Life", "cell_named", "duration", "inferences_per_day", "life", "most_milliseconds"]
+__all__ = [
+    "CELLS",
+    "Cell",
+    "Duty",
+    "Life",
+    "SleepCurrent",
+    "cell_named",
+    "duration",
+    "inferences_per_day",
+    "life",
+    "most_milliseconds",
+    "sleep_current",
+]
 
 _HOURS_PER_DAY, _DAYS_PER_YEAR, _MS_PER_HOUR = 24.0, 365.0, 3.6e6
 _SECONDS = {
@@ -88,6 +101,24 @@ class Duty:
                 "longer --every"
             )
         return self.active_ma * share + self.sleep_ua / 1e3 * (1 - share)
+
+
+@dataclass(frozen=True)
+class SleepCurrent:
+    """Microamperes between inferences, and where the figure comes from."""
+
+    ua: float
+    basis: str
+
+
+def sleep_current(profile: BoardProfile | None, sleep_ua: float | None) -> SleepCurrent | None:
+    """What is given, else the profile's, which is the chip's alone; None where neither tells."""
+    if sleep_ua is not None:
+        return SleepCurrent(sleep_ua, "as given")
+    if profile is None or profile.sleep_ua is None:
+        return None
+    source = profile.sources.get("sleep_ua", "the profile")
+    return SleepCurrent(profile.sleep_ua, f"the chip alone, a board draws more ({source})")
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ class Emulator:
 
     `core` is what the twin's image is compiled for (a value of `-mcpu`), `fpu` a value of `-mfpu` or None for
     software floating point. With `-icount shift=icount_shift` one instruction takes 2**icount_shift nanoseconds of
-    virtual time, and SysTick counts at `systick_hz` of it. `note` says what the twin does not show.
+    virtual time, and SysTick counts at `systick_hz` of it. `note` says what the twin does not show. `flash_bytes` is
+    what the machine has where that is less than the board's.
     """
 
     machine: str
@@ -49,6 +50,7 @@ class Emulator:
     uart_base: int
     systick_hz: int
     note: str | None = None
+    flash_bytes: int | None = None
 
     @property
     def instructions_per_second(self) -> float:

@@ -228,3 +228,9 @@ def check_figures(profile: BoardProfile, where: str) -> None:
         shift = profile.emulator.icount_shift
         require(0 <= shift <= 10, f"emulator.icount_shift must be 0 to 10, not {shift}.")
         require(profile.emulator.systick_hz > 0, "emulator.systick_hz must be above zero.")
+        less = profile.emulator.flash_bytes
+        require(
+            less is None or 0 < less < profile.flash_bytes,
+            f"emulator.flash_bytes is {less} and flash_bytes {profile.flash_bytes}; leave it out where the machine has "
+            "as much as the board.",
+        )

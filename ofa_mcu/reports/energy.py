@@ -14,7 +14,7 @@ from typing import Any
 from ofa_mcu import schemas
 from ofa_mcu.devices.power_windows import MeasuredEnergy
 from ofa_mcu.errors import OfaMcuError, UsageError
-from ofa_mcu.planning.battery import Cell, Duty, inferences_per_day, life
+from ofa_mcu.planning.battery import Cell, Duty, inferences_per_day, life, sleep_current
 from ofa_mcu.planning.cost import milliseconds_each
 from ofa_mcu.profiles import BoardProfile
 from ofa_mcu.runs import Run
@@ -132,8 +132,8 @@ def energy_report(
     """What `energy --json` prints: the inference, the life of every cell, inferences that harvested power pays for.
 
     Raises:
-        UsageError: lives or harvest are asked for and sleep current or volts are unknown, or an inference does not end
-            before the next.
+        UsageError: lives or harvest are asked for and sleep current (`sleep_ua`, else the profile's) or volts are
+            unknown, or an inference does not end before the next.
     """
     report: dict[str, Any] = {
         "schema": schemas.ENERGY,
@@ -148,15 +148,17 @@ def energy_report(
     }
     if not cells and harvest_uw is None:
         return report
-    if sleep_ua is None:
+    sleep = sleep_current(profile, sleep_ua)
+    if sleep is None:
         raise UsageError("batteries and harvested power need the current between inferences: give --sleep-ua")
     if energy.supply_v is None:
         who = "nobody" if profile is None else f"the profile of board {profile.id}"
         raise UsageError(f"{who} tells the supply's volts (supply_v), which charge is counted with: give --supply-v")
-    duty = Duty(energy.mw.value, sleep_ua, energy.supply_v, period_s)
+    duty = Duty(energy.mw.value, sleep.ua, energy.supply_v, period_s)
     report["duty"] = {
         "period_s": period_s,
-        "sleep_ua": sleep_ua,
+        "sleep_ua": sleep.ua,
+        "sleep_basis": sleep.basis,
         "supply_v": energy.supply_v,
         "active_ma": duty.active_ma,
         "mean_ma": duty.mean_ma(energy.ms.value),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ofa_mcu.errors import UsageError
-from ofa_mcu.planning.battery import Cell, Duty, cell_named, duration, life, most_milliseconds
+from ofa_mcu.planning.battery import Cell, Duty, cell_named, duration, life, most_milliseconds, sleep_current
 from ofa_mcu.planning.cost import active_power
 from ofa_mcu.profiles.profile import BoardProfile
 
@@ -17,11 +17,12 @@ _SECONDS_PER_DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Lifetime:
-    """So many days that a cell is to last with the duty of a board."""
+    """So many days that a cell is to last with the duty of a board; `sleep_basis` says whose sleep current that is."""
 
     cell: Cell
     duty: Duty
     days: float
+    sleep_basis: str = "as given"
 
     @property
     def most_ms(self) -> float:
@@ -35,6 +36,7 @@ class Lifetime:
             "battery": self.cell.name,
             "every_s": self.duty.period_s,
             "sleep_ua": self.duty.sleep_ua,
+            "sleep_basis": self.sleep_basis,
             "days_asked": round(self.days, 3),
             "days": None if found is None else round(found.days, 3),
             "warning": None if found is None else found.warning,
@@ -51,16 +53,18 @@ def lifetime_for(
 ) -> Lifetime | None:
     """What the options `--battery`, `--lives`, `--every` and `--sleep-ua` ask; None where they ask nothing.
 
-    Without a supply of the profile's own the board is taken to run at the cell's voltage.
+    The sleep current is the profile's where none is given. Without a supply of the profile's own the board is taken to
+    run at the cell's voltage.
 
     Raises:
         UsageError: some of them are missing, or one says nothing that can be; or nothing tells the board's power.
     """
-    given = {"--battery": battery, "--lives": lives, "--every": every, "--sleep-ua": sleep_ua}
     if battery is None and lives is None and every is None and sleep_ua is None:
         return None
+    sleep = sleep_current(profile, sleep_ua)
+    given = {"--battery": battery, "--lives": lives, "--every": every, "--sleep-ua": sleep}
     missing = [name for name, value in given.items() if value is None]
-    if battery is None or lives is None or every is None or sleep_ua is None:
+    if battery is None or lives is None or every is None or sleep is None:
         raise UsageError(
             f"a life of a battery needs {' and '.join(missing)}, too: "
             "for example --battery cr2032 --every 10s --sleep-ua 5 --lives 6months"
@@ -68,5 +72,5 @@ def lifetime_for(
     cell = cell_named(battery)
     days = duration("--lives", lives) / _SECONDS_PER_DAY
     supply = profile.supply_v if power_mw is None else None
-    duty = Duty(active_power(profile, power_mw), sleep_ua, supply or cell.volts, duration("--every", every))
-    return Lifetime(cell, duty, days)
+    duty = Duty(active_power(profile, power_mw), sleep.ua, supply or cell.volts, duration("--every", every))
+    return Lifetime(cell, duty, days, sleep.basis)

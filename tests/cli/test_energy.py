@@ -82,6 +82,17 @@ def test_batteries_and_harvest(searched: Run, capsys: pytest.CaptureFixture[str]
     assert "without a capacitor" in usual["batteries"][0]["warning"] and usual["duty"]["period_s"] == 3600
 
 
+def test_the_chips_own_sleep_current_is_the_default(searched: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("--board", "stm32u585", "--ms", "20", "--battery", "cr2032")
+    told, given = answer(capsys, *asked)["duty"], answer(capsys, *asked, "--sleep-ua", "8.95")["duty"]
+    assert told["sleep_basis"].startswith("the chip alone, a board draws more (typical, data sheet DS13086")
+    assert given["sleep_basis"] == "as given"
+    assert {**told, "sleep_basis": ""} == {**given, "sleep_basis": ""}
+    assert run("energy", *asked) == 0
+    assert "sleep     8.95 uA: the chip alone" in capsys.readouterr().out
+    assert answer(capsys, "--board", "stm32u585", "--ms", "20")["duty"] is None
+
+
 def test_words(searched: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("energy", "--run", searched.folder, "--sleep-ua", "5", "--harvest-uw", "9") == 0
     text = capsys.readouterr().out

@@ -9,6 +9,7 @@ from ofa_mcu.devices.build import build_failure, build_project
 from ofa_mcu.devices.elf import read_image
 from ofa_mcu.devices.project import write_project
 from ofa_mcu.errors import InfeasibleError, OfaMcuError, UsageError
+from ofa_mcu.profiles import load_profile
 from tests.devices import tiny
 
 LOG = Path("build.log")
@@ -34,6 +35,17 @@ def test_ram_overflow_is_exact(tmp_path: Path) -> None:
     with pytest.raises(InfeasibleError, match=r"its RAM \(SRAM\) by 8 bytes") as caught:
         build_project(tiny.tiny_project(tmp_path / "more", "m0plus", arena=fits + 16))
     assert caught.value.details == {"code": "infeasible", "constraint": "sram", "excess_bytes": {"RAM": 8}}
+
+
+@SLOW
+def test_a_twin_with_less_flash_than_the_board_says_so(tmp_path: Path) -> None:
+    board = load_profile("teensy41")
+    assert board.emulator is not None and board.emulator.flash_bytes == 4 << 20 < board.flash_bytes
+    build_project(write_project(tmp_path / "fits", board, tiny.model_files(constant_bytes=4_000_000)))
+    with pytest.raises(
+        InfeasibleError, match=r"flash \(FLASH, of which the emulated twin has 4194304 bytes\) by \d+ b"
+    ):
+        build_project(write_project(tmp_path / "more", board, tiny.model_files(constant_bytes=4 << 20)))
 
 
 @SLOW

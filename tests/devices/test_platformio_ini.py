@@ -73,7 +73,7 @@ def test_its_reader_finds_the_twins_manifest(project: Project, board: BoardProfi
         return
     manifest = PlatformBoardConfig(str(project.folder / "boards" / f"{project.emulated_environment}.json"))
     brief = manifest.get_brief_data()
-    assert (brief["ram"], brief["rom"]) == (board.sram_bytes, board.flash_bytes)
+    assert (brief["ram"], brief["rom"]) == (board.sram_bytes, board.emulator.flash_bytes or board.flash_bytes)
     assert brief["fcpu"] == board.emulator.systick_hz and manifest.get("platforms") == ["ofabaremetal"]
 
 

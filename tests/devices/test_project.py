@@ -35,7 +35,7 @@ def test_every_board_has_its_environments(tmp_path: Path) -> None:
             manifest = json.loads((project.folder / "boards" / f"{project.emulated_environment}.json").read_text())
             assert manifest["upload"] == {
                 "maximum_ram_size": profile.sram_bytes,
-                "maximum_size": profile.flash_bytes,
+                "maximum_size": profile.emulator.flash_bytes or profile.flash_bytes,
             }
 
 

@@ -15,7 +15,7 @@ SHIPPED = {
     "cortex-m3": {"stm32f103"},
     "cortex-m4": {"nano33ble", "nrf52840"}
     | {"stm32f407", "stm32f411", "stm32f446", "stm32g474", "stm32l476", "stm32l4r5"},
-    "cortex-m7": {"stm32f746", "stm32f767", "stm32h743", "stm32h7a3", "teensy40"},
+    "cortex-m7": {"stm32f746", "stm32f767", "stm32h743", "stm32h7a3", "teensy40", "teensy41"},
     "cortex-m33": {"rp2350", "stm32u585"},
     "cortex-m55": {"mps3_an547"},
     "rv32imc": {"esp32c3"},
@@ -66,7 +66,7 @@ def test_twin_is_linked_to_what_the_machine_has(profile: BoardProfile) -> None:
         flash = ram = 512 << 10
     places = (0x10000000, 0x38000000) if secure else (0, 0x20000000)
     assert (profile.emulator.flash_origin, profile.emulator.ram_origin) == places
-    assert profile.flash_bytes <= flash and profile.sram_bytes <= ram
+    assert (profile.emulator.flash_bytes or profile.flash_bytes) <= flash and profile.sram_bytes <= ram
     assert profile.emulator.core == profile.core and profile.emulator.fpu == profile.fpu
 
 
@@ -104,7 +104,7 @@ def test_budget_is_the_region_that_firmware_uses() -> None:
 
 def test_an_arena_may_have_a_region_of_its_own() -> None:
     apart = {profile.id: profile.arena_region for profile in all_profiles() if profile.arena_region is not None}
-    assert apart == {"teensy40": "RAM2"}
+    assert apart == {"teensy40": "RAM2", "teensy41": "RAM2"}
     profile = load_profile("teensy40")
     assert (profile.ram_bytes, profile.arena_bytes, profile.sram_bytes) == (524_288, 524_288, 1_048_576)
 
@@ -118,6 +118,20 @@ def test_only_known_figures_are_given() -> None:
         cycles.setdefault(profile.core, set()).add(profile.cycles_per_instruction)
     known = {"cortex-m7": {0.73, None}, "cortex-m4": {1.55}, "cortex-m33": {1.31, None}}
     assert cycles == {core: known.get(core, {None}) for core in SHIPPED}
+
+
+def test_caches_are_known_where_a_core_has_some() -> None:
+    """Of the cores of boards, a Cortex-M7 has caches; the emulator's Cortex-M55 shows none."""
+    cached = {profile.id: profile.caches for profile in all_profiles() if profile.caches is not None}
+    assert cached == dict.fromkeys(SHIPPED["cortex-m7"], "I+D")
+
+
+def test_boards_mark_inferences_by_a_pin_and_tell_their_sleep_where_known() -> None:
+    arduino = {profile.id for profile in all_profiles() if profile.platformio is not None}
+    assert {profile.id for profile in all_profiles() if profile.marker_pin is not None} == arduino - {"nrf52840"}
+    asleep = [profile for profile in all_profiles() if profile.sleep_ua is not None]
+    assert {profile.core for profile in asleep} >= {"cortex-m3", "cortex-m4", "cortex-m33", "rv32imc"}
+    assert all(profile.sources["sleep_ua"].startswith("typical, ") for profile in asleep)
 
 
 def test_unknown_board_names_near_ones() -> None:

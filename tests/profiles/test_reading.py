@@ -107,6 +107,10 @@ def test_no_fpu_is_a_fact() -> None:
         ),
         (lambda: replaced('marker_pin = "2"', 'marker_pin = "D 2"'), r"marker_pin must be a pin's name or number"),
         (
+            lambda: replaced("icount_shift = 6", "icount_shift = 6\nflash_bytes = 9_000_000"),
+            r"emulator\.flash_bytes is 9000000 and flash_bytes 2097152; leave it out",
+        ),
+        (
             lambda: replaced("cycles_basis", "sleep_ua = 0\ncycles_basis") + 'sleep_ua = "x"\n',
             r"sleep_ua must be above zero, not 0",
         ),

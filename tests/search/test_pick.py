@@ -203,5 +203,7 @@ def test_a_life_of_a_battery_bounds_the_time() -> None:
     assert lifetime_for(board, None, None, None, None, 30.0) is None
     with pytest.raises(UsageError, match="needs --every and --sleep-ua, too"):
         lifetime_for(board, "cr2032", "1y", None, None, None)
+    own = lifetime_for(load_profile("stm32u585"), "cr2032", "6months", "10s", None, None)
+    assert own is not None and own.duty.sleep_ua == 8.95 and own.sleep_basis.startswith("the chip alone")
     with pytest.raises(UsageError, match="give --power-mw"):
         lifetime_for(load_profile("stm32f746"), "cr2032", "1y", "10s", 5.0, None)
