@@ -1,7 +1,7 @@
 /* Boards with an Arduino core: Serial, the best counter that moves, and a pin for power meters.
  *
- * The counter is the core's cycle counter: DWT on Arm's cores, what the build names by OFA_CYCLES on others; where there
- * is none, micros(). Interrupts stay on, so a count holds the few cycles that the framework's own timer takes.
+ * The counter is the core's cycle counter: DWT on Arm's cores, the function that the build names by OFA_CYCLES on others;
+ * where there is none, micros(). Interrupts stay on, so a count holds the few cycles that the framework's own timer takes.
  */
 #include <Arduino.h>
 
@@ -19,6 +19,7 @@
 static const uint32_t STACK_PAINT = 0xC5A51C5Au;
 static const uint32_t STACK_WORDS = OFA_STACK_BYTES / sizeof(uint32_t);
 static const uint32_t CLOCK_US = 20000; /* for which the clock is measured */
+static const uint32_t MOMENT_US = 10;   /* longest time between readings that belong together */
 
 static bool counts_cycles;
 static uint32_t core_hz; /* measured; 0 where it was not */
@@ -91,7 +92,7 @@ static const char *const CYCLES_NAME = "cycles";
 
 static uint32_t cycles(void)
 {
-    return (uint32_t)(OFA_CYCLES);
+    return (uint32_t)OFA_CYCLES();
 }
 
 static void start_cycles(void)
@@ -175,6 +176,18 @@ static uint32_t declared_hz(void)
 #endif
 }
 
+/* Microseconds and cycles of one moment; as near as may be where interrupts come between again and again. */
+static void moment(uint32_t *us, uint32_t *count)
+{
+    for (int tries = 0; tries < 100; tries++) {
+        *us = (uint32_t)micros();
+        *count = cycles();
+        if ((uint32_t)micros() - *us <= MOMENT_US) {
+            return;
+        }
+    }
+}
+
 /* The core's clock by its cycle counter and micros(), from one step of the latter to another: what is declared, where
  * that is as near as micros() may tell. */
 static uint32_t measured_hz(void)
@@ -182,14 +195,12 @@ static uint32_t measured_hz(void)
     uint32_t before = (uint32_t)micros();
     uint32_t begin_us, begin, us, count;
     do {
-        begin_us = (uint32_t)micros();
-        begin = cycles();
+        moment(&begin_us, &begin);
     } while (begin_us == before);
     do {
-        us = (uint32_t)micros() - begin_us;
-        count = cycles() - begin;
-    } while (us < CLOCK_US);
-    uint32_t found = (uint32_t)((uint64_t)count * 1000000u / us);
+        moment(&us, &count);
+    } while (us - begin_us < CLOCK_US);
+    uint32_t found = (uint32_t)((uint64_t)(count - begin) * 1000000u / (us - begin_us));
     uint32_t declared = declared_hz();
     uint32_t apart = found > declared ? found - declared : declared - found;
     return apart > declared / 200 ? found : declared;

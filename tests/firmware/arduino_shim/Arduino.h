@@ -8,8 +8,16 @@
 #define F_CPU 123000000UL
 #endif
 
-/* A counter of cycles, for OFA_CYCLES: it runs at 200 MHz. */
-uint32_t shim_cycles();
+/* A counter of cycles, for OFA_CYCLES, as some cores have one; the core runs at SHIM_HZ. */
+#ifndef SHIM_HZ
+#define SHIM_HZ F_CPU
+#endif
+
+struct CoreShim {
+    uint32_t getCycleCount();
+};
+
+extern CoreShim ESP;
 
 /* A UART, or with SHIM_USB a USB port. The speed of a UART is that of its terminal, unless standard input is the master's
  * end of one: then the speed is the host's. */

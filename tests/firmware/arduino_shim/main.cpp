@@ -67,9 +67,12 @@ static unsigned long clock_micros()
     return (unsigned long)(clock_nanos() / 1000);
 }
 
-uint32_t shim_cycles()
+CoreShim ESP;
+
+uint32_t CoreShim::getCycleCount()
 {
-    return (uint32_t)(clock_nanos() / 5);
+    static const uint64_t start = clock_nanos();
+    return (uint32_t)((clock_nanos() - start) * (SHIM_HZ / 1000000u) / 1000u);
 }
 
 static void note_pin(int pin, int level)
