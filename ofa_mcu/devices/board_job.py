@@ -97,4 +97,4 @@ def _flashed(run: Run, profile: BoardProfile, port: str | None, tell: Tell) -> s
     tell("building and uploading", 0, 0)
     flash_board(project, plan.profile, port=plan.upload_port, upload_flags=plan.upload_flags)
     tell("waiting for the new firmware", 0, 0)
-    return await_firmware(plan.profile, port, crc)[0]
+    return await_firmware(plan.profile, port, crc, project.image_crc32)[0]
