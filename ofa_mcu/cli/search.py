@@ -111,7 +111,7 @@ def search(
 
 _TFLM = (
     "With TFLite Micro SRAM is an upper bound, flash the file and the most code that was published for it, and "
-    "instructions rest on published counts (+-15 % on cores with DSP instructions): leave room, and build it to see."
+    "instructions rest on published counts (+-15 % on cores with DSP instructions): leave room, and see what build --runtime tflm says."
 )
 
 

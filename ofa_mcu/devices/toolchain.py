@@ -23,6 +23,7 @@ PACKAGES = {
     "scipy": "training, search and quantization",
     "torch": "training, search and quantization",
     "codecarbon": "the energy of a training",
+    "numba": "exact int8 evaluation",
     "moocore": "search",
     "pymoo": "search",
     "matplotlib": "figures",
