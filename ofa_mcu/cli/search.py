@@ -111,7 +111,8 @@ def search(
 
 _TFLM = (
     "With TFLite Micro SRAM is an upper bound, flash the file and the most code that was published for it, and "
-    "instructions rest on published counts (+-15 % on cores with DSP instructions): leave room, and see what build --runtime tflm says."
+    "instructions rest on published counts (+-15 % on cores with DSP instructions): leave room, and see what "
+    "ofa-mcu build --runtime tflm says."
 )
 
 
