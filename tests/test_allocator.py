@@ -13,8 +13,8 @@ import numpy as np
 from ofa_mcu.allocator import keep_freed_memory
 if sys.argv[1] == "kept" and not keep_freed_memory():
     raise SystemExit("not this C library")
-for _ in range(30):
-    np.empty(16 << 20, np.uint8).fill(1)
+for _ in range(20):
+    np.empty(48 << 20, np.uint8).fill(1)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 """
 
@@ -28,6 +28,5 @@ def test_freed_memory_stays_mapped() -> None:
         assert run.returncode == 0, run.stderr
         return int(run.stdout)
 
-    pages = (16 << 20) // (4 << 10)
-    # Huge pages make fewer faults of it, but never spare them.
-    assert faults("kept") < faults("mapped anew each time") - pages // 100
+    # Each array is at least 24 pages, and those huge ones; some faults are always there, and some more or less.
+    assert faults("kept") < faults("mapped anew each time") - 20 * 24 // 2
