@@ -17,9 +17,9 @@ _LARGE, _STEP = 1 << 30, 1 << 26
 def keep_freed_memory() -> bool:
     """Whether the C library took it: arrays up to 1 GB then come from memory that is already mapped.
 
-    By default glibc maps every array above 32 MB anew, and gives back what lies free at the end of its memory; the kernel
-    clears each page again. Training and inference allocate the same sizes over and over, and spend up to a tenth of
-    their time on that. Other C libraries are left as they are.
+    By default glibc maps every array above 32 MB anew, and gives back what lies free at the end of its memory; the
+    kernel clears each page again. Training and inference allocate the same sizes over and over, and spend up to a
+    tenth of their time on that. Other C libraries are left as they are.
     """
     if sys.platform != "linux":
         return False

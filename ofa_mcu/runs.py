@@ -81,6 +81,11 @@ class Run:
         return self.read(_REPORT)
 
     @property
+    def runtime(self) -> str:
+        """What the run was planned for: compiled, or tflm."""
+        return str(self.report().get("runtime", "compiled"))
+
+    @property
     def subnet(self) -> str:
         """Text form of the recommended subnet."""
         return self._text(_REPORT, "pick", "subnet")

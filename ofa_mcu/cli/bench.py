@@ -23,6 +23,7 @@ from ofa_mcu.cli.common import (
     emit,
     failing_as_json,
     say,
+    say_runtime,
     show_table,
     tflm_options,
 )
@@ -99,6 +100,7 @@ def bench(
         if options is not None and options.library.tree is None:
             raise UsageError("the emulated twin with --runtime tflm is built from sources: give --tflm-path DIR")
         chosen = find_run(run)
+        say_runtime(chosen, runtime)
         profile = load_profile(chosen.board(board))
         earlier = None if baseline is None else read_baseline(baseline, profile.id)
         with chosen.locked(), counting("measuring") as progress:

@@ -18,6 +18,7 @@ from ofa_mcu.cli.common import (
     emit,
     failing_as_json,
     say,
+    say_runtime,
     tflm_options,
 )
 
@@ -53,6 +54,7 @@ def build(
 
         options = tflm_options(runtime, tflm_path, tflm_lib, arena, patch)
         chosen = find_run(run)
+        say_runtime(chosen, runtime)
         profile = load_profile(chosen.board(board))
         with chosen.locked():
             if options is not None:

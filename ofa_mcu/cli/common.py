@@ -17,6 +17,7 @@ from ofa_mcu.errors import OfaMcuError, UsageError, refusal
 if TYPE_CHECKING:
     from ofa_mcu.devices.tflm_build import TflmOptions
     from ofa_mcu.planning.runtime import Runtime as PlanningRuntime
+    from ofa_mcu.runs import Run as StoredRun
 
 __all__ = [
     "JSON",
@@ -38,6 +39,7 @@ __all__ = [
     "quantity",
     "runtime_named",
     "say",
+    "say_runtime",
     "show_table",
     "status",
     "tflm_options",
@@ -102,6 +104,12 @@ def runtime_named(name: str, patch: bool = False) -> PlanningRuntime:
     if name not in list(Runtime):
         raise UsageError(f"--runtime '{name}' is neither compiled nor tflm; choose one of these")
     return Runtime(name)
+
+
+def say_runtime(run: StoredRun, runtime: str) -> None:
+    """A word where a run is not run by what it was planned for."""
+    if run.runtime != runtime:
+        say(f"{run.folder} was planned for --runtime {run.runtime}; this is {runtime}, and other figures hold")
 
 
 def tflm_options(

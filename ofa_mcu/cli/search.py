@@ -75,6 +75,7 @@ def search(
     The pick is the most accurate that fits; among those within 0.2 point, the one with the fewest instructions.
     """
     with failing_as_json(as_json, schemas.SEARCH):
+        from ofa_mcu.errors import UsageError
         from ofa_mcu.planning.latency_files import latency_for
         from ofa_mcu.profiles import load_profile
         from ofa_mcu.search.budget import budget_for
@@ -101,6 +102,8 @@ def search(
             runtime_named(runtime, patch),
         )
         request = Request(budget, task, supernet, objective, give_up / 100, seed, data_dir, own_profile, finetune, qat)
+        if latency is not None and budget.runtime != "compiled":
+            raise UsageError("--latency is a table of compiled code: leave it out with --runtime tflm")
         with status() as show:
             report = recommend(request, out, say, show)
     if as_json:
@@ -149,15 +152,15 @@ def print_report(report: dict[str, Any]) -> None:
             f"{100 * measured:.2f}" if measured is not None else "",
             str(row["sram_bytes"]),
             str(row["flash_bytes"]),
-            f"{row['instructions'] / 1e6:.2f}",
+            f"{row['instructions'] / 1e6:.2f}" if row["instructions"] is not None else "",
         )
     console = Console(width=None if Console().is_terminal else 130)
     console.print(table)
     pick = report["pick"]
     console.print(
         f"pick {pick['subnet']}: {100 * pick['accuracy_int8']:.2f} % int8 and {100 * pick['accuracy_fp32']:.2f} % fp32 "
-        f"on {report['test_images']} test images, {pick['sram_bytes']} B SRAM, {pick['flash_bytes']} B flash, "
-        f"{pick['instructions'] / 1e6:.2f} M instructions",
+        f"on {report['test_images']} test images, {pick['sram_bytes']} B SRAM, {pick['flash_bytes']} B flash"
+        + (f", {pick['instructions'] / 1e6:.2f} M instructions" if pick["instructions"] is not None else ""),
         highlight=False,
     )
     for name, accuracy in pick["accuracy_int8_apart"].items():

@@ -8,15 +8,15 @@ from enum import StrEnum
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.planning.compile import compile_graph
-from ofa_mcu.planning.core_model import core_model, core_of
+from ofa_mcu.planning.core_model import core_model, core_of, stand_in
 from ofa_mcu.planning.cost import Cost, estimate
 from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.planning.tflm import tflm_arena_needs
-from ofa_mcu.planning.tflm_cost import tflm_cost
+from ofa_mcu.planning.tflm_cost import knows_instructions, tflm_cost
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.space.shapes import ShapeGraph
 
-__all__ = ["Runtime", "Settled", "settled", "shape_cost"]
+__all__ = ["Runtime", "Settled", "counts_instructions", "settled", "shape_cost", "whose_figures"]
 
 
 class Runtime(StrEnum):
@@ -32,6 +32,20 @@ class Settled:
 
     cost: Cost
     arena_lower_bound: int
+
+
+def counts_instructions(profile: BoardProfile, runtime: Runtime) -> bool:
+    """Whether it is known how many instructions the runtime takes on the board's core."""
+    return runtime is Runtime.COMPILED or knows_instructions(profile)
+
+
+def whose_figures(profile: BoardProfile, runtime: Runtime) -> str | None:
+    """What to say of figures that are not those of the board's core, one sentence; None where there is nothing."""
+    if runtime is Runtime.COMPILED:
+        return stand_in(profile)
+    if not knows_instructions(profile):
+        return f"How many instructions TFLite Micro takes on a {profile.core} is not known."
+    return None
 
 
 def shape_cost(structure: ShapeGraph, profile: BoardProfile, runtime: Runtime) -> Cost:

@@ -79,6 +79,8 @@ def time_of_run(run: Run, profile: BoardProfile, cycles_per_instruction: float |
                 f"no inference of {run.folder} was timed on a board, and the profile of {profile.id} has no "
                 "cycles_per_instruction to estimate from: give --ms or --cycles-per-instruction"
             )
+    if pick["instructions"] is None:
+        raise UsageError(f"how many instructions the network of {run.folder} takes is not known: give --ms")
     each, cycles = milliseconds_each(profile, cycles_per_instruction), cycles_per_instruction
     basis = "the profile's cycles per instruction" if cycles is None else f"{cycles:g} cycles per instruction as given"
     return Quantity(pick["instructions"] * each, f"estimated: {pick['instructions']:,} instructions, {basis}")
@@ -152,8 +154,8 @@ def energy_report(
     if sleep is None:
         raise UsageError("batteries and harvested power need the current between inferences: give --sleep-ua")
     if energy.supply_v is None:
-        who = "nobody" if profile is None else f"the profile of board {profile.id}"
-        raise UsageError(f"{who} tells the supply's volts (supply_v), which charge is counted with: give --supply-v")
+        who = "nothing tells" if profile is None else f"the profile of board {profile.id} does not tell"
+        raise UsageError(f"{who} the supply's volts (supply_v), which charge is counted with: give --supply-v")
     duty = Duty(energy.mw.value, sleep.ua, energy.supply_v, period_s)
     report["duty"] = {
         "period_s": period_s,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.core_model import core_of
 from ofa_mcu.planning.cost import (
+    INSTRUCTIONS_BAND,
     Cost,
     active_power,
     millijoules,
@@ -23,8 +24,8 @@ from ofa_mcu.planning.cost import (
 )
 from ofa_mcu.planning.latency import LatencyTable
 from ofa_mcu.planning.places import sram_limit
-from ofa_mcu.planning.runtime import Runtime
-from ofa_mcu.planning.tflm_cost import TFLM_BASIS, knows_instructions
+from ofa_mcu.planning.runtime import Runtime, counts_instructions
+from ofa_mcu.planning.tflm_cost import TFLM_BASIS, TFLM_INSTRUCTIONS_BAND
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.lifetime import Lifetime
 
@@ -71,6 +72,11 @@ class Budget:
         return None if given or self.runtime is not Runtime.COMPILED else self.latency
 
     @property
+    def counted(self) -> bool:
+        """Whether it is known how many instructions the runtime takes on the board's core."""
+        return counts_instructions(self.profile, self.runtime)
+
+    @property
     def bounds_time(self) -> bool:
         """Whether a bound is one of estimated time, or follows from it."""
         return "ms" in self.bounds or "mj" in self.bounds
@@ -102,13 +108,19 @@ class Budget:
     def estimates(self, cost: Cost) -> dict[str, dict[str, Any] | None]:
         """Estimated "ms" and "mj" with basis and band (a share); None where their basis is unknown."""
         result: dict[str, dict[str, Any] | None] = {"ms": None, "mj": None}
+        if not self.counted:
+            return result
         with suppress(UsageError):
             result["ms"] = asdict(milliseconds(cost, self.profile, self.cycles_per_instruction, self.table))
             given = self.power_mw, self.cycles_per_instruction
             result["mj"] = asdict(millijoules(cost, self.profile, *given, self.table))
         if self.runtime is Runtime.TFLM:
             for found in filter(None, result.values()):
-                found |= {"basis": f"{TFLM_BASIS}: {found['basis']}", "band": None}
+                band = found["band"]
+                wider = (
+                    None if band is None else (1 + band) * (1 + TFLM_INSTRUCTIONS_BAND) / (1 + INSTRUCTIONS_BAND) - 1
+                )
+                found |= {"basis": f"{TFLM_BASIS}: {found['basis']}", "band": wider}
         return result
 
     def violations(self, cost: Cost) -> list[Violation]:
@@ -171,7 +183,7 @@ def budget_for(
         if value is not None:
             bounds[name] = value
     counted = sorted({"instructions", "ms", "mj"} & bounds.keys())
-    if runtime is Runtime.TFLM and counted and not knows_instructions(profile):
+    if counted and not counts_instructions(profile, runtime):
         raise UsageError(
             f"how many instructions TFLite Micro takes on a {core_of(profile)} is not known, so nothing can be bounded "
             f"by {' or '.join(counted)}: leave that out, or plan for --runtime compiled"

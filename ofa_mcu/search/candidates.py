@@ -20,12 +20,16 @@ __all__ = ["Candidate", "CandidatePool", "pareto_front"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A subnet, its predicted accuracy (0..1), its cost, and the constraints it breaks."""
+    """A subnet, its predicted accuracy (0..1), its cost, and the constraints it breaks.
+
+    Without `counted` it is not known how many instructions it takes.
+    """
 
     subnet: Subnet
     accuracy: float
     cost: Cost
     violations: tuple[Violation, ...]
+    counted: bool = True
 
     @property
     def fits(self) -> bool:
@@ -57,7 +61,8 @@ class CandidatePool:
             graph = shape_graph(self._predictor.space, subnet)
             cost = shape_cost(graph, self._budget.profile, self._budget.runtime)
             accuracy = self._predictor.predict(subnet, graph)
-            known = Candidate(subnet, accuracy, cost, tuple(self._budget.violations(cost)))
+            violations = tuple(self._budget.violations(cost))
+            known = Candidate(subnet, accuracy, cost, violations, self._budget.counted)
             self._known[subnet] = known
         return known
 

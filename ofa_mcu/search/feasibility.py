@@ -13,6 +13,9 @@ from ofa_mcu.search.candidates import Candidate, CandidatePool
 __all__ = ["candidate_json", "check_feasible", "nothing_fits"]
 
 
+_OF = {"instructions": " instructions", "ms": " ms", "mj": " mJ"}
+
+
 def check_feasible(pool: CandidatePool) -> None:
     """Raise InfeasibleError, with the nearest subnet, where nothing can fit.
 
@@ -28,7 +31,8 @@ def nothing_fits(nearest: Candidate, violations: Sequence[Violation]) -> Infeasi
     worst = violations[0]
     smallest = "the smallest subnet" if worst in nearest.violations else "with its weights, the last subnet left,"
     needs = " and ".join(
-        f"{_quantity(each, each.needed)} of {each.constraint} where {_quantity(each, each.budget)} are "
+        f"{_quantity(each, each.needed)}{_OF.get(each.constraint, f' of {each.constraint}')} where "
+        f"{_quantity(each, each.budget)} are "
         f"{'allowed' if each.region is None else f'there in {each.region}'}"
         for each in violations
     )
@@ -48,8 +52,9 @@ def nothing_fits(nearest: Candidate, violations: Sequence[Violation]) -> Infeasi
 
 def _quantity(violation: Violation, value: float) -> str:
     """Bytes and instructions to the last one, estimates to four digits."""
-    unit = {"sram": " B", "flash": " B", "ms": " ms", "mj": " mJ"}.get(violation.constraint, "")
-    return f"{value:.4g}{unit}" if violation.constraint in ("ms", "mj") else f"{value:.0f}{unit}"
+    if violation.constraint in ("ms", "mj"):
+        return f"{value:.4g}"
+    return f"{value:.0f}" if violation.constraint == "instructions" else f"{value:.0f} B"
 
 
 def candidate_json(candidate: Candidate) -> dict[str, Any]:
@@ -57,8 +62,8 @@ def candidate_json(candidate: Candidate) -> dict[str, Any]:
     return {
         "subnet": str(candidate.subnet),
         "macs": candidate.cost.macs,
-        "accuracy_predicted": round(candidate.accuracy, 5),
+        "accuracy_predicted": round(min(candidate.accuracy, 1.0), 5),
         "sram_bytes": candidate.cost.sram_bytes,
         "flash_bytes": candidate.cost.flash_bytes,
-        "instructions": round(candidate.cost.instructions),
+        "instructions": round(candidate.cost.instructions) if candidate.counted else None,
     }

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ofa_mcu import __version__, schemas
-from ofa_mcu.planning.core_model import stand_in
-from ofa_mcu.planning.runtime import Settled, settled
+from ofa_mcu.planning.runtime import Settled, settled, whose_figures
 from ofa_mcu.planning.tflm import tflm_head_bytes
 from ofa_mcu.runs import Run
 from ofa_mcu.search.archive import Archive
@@ -132,7 +131,7 @@ def search(
         "runtime": options.budget.runtime.value,
         "framework": profile.platformio.framework if profile.platformio else None,
         "twin": profile.emulator is not None,
-        "stand_in": stand_in(profile),
+        "stand_in": whose_figures(profile, options.budget.runtime),
         "seconds": round(time.monotonic() - began, 2),
         "pick": {
             "subnet": str(pick.subnet),
@@ -144,7 +143,7 @@ def search(
             "accuracy_int8_apart": {name: round(value, 5) for name, value in tested.apart.items()},
             "sram_bytes": cost.sram_bytes,
             "flash_bytes": cost.flash_bytes,
-            "instructions": round(cost.instructions),
+            "instructions": round(cost.instructions) if options.budget.counted else None,
             "arena_bytes": cost.arena_bytes,
             "arena_lower_bound": final.arena_lower_bound,
             "tflm_head_bytes": tflm_head_bytes(pick.graph.structure),

@@ -60,7 +60,12 @@ class GraphBuilder:
         return self.conv(name, source, channels, (1, 1), (1, 1), activation)
 
     def depthwise(self, name: str, source: str, kernel: Pair, stride: Pair) -> str:
-        """A depthwise convolution with batch norm and ReLU6."""
+        """A depthwise convolution with batch norm and ReLU6.
+
+        Along a side of one row or column its kernel has just that one: more would meet nothing but padding.
+        """
+        _, height, width, _ = self.shapes[source]
+        kernel = (1 if height == 1 else kernel[0], 1 if width == 1 else kernel[1])
         padding = self._windows(name, source, self.shapes[source][-1], kernel, stride)
         self.operators.append(
             DepthwiseConv2D(

@@ -45,6 +45,10 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise UsageError(f"there is no method '{self.method}' of training; known: {', '.join(METHODS)}")
+        for name in ("peak_rate", "weight_decay"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"a {name.replace('_', ' ')} of {value:g} trains nothing; give a number from 0 up")
         if self.method == "progressive" and not self.warmup:
             raise UsageError("progressive shrinking begins with the largest network: leave --no-warmup out")
         if self.stop_tau is not None and not 0 < self.stop_tau <= 1:

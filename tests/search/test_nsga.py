@@ -169,7 +169,7 @@ def test_a_byte_less_names_the_constraint_and_the_nearest_subnet(constraint: str
     needed = {"sram": cost.sram_bytes, "flash": cost.flash_bytes, "instructions": round(cost.instructions)}
     budget = budget_for(BOARD, **{f"max_{constraint}": needed[constraint] - 1})  # type: ignore[arg-type]
     error = refusal(budget)
-    assert re.findall(r"needs (\d+)(?: B)? of (\w+) where (\d+)(?: B)? are allowed", str(error)) == [
+    assert re.findall(r"needs (\d+)(?: B of)? (\w+) where (\d+)(?: B)? are allowed", str(error)) == [
         (str(needed[constraint]), constraint, str(needed[constraint] - 1))
     ]
     assert error.details["constraint"] == constraint and error.details["code"] == "infeasible"
@@ -193,7 +193,7 @@ def test_time_is_bounded_by_its_estimate() -> None:
     ms = cost.instructions * 2.0 / BOARD.clock_hz * 1e3
     check_feasible(CandidatePool(PREDICTOR, budget_for(BOARD, max_ms=ms * 1.001, cycles_per_instruction=2.0)))
     error = refusal(budget_for(BOARD, max_ms=ms * 0.5, cycles_per_instruction=2.0))
-    assert error.details["constraint"] == "ms" and f"{ms:.4g} ms of ms" in str(error)
+    assert error.details["constraint"] == "ms" and f"{ms:.4g} ms where" in str(error)
     error = refusal(budget_for(BOARD, max_mj=1e-9, cycles_per_instruction=2.0, power_mw=100.0))
     assert error.details["constraint"] == "mj"
 

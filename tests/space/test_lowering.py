@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ofa_mcu.errors import UsageError
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST
-from ofa_mcu.space.shapes import Activation, Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, same_padding
+from ofa_mcu.space.shapes import Activation, Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Padding, same_padding
 from ofa_mcu.space.space import BlockKind, SearchSpace, StageSpace, scaled_channels
 from ofa_mcu.space.subnet import Subnet
 from tests.space.spaces import SEQUENCE, SPECTRUM, TINY, spaces
@@ -49,7 +49,8 @@ def independent_macs(space: SearchSpace, subnet: Subnet) -> tuple[int, int]:
     for stage, blocks in zip(space.stages, subnet.stages, strict=True):
         out = scaled_channels(stage.channels, subnet.width)
         for index, block in enumerate(blocks):
-            taps, new = math.prod(pair(block.kernel)), after(size, stage.stride if index == 0 else 1)
+            taps = math.prod(1 if side == 1 else reach for side, reach in zip(size, pair(block.kernel), strict=True))
+            new = after(size, stage.stride if index == 0 else 1)
             hidden = channels
             if stage.kind is BlockKind.INVERTED:
                 hidden = channels * block.expand
@@ -201,3 +202,13 @@ def test_the_width_of_a_sequence_is_its_resolution() -> None:
 def test_a_separable_stage_widens_nothing() -> None:
     with pytest.raises(ValueError, match="expand ratio 1"):
         StageSpace(channels=8, stride=1, depths=(1,), kernels=(3,), expands=(1, 2), kind=BlockKind.SEPARABLE)
+
+
+def test_windows_over_one_column_are_one_column_wide() -> None:
+    """A stem as wide as its input leaves one column: what follows are convolutions in time."""
+    stage = StageSpace(channels=16, stride=1, depths=(1,), kernels=(3, 9), kind=BlockKind.SEPARABLE)
+    space = SearchSpace("time", (49,), (1.0,), 1, 16, (3, 10), (2, 10), (stage,), 0, 11, input_width=10)
+    graph = shape_graph(space, space.largest)
+    depthwise = next(op for op in graph.operators if isinstance(op, DepthwiseConv2D))
+    assert graph.shapes[depthwise.output] == (1, 25, 1, 16) and depthwise.kernel == (9, 1)
+    assert depthwise.padding == Padding(4, 4, 0, 0)
