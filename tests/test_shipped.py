@@ -37,14 +37,18 @@ def test_a_shipped_supernet_is_complete_and_small(task: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("task", "data", "subnet", "most_macs", "least"),
+    ("task", "data", "subnet", "most_macs", "least", "fits"),
     [
-        ("keywords", "kws_gsc1_en", "r49-w1-k5e1.k5e1.k5e1", 2_700_000, 0.955),
-        ("keywords", "kws_gsc1_en", "r49-w0.5-k5e1.k3e1", 800_000, 0.940),
-        ("gestures", "magic_wand", "r128-w1-k5e2-k5e3.k5e3-k5e2", 300_000, 0.900),
+        ("keywords", "kws_gsc1_en", "r49-w1-k5e1.k5e1.k5e1", 2_700_000, 0.955, "stm32f103"),
+        ("keywords", "kws_gsc1_en", "r49-w0.5-k5e1.k3e1", 800_000, 0.940, "stm32f103"),
+        ("gestures", "magic_wand", "r128-w1-k5e2-k5e3.k5e3-k5e2", 300_000, 0.900, "stm32f103"),
+        ("cifar10", "cifar10_jpeg", "r32-w1-k3e1-k3e2.k3e2-k5e4.k5e4.k5e4-k3e4.k3e2", 12_500_000, 0.83, "stm32f446"),
+        ("cifar10", "cifar10_jpeg", "r32-w0.5-k3e1-k3e4.k3e2-k5e2.k5e4.k5e4-k3e4.k3e4", 4_000_000, 0.80, "stm32f446"),
     ],
 )
-def test_int8_accuracy(data_dir: Path, task: str, data: str, subnet: str, most_macs: int, least: float) -> None:
+def test_int8_accuracy(
+    data_dir: Path, task: str, data: str, subnet: str, most_macs: int, least: float, fits: str
+) -> None:
     """On the test examples; float statistics of another processor may turn an answer or two."""
     source = Source(task, data_dir=data_dir / data)
     chosen = Subnet.parse(subnet)
@@ -52,6 +56,6 @@ def test_int8_accuracy(data_dir: Path, task: str, data: str, subnet: str, most_m
     found = source.evaluator.specialise(chosen)
     accuracy = source.evaluator.int8_accuracy(found.graph, "test")
     assert accuracy >= least - 2 / len(source.evaluator.data.test)
-    board = load_profile("stm32f103")
+    board = load_profile(fits)
     cost = compile_graph(found.graph, board).cost
     assert cost.sram_bytes <= board.ram_bytes and cost.flash_bytes <= board.flash_bytes
