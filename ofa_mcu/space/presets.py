@@ -50,16 +50,18 @@ CIFAR10 = SearchSpace(
     classes=10,
 )
 
-# 49 columns of 10 cepstra: DS-CNN's stem (Zhang et al. 2017) and blocks, from a third of its width to above it.
+# 49 columns of 10 cepstra. The stem is as wide as a column, so that what follows are separable convolutions in time
+# (as in TC-ResNet, Choi et al. 2019, and MatchboxNet, Majumdar and Ginsburg 2020): they see further than DS-CNN
+# does (Zhang et al. 2017), and their tensors are a third as large.
 KEYWORDS = SearchSpace(
     name="keywords",
     resolutions=(49,),
-    widths=(0.5, 0.75, 1.0),
+    widths=(0.5, 0.75, 1.0, 1.5),
     input_channels=1,
-    stem_channels=64,
-    stem_kernel=(10, 4),
-    stem_stride=(2, 2),
-    stages=(StageSpace(channels=64, stride=1, depths=(2, 3, 4), kernels=(3, 5), kind=BlockKind.SEPARABLE),),
+    stem_channels=96,
+    stem_kernel=(3, 10),
+    stem_stride=(2, 10),
+    stages=(StageSpace(channels=96, stride=1, depths=(3, 4, 5), kernels=(5, 9), kind=BlockKind.SEPARABLE),),
     head_channels=0,
     classes=11,
     input_width=10,
