@@ -4,37 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ofa_mcu.devices.board_job import BoardJob
+from ofa_mcu.devices.farm_runs import FarmRun
 from ofa_mcu.devices.ports import usb_ports
 from ofa_mcu.errors import DeviceError, UsageError
-from ofa_mcu.profiles import load_profile
-from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.runs import Run
 
 __all__ = [
     "Assigned",
-    "FarmRun",
     "LeftOut",
     "held_places",
     "on_boards",
     "on_twins",
     "port_names",
-    "runs_in",
     "usb_places",
 ]
 
 Places = Mapping[str, Sequence[str]]
 """Boards by their id, each as `ID@PORT`, or `ID` where its port is to be found by its USB ids."""
-
-
-@dataclass(frozen=True)
-class FarmRun:
-    """A run and the profile of its board."""
-
-    run: Run
-    profile: BoardProfile
 
 
 @dataclass(frozen=True)
@@ -53,30 +41,6 @@ class Assigned:
     jobs: tuple[BoardJob, ...]
     boards: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
-
-
-def runs_in(folders: Sequence[Path]) -> list[FarmRun]:
-    """The runs in these folders: each is a run, or holds runs, as `fleet` leaves them.
-
-    Raises:
-        UsageError: a folder is neither, or a run is named twice.
-        OfaMcuError: a run or a profile is damaged.
-    """
-    found: dict[Path, FarmRun] = {}
-    for folder in folders:
-        inside = [folder] if _is_run(folder) else sorted(path for path in folder.glob("*") if _is_run(path))
-        if not inside:
-            raise UsageError(f"{folder} neither is a run nor holds any; make some with: ofa-mcu fleet")
-        for path in inside:
-            if path.resolve() in found:
-                raise UsageError(f"{path} is named twice; name it once")
-            run = Run(path)
-            found[path.resolve()] = FarmRun(run, load_profile(run.board()))
-    return list(found.values())
-
-
-def _is_run(folder: Path) -> bool:
-    return (folder / "report.json").is_file()
 
 
 def port_names(texts: Sequence[str]) -> Places:

@@ -15,19 +15,18 @@ from ofa_mcu.devices.board_job import LIMIT_S, BoardJob
 from ofa_mcu.devices.farm import Outcome, boards_held, held_boards, measure_boards
 from ofa_mcu.devices.farm_boards import (
     Assigned,
-    FarmRun,
     Places,
     held_places,
     on_boards,
     on_twins,
     port_names,
-    runs_in,
     usb_places,
 )
+from ofa_mcu.devices.farm_kept import failed_last, kept_bench
+from ofa_mcu.devices.farm_runs import FarmRun, UnfitRun, runs_in
 from ofa_mcu.devices.ports import usb_ports
 from ofa_mcu.errors import DeviceError, InfeasibleError, MismatchError, OfaMcuError, UsageError
 from ofa_mcu.results import note_results, results_file
-from ofa_mcu.runs import Run
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -43,7 +42,7 @@ class FarmRequest:
     """What is asked for: runs, or folders of runs; where they are measured, and how.
 
     `ports` are `BOARD=PORT` texts. `limit_s` is the most seconds that a board may take. With `resume` a run that was
-    measured well before, just so, is not measured again.
+    measured well before, just so, is not measured again, unless it failed since.
     """
 
     folders: Sequence[Path]
@@ -64,25 +63,26 @@ def farm(request: FarmRequest, say: Callable[[str], None], show: Show) -> dict[s
     Raises:
         UsageError: options that contradict each other, or no runs.
         DeviceError: no board is there for any of the runs, or which one is meant is not clear.
-        OfaMcuError: a run is damaged, or no workers can be had.
+        OfaMcuError: no workers can be had.
     """
     began = time.monotonic()
     if request.emulate and (request.ports or request.flash):
         raise UsageError("--emulate measures twins, which have no ports and are not flashed; leave out --port, --flash")
     runs, named = runs_in(request.folders), port_names(request.ports)
-    unknown = sorted(set(named) - {each.profile.id for each in runs})
+    unknown = sorted(set(named) - {each.profile.id for each in runs.fit} - {each.board for each in runs.unfit})
     if unknown:
         raise UsageError(f"--port names {', '.join(unknown)}, and no run is for such a board")
     with _connected(request) as client:
-        assigned = _assigned(request, runs, named, client)
+        assigned = _assigned(request, runs.fit, named, client) if runs.fit else Assigned((), (), ())
         for each in assigned.left_out:
             say(f"left out: {each.run.folder} ({each.board}: {each.reason})")
         rows = [_row(job, board) for job, board in zip(assigned.jobs, assigned.boards, strict=True)]
         if request.resume:
-            for job, row in zip(assigned.jobs, rows, strict=True):
-                row["bench"] = _kept(job, row["board"])
-                row["resumed"] = row["bench"] is not None
+            _keep(assigned.jobs, rows)
         _measure(request, assigned.jobs, rows, client, say, show)
+    for unfit in runs.unfit:
+        rows.append(_unfit(unfit))
+        _note_failure(rows[-1], say)
     return {
         "schema": schemas.FARM,
         "results": str(results_file()),
@@ -163,9 +163,7 @@ def _measure(
         if row["bench"] is not None and not isinstance(outcome.result, OfaMcuError):
             note_results("measurements", [outcome.result.row(wanted[number].run)], say)
         if row["error"] is not None:
-            failure = {name: row[name] for name in ("board", "port", "run")}
-            failure |= {"code": row["error"]["code"], "error": row["error"]["message"]}
-            note_results("failures", [failure], say)
+            _note_failure(row, say)
         show(row["run"], "failed" if row["error"] else "done", 1, 1)
 
     def watch(number: int, what: str, done: int, total: int) -> None:
@@ -182,12 +180,36 @@ def _measure(
         measure_boards(wanted, own, arrived, watch)
 
 
+def _note_failure(row: dict[str, Any], say: Callable[[str], None]) -> None:
+    failure = {name: row[name] for name in ("board", "port", "run")}
+    note_results("failures", [failure | {"code": row["error"]["code"], "error": row["error"]["message"]}], say)
+
+
+def _keep(jobs: Sequence[BoardJob], rows: Sequence[dict[str, Any]]) -> None:
+    """Fill the rows of what was measured before, just so, and has not failed since."""
+    try:
+        failed = failed_last()
+    except OfaMcuError:
+        return  # nobody knows what has failed
+    for job, row in zip(jobs, rows, strict=True):
+        row["bench"] = None if job.run.resolve() in failed else kept_bench(job, row["board"])
+        row["resumed"] = row["bench"] is not None
+
+
 def _row(job: BoardJob, board: str) -> dict[str, Any]:
+    return _blank(job.run, board) | {"port": job.port, "flashed": job.flash}
+
+
+def _unfit(each: UnfitRun) -> dict[str, Any]:
+    return _blank(each.run.folder, each.board) | {"seconds": 0.0, "error": _told(each.error)}
+
+
+def _blank(run: Path, board: str) -> dict[str, Any]:
     return {
-        "run": str(job.run),
+        "run": str(run),
         "board": board,
-        "port": job.port,
-        "flashed": job.flash,
+        "port": None,
+        "flashed": False,
         "resumed": False,
         "seconds": None,
         "bench": None,
@@ -203,21 +225,8 @@ def _fill(row: dict[str, Any], outcome: Outcome) -> None:
         row["bench"] = outcome.result.to_json()
         outcome.result.check()
     except OfaMcuError as error:
-        row["error"] = {"code": error.code, "message": str(error)}
+        row["error"] = _told(error)
 
 
-def _kept(job: BoardJob, board: str) -> dict[str, Any] | None:
-    """What an earlier measurement that was just as this one left in the run's folder; None where there is none."""
-    run = Run(job.run)
-    try:
-        kept, crc = run.read("bench.json"), run.report()["pick"].get("model_crc32")
-    except OfaMcuError:
-        return None
-    same = (
-        kept.get("board") == board
-        and kept.get("model_crc32") == crc
-        and kept.get("transport") == ("emulator" if job.emulated else "serial")
-        and kept.get("images", 0) >= job.images
-        and kept.get("differing_bytes") == 0
-    )
-    return kept if same else None
+def _told(error: OfaMcuError) -> dict[str, str]:
+    return {"code": error.code, "message": str(error)}

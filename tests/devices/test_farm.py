@@ -24,8 +24,9 @@ from ofa_mcu.devices import farm as farm_module
 from ofa_mcu.devices.board_job import BoardJob
 from ofa_mcu.devices.emulator import QEMU
 from ofa_mcu.devices.farm import held_boards, measure_boards
-from ofa_mcu.devices.farm_boards import held_places, on_boards, port_names, runs_in, usb_places
+from ofa_mcu.devices.farm_boards import held_places, on_boards, port_names, usb_places
 from ofa_mcu.devices.farm_report import FarmRequest, failure_of, farm
+from ofa_mcu.devices.farm_runs import runs_in
 from ofa_mcu.devices.firmware import project_of
 from ofa_mcu.devices.overseen import oversee
 from ofa_mcu.devices.trial import Trial
@@ -191,8 +192,8 @@ def nothing(what: str, done: int, total: int) -> None:
 
 
 def test_runs_are_found(runs: Path, tmp_path: Path) -> None:
-    assert [each.profile.id for each in runs_in([runs])] == list(BOARDS)
-    assert [each.profile.id for each in runs_in([runs / "rp2040", runs / "stm32f103"])] == ["rp2040", "stm32f103"]
+    assert [each.profile.id for each in runs_in([runs]).fit] == list(BOARDS)
+    assert [each.profile.id for each in runs_in([runs / "rp2040", runs / "stm32f103"]).fit] == ["rp2040", "stm32f103"]
     with pytest.raises(UsageError, match="neither is a run nor holds any; make some with: ofa-mcu fleet"):
         runs_in([tmp_path])
     with pytest.raises(UsageError, match="rp2040 is named twice"):
@@ -200,7 +201,7 @@ def test_runs_are_found(runs: Path, tmp_path: Path) -> None:
 
 
 def test_boards_are_found_by_their_usb_ids(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = runs_in([runs])
+    found = runs_in([runs]).fit
     plug_in(monkeypatch, ttyACM0=(0x0483, 0x374B), ttyACM1=(0x2E8A, 0x00C0), ttyUSB0=(0x1A86, 0x7523))
     with pytest.raises(
         DeviceError, match=r"ttyACM0 \(0483:374b\) may be stm32f446 or stm32f746.*; say which with --port"
@@ -219,25 +220,25 @@ def test_boards_are_found_by_their_usb_ids(runs: Path, monkeypatch: pytest.Monke
 
 def test_two_equal_boards(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plug_in(monkeypatch, ttyACM0=(0x2E8A, 0x00C0), ttyACM1=(0x2E8A, 0x00C0))
-    one = runs_in([runs / "rp2040"])
+    one = runs_in([runs / "rp2040"]).fit
     with pytest.raises(DeviceError, match=r"2 boards may be the rp2040 of .*; choose one with --port rp2040=PORT"):
         on_boards(one, usb_places(one, {}), BoardJob(Path()))
     named = port_names(["rp2040=/dev/ttyACM1"])
     assert [job.port for job in on_boards(one, usb_places(one, named), BoardJob(Path())).jobs] == ["/dev/ttyACM1"]
     for name in ("b", "c"):
         shutil.copytree(runs / "rp2040", tmp_path / name)
-    three = runs_in([runs / "rp2040", tmp_path])
+    three = runs_in([runs / "rp2040", tmp_path]).fit
     dealt = on_boards(three, usb_places(three, {}), BoardJob(Path()))
     assert [job.port for job in dealt.jobs] == ["/dev/ttyACM0", "/dev/ttyACM1", "/dev/ttyACM0"]
 
 
 def test_boards_that_workers_hold(runs: Path) -> None:
     places = held_places(["rp2040", "stm32f746@/dev/ttyACM0", "stm32f746@/dev/ttyACM1"], {})
-    both = runs_in([runs / "rp2040"])
+    both = runs_in([runs / "rp2040"]).fit
     (job,) = on_boards(both, places, BoardJob(Path())).jobs
     assert (job.board, job.port, job.attached, job.emulated) == ("rp2040", None, True, False)
     assert job.needs == {"board:rp2040": 1.0}
-    one = runs_in([runs / "stm32f746"])
+    one = runs_in([runs / "stm32f746"]).fit
     chosen = held_places(["stm32f746@a", "stm32f746@b"], port_names(["stm32f746=b"]))
     assert [job.board for job in on_boards(one, chosen, BoardJob(Path())).jobs] == ["stm32f746@b"]
 

@@ -1,0 +1,96 @@
+"""The runs that a farm measures: those in folders, sound ones and others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.profiles import load_profile
+from ofa_mcu.profiles.profile import BoardProfile
+from ofa_mcu.runs import Run
+
+__all__ = ["FarmRun", "FarmRuns", "UnfitRun", "runs_in"]
+
+
+@dataclass(frozen=True)
+class FarmRun:
+    """A run and the profile of its board."""
+
+    run: Run
+    profile: BoardProfile
+
+
+@dataclass(frozen=True)
+class UnfitRun:
+    """A run that cannot be measured, and why; `board` is the folder's name where the run does not tell its board."""
+
+    run: Run
+    board: str
+    error: OfaMcuError
+
+
+@dataclass(frozen=True)
+class FarmRuns:
+    """Runs that can be measured, and those that cannot."""
+
+    fit: tuple[FarmRun, ...]
+    unfit: tuple[UnfitRun, ...]
+
+
+def runs_in(folders: Sequence[Path], say: Callable[[str], None] = lambda text: None) -> FarmRuns:
+    """The runs in these folders: each is a run, or holds runs, as `fleet` leaves them.
+
+    Raises:
+        UsageError: a folder is neither, or a run is named twice.
+    """
+    found: dict[Path, Run] = {}
+    for folder in folders:
+        inside = [folder] if _is_run(folder) else sorted(path for path in folder.glob("*") if _is_run(path))
+        if not inside:
+            raise UsageError(f"{folder} neither is a run nor holds any; make some with: ofa-mcu fleet")
+        for path in inside:
+            if path.resolve() in found:
+                raise UsageError(f"{path} is named twice; name it once")
+            found[path.resolve()] = Run(path)
+    fit, unfit = [], []
+    for run in found.values():
+        try:
+            fit.append(_sound(run))
+        except OfaMcuError as error:
+            unfit.append(UnfitRun(run, _board(run), error))
+    return FarmRuns(tuple(fit), tuple(unfit))
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "report.json").is_file()
+
+
+def _sound(run: Run) -> FarmRun:
+    """The run, if it has what a measurement asks of it.
+
+    Raises:
+        OfaMcuError: it is damaged, or its board's profile is.
+        UsageError: its board is not known, or it is planned for another runtime.
+    """
+    report = run.report()
+    if report.get("runtime", "compiled") != "compiled":
+        raise UsageError(
+            f"{run.folder} is planned for TFLite Micro, and farm measures compiled code: search it for compiled, or "
+            f"measure it with: ofa-mcu bench --run {run.folder} --runtime tflm"
+        )
+    if not (run.subnet and run.task and isinstance(report["pick"].get("model_crc32"), int)):
+        raise OfaMcuError(f"{run.folder / 'report.json'} is damaged (no pick.model_crc32); search again")
+    run.model()
+    return FarmRun(run, load_profile(run.board()))
+
+
+def _board(run: Run) -> str:
+    """What the run says of its board, however little is left of it."""
+    try:
+        named: Any = run.report().get("board")
+    except OfaMcuError:
+        named = None
+    return named if isinstance(named, str) else run.name
