@@ -75,19 +75,20 @@ def fleet(
                 report = made_up_fleet(request, synthetic, show, client)
             else:
                 report = specialised(request, out, say, show, client)
-        write_json(out / "fleet.json", report)
+        told = out / ("fleet.json" if synthetic is None else "synthetic.json")
+        write_json(told, report)
         if synthetic is None:
             write_bytes(out / "fleet.png", fleet_plot(report))
     if as_json:
         emit(report)
     else:
-        _print(report)
-        say(f"fleet {out / 'fleet.json'}" + ("" if synthetic else f", {out / 'fleet.png'}"))
+        _print(report, told)
+        say(f"fleet {told}" + ("" if synthetic else f", {out / 'fleet.png'}"))
     if not any(row["feasible"] for row in report["boards"]):
         raise InfeasibleError("nothing fits any of the boards; allow more, or take larger ones")
 
 
-def _print(report: dict[str, Any]) -> None:
+def _print(report: dict[str, Any], told: Path) -> None:
     from rich.table import Table
 
     table = Table(title=f"{report['task']}: {len(report['boards'])} boards in {report['seconds']} s")
@@ -114,4 +115,4 @@ def _print(report: dict[str, Any]) -> None:
             print(f"{row['board']}: {row['stand_in']}")
     more = len(report["boards"]) - 40
     if more > 0:
-        print(f"and {more} more, in fleet.json")
+        print(f"and {more} more, in {told}")

@@ -68,7 +68,7 @@ def farm(request: FarmRequest, say: Callable[[str], None], show: Show) -> dict[s
     began = time.monotonic()
     if request.emulate and (request.ports or request.flash):
         raise UsageError("--emulate measures twins, which have no ports and are not flashed; leave out --port, --flash")
-    runs, named = runs_in(request.folders), port_names(request.ports)
+    runs, named = runs_in(request.folders, say), port_names(request.ports)
     unknown = sorted(set(named) - {each.profile.id for each in runs.fit} - {each.board for each in runs.unfit})
     if unknown:
         raise UsageError(f"--port names {', '.join(unknown)}, and no run is for such a board")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.runs import Run
 
 __all__ = ["FarmRun", "FarmRuns", "UnfitRun", "runs_in"]
+
+FLEET = "fleet.json"
+"""What a fleet tells of its runs, beside them."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,15 @@ class FarmRuns:
 def runs_in(folders: Sequence[Path], say: Callable[[str], None] = lambda text: None) -> FarmRuns:
     """The runs in these folders: each is a run, or holds runs, as `fleet` leaves them.
 
+    Where the last fleet tells which runs are its own, others beside them are left aside, which is said.
+
     Raises:
         UsageError: a folder is neither, or a run is named twice.
+        OfaMcuError: what a fleet tells is damaged.
     """
     found: dict[Path, Run] = {}
     for folder in folders:
-        inside = [folder] if _is_run(folder) else sorted(path for path in folder.glob("*") if _is_run(path))
+        inside = [folder] if _is_run(folder) else _inside(folder, say)
         if not inside:
             raise UsageError(f"{folder} neither is a run nor holds any; make some with: ofa-mcu fleet")
         for path in inside:
@@ -62,6 +69,29 @@ def runs_in(folders: Sequence[Path], say: Callable[[str], None] = lambda text: N
         except OfaMcuError as error:
             unfit.append(UnfitRun(run, _board(run), error))
     return FarmRuns(tuple(fit), tuple(unfit))
+
+
+def _inside(folder: Path, say: Callable[[str], None]) -> list[Path]:
+    """The runs that a folder holds, or those of them that its fleet is of."""
+    there = sorted(path for path in folder.glob("*") if _is_run(path))
+    if not (folder / FLEET).is_file():
+        return there
+    names = _of_fleet(folder / FLEET)
+    others = [path.name for path in there if path.name not in names]
+    if others:
+        say(f"left aside, for {folder / FLEET} is not of them: {', '.join(others)}")
+    return [folder / name for name in names]
+
+
+def _of_fleet(path: Path) -> list[str]:
+    """Names of the folders of a fleet's runs."""
+    try:
+        rows = json.loads(path.read_text())["boards"]
+        return sorted(Path(row["run"]).name for row in rows if row.get("run") is not None)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OfaMcuError(
+            f"{path} is damaged ({error!r}); run ofa-mcu fleet again, or name the runs themselves"
+        ) from error
 
 
 def _is_run(folder: Path) -> bool:

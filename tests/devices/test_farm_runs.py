@@ -15,7 +15,7 @@ from ofa_mcu.devices.farm_kept import failed_last, kept_bench
 from ofa_mcu.devices.farm_report import FarmRequest, failure_of, farm
 from ofa_mcu.devices.farm_runs import runs_in
 from ofa_mcu.devices.project import IMAGE, IMAGE_HEADER
-from ofa_mcu.errors import OfaMcuError
+from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.results import add_results, read_results
 from ofa_mcu.runs import Run
 from tests.cli.verbs import run
@@ -165,6 +165,28 @@ def test_unfit_runs_are_rows(measured: Run) -> None:
     assert [row["error"] for row in read_results("failures")] == [message for _, _, message in said.values()]
     failure = failure_of(report)
     assert failure is not None and "8 of 9 boards failed" in str(failure)
+
+
+def test_a_fleet_tells_which_runs_are_its_own(measured: Run) -> None:
+    runs = measured.folder.parent
+    made(runs / "stale")
+    rows = [{"board": BOARD, "run": f"elsewhere/{BOARD}"}, {"board": "stale", "message": "nothing fits"}]
+    told = runs / "fleet.json"
+    told.write_text(json.dumps({"boards": [*rows, {"board": "gone", "run": "elsewhere/gone"}]}))
+    said: list[str] = []
+    found = runs_in([runs], said.append)
+    assert [each.run.name for each in found.fit] == [BOARD]
+    assert said == [f"left aside, for {told} is not of them: stale"]
+    ((gone, error),) = ((each.run.name, str(each.error)) for each in found.unfit)
+    assert gone == "gone" and "report.json is missing" in error
+    assert [each.run.name for each in runs_in([runs / "stale"]).fit] == ["stale"], "named by itself"
+    told.write_text(json.dumps({"boards": rows[1:]}))
+    with pytest.raises(UsageError, match="neither is a run nor holds any"):
+        runs_in([runs])
+    for damaged in ("{", "[]", "{}", '{"boards": [1]}', '{"boards": [{"run": 1}]}'):
+        told.write_text(damaged)
+        with pytest.raises(OfaMcuError, match="is damaged .*name the runs themselves"):
+            runs_in([runs])
 
 
 def test_only_unfit_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,7 +67,7 @@ def test_a_fleet_needs_boards() -> None:
 def test_a_made_up_fleet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("fleet", "--synthetic", "200", "--boards", "stm32f746,rp2040", "--out", tmp_path, "--json") == 0
     value = json.loads(capsys.readouterr().out)
-    assert value == json.loads((tmp_path / "fleet.json").read_text())
+    assert value == json.loads((tmp_path / "synthetic.json").read_text()) and not (tmp_path / "fleet.json").exists()
     assert len(value["boards"]) == 200 and not list(tmp_path.glob("*/"))
     for row in value["boards"]:
         assert (row["pick"] is None) == (not row["feasible"]) == (row["constraint"] is not None)
