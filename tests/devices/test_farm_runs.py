@@ -65,7 +65,7 @@ def measured(tmp_path: Path) -> Run:
 
 
 def kept(measured: Run, changed: Mapping[str, Any] = {}, **job: Any) -> bool:
-    measured.write("bench.json", BENCH | changed)
+    measured.write("bench.json", {**BENCH, **changed})
     return kept_bench(BoardJob(measured.folder, **{"images": 40, **job}), BOARD) is not None
 
 
