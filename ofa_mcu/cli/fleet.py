@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +26,12 @@ from ofa_mcu.cli.common import (
     status,
 )
 
+if TYPE_CHECKING:
+    from ofa_mcu.errors import OfaMcuError
+
 _WIDTH = 150
+UNKNOWN = "unknown"
+"""Constraint of a board whose profile lacks what a bound needs."""
 
 
 def register(app: typer.Typer) -> None:
@@ -54,10 +59,9 @@ def fleet(
 ) -> None:
     """Specialise one supernet for every board, without training: a table, a plot, and a run for each, ready for build.
 
-    Exit code 3: nothing fits any of the boards.
+    Exit code 3: nothing fits any of the boards. 2: what a bound needs is known of none of them.
     """
     with failing_as_json(as_json, schemas.FLEET):
-        from ofa_mcu.errors import InfeasibleError
         from ofa_mcu.files import write_bytes, write_json
         from ofa_mcu.reports.fleet import fleet_plot
         from ofa_mcu.search.fleet import FleetRequest, made_up_fleet
@@ -85,7 +89,17 @@ def fleet(
         _print(report, told)
         say(f"fleet {told}" + ("" if synthetic else f", {out / 'fleet.png'}"))
     if not any(row["feasible"] for row in report["boards"]):
-        raise InfeasibleError("nothing fits any of the boards; allow more, or take larger ones")
+        raise _nothing(report["boards"])
+
+
+def _nothing(rows: list[dict[str, Any]]) -> OfaMcuError:
+    """Why there is a subnet for none of the boards."""
+    from ofa_mcu.errors import InfeasibleError, UsageError
+
+    if any(row["constraint"] != UNKNOWN for row in rows):
+        return InfeasibleError("nothing fits any of the boards; allow more, or take larger ones")
+    others = f" (and the other {len(rows) - 1} boards lack something, too)" if len(rows) > 1 else ""
+    return UsageError(f"{rows[0]['message']}{others}")
 
 
 def _print(report: dict[str, Any], told: Path) -> None:
@@ -97,7 +111,10 @@ def _print(report: dict[str, Any], told: Path) -> None:
     for row in report["boards"][:40]:
         pick = row["pick"]
         if pick is None:
-            table.add_row(row["board"], "nothing fits", "", "", "", "", str(row["constraint"]))
+            unknown = row["constraint"] == UNKNOWN
+            table.add_row(
+                row["board"], "not searched" if unknown else "nothing fits", "", "", "", "", row["constraint"]
+            )
             continue
         accuracy = pick.get("accuracy_int8", pick.get("accuracy_predicted"))
         table.add_row(
@@ -111,8 +128,9 @@ def _print(report: dict[str, Any], told: Path) -> None:
         )
     show_table(table, _WIDTH)
     for row in report["boards"][:40]:
-        if row.get("stand_in") is not None:
-            print(f"{row['board']}: {row['stand_in']}")
+        for said in (row.get("stand_in"), row.get("message")):
+            if said is not None:
+                print(f"{row['board']}: {said}")
     more = len(report["boards"]) - 40
     if more > 0:
         print(f"and {more} more, in {told}")

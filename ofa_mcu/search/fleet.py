@@ -20,6 +20,7 @@ from ofa_mcu.errors import InfeasibleError, UsageError
 from ofa_mcu.planning.core_model import core_of, stand_in
 from ofa_mcu.planning.latency_files import latency_for
 from ofa_mcu.planning.runtime import Runtime
+from ofa_mcu.planning.tflm_cost import knows_instructions
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget, budget_for
@@ -175,13 +176,16 @@ def made_up_fleet(
     show: Callable[[str], None] = lambda text: None,
     client: Client | None = None,
 ) -> dict[str, Any]:
-    """`fleet` for `count` made-up boards with the cores of the request's, by prediction and without runs."""
+    """`fleet` for `count` made-up boards with the cores of the request's, by prediction and without runs.
+
+    Raises:
+        UsageError: as `fleet` does, or bounds that do not hold for boards that nobody has.
+    """
     if not request.boards:
         raise UsageError("a fleet needs boards; name some with --boards, or all")
     began = time.monotonic()
+    budgets = _made_up(request, count)
     source = Source(request.task, request.supernet, request.data_dir)
-    drawn = drawn_budgets(list(request.boards), count)
-    budgets = [replace(budget, runtime=request.runtime) for budget in drawn]
     work = source.work if client is None else _shared(source, request, client)
     numbers: dict[str, list[int]] = {}
     for number, budget in enumerate(budgets):
@@ -203,6 +207,30 @@ def made_up_fleet(
         row = {"board": name, "feasible": pick is not None, "pick": pick.to_json() if pick else None}
         rows.append({**row, "constraint": constraint, "bounds": dict(budget.bounds)})
     return _report(request, began, rows)
+
+
+def _made_up(request: FleetRequest, count: int) -> list[Budget]:
+    """The drawn budgets, by the request's runtime and within its bounds.
+
+    Where nobody knows how many instructions the runtime takes on a core, boards of that core have no bound of them.
+    """
+    if any(request.bounds.get(name) is not None for name in ("max_ms", "max_mj")):
+        raise UsageError(
+            "made-up boards have a core and a clock, but neither time nor energy that anybody measured; bound them by "
+            "--max-instructions, and leave out --max-ms and --max-mj"
+        )
+    most = request.bounds.get("max_instructions")
+    for profile in request.boards:
+        budget_for(profile, **request.bounds, runtime=request.runtime)  # type: ignore[arg-type]
+    budgets = []
+    for drawn in drawn_budgets(list(request.boards), count):
+        bounds = dict(drawn.bounds)
+        if request.runtime is Runtime.TFLM and not knows_instructions(drawn.profile):
+            del bounds["instructions"]
+        elif most is not None:
+            bounds["instructions"] = min(bounds["instructions"], most)
+        budgets.append(replace(drawn, bounds=bounds, runtime=request.runtime))
+    return budgets
 
 
 def picks(archive: Archive, budgets: Iterable[Budget]) -> list[Pick | None]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ofa_mcu.errors import UsageError
+from ofa_mcu.planning.runtime import Runtime
 from ofa_mcu.profiles import all_profiles, load_profile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
@@ -16,6 +18,7 @@ from ofa_mcu.search.fleet import FleetRequest, drawn_budgets, fleet, made_up_fle
 from ofa_mcu.search.nsga import evolve
 from tests.cli.verbs import run
 from tests.search.made_up import predictor_of
+from tests.search.made_up_source import TASK, write_pictures, write_supernet
 from tests.space.spaces import TINY
 
 BOARD = load_profile("stm32f746")
@@ -116,3 +119,45 @@ def test_every_profile_can_be_drawn() -> None:
     assert {budget.profile.id for budget in budgets} == {profile.id for profile in profiles}
     sram = np.array([budget.bounds["sram"] for budget in budgets])
     assert 4 * 1024 <= sram.min() < 8 * 1024 and 256 * 1024 < sram.max() <= 512 * 1024
+
+
+@pytest.mark.parametrize("bound", ["max_ms", "max_mj"])
+def test_made_up_boards_have_no_time(bound: str) -> None:
+    request = FleetRequest({BOARD: None}, bounds={"max_instructions": None, bound: 3.0})
+    with pytest.raises(UsageError, match="leave out --max-ms and --max-mj"):
+        made_up_fleet(request, 3)
+
+
+def made_up_rows(tmp_path: Path, boards: list[str], runtime: Runtime, most: float | None) -> list[dict[str, Any]]:
+    supernet = write_supernet(tmp_path / "supernet")
+    pictures = write_pictures(tmp_path / "pictures")
+    profiles = {load_profile(board): None for board in boards}
+    bounds = {"max_instructions": most, "max_ms": None, "max_mj": None}
+    request = FleetRequest(profiles, TASK, supernet, bounds, data_dir=pictures, runtime=runtime)
+    rows: list[dict[str, Any]] = made_up_fleet(request, 40)["boards"]
+    return rows
+
+
+def test_made_up_boards_are_bounded_as_asked(tmp_path: Path) -> None:
+    rows = made_up_rows(tmp_path, ["stm32f746", "rp2040"], Runtime.COMPILED, 1e6)
+    drawn = drawn_budgets([load_profile("stm32f746"), load_profile("rp2040")], 40)
+    bounds = [budget.bounds["instructions"] for budget in drawn]
+    assert [row["bounds"]["instructions"] for row in rows] == [min(bound, 1e6) for bound in bounds]
+    assert min(bounds) < 1e6 < max(bounds)
+
+
+def test_made_up_boards_without_figures_of_instructions(tmp_path: Path) -> None:
+    """TFLite Micro's are not known on a Cortex-M0+."""
+    rows = made_up_rows(tmp_path, ["stm32f746", "rp2040"], Runtime.TFLM, None)
+    for row in rows:
+        assert ("instructions" in row["bounds"]) == row["board"].startswith("stm32f746")
+    with pytest.raises(UsageError, match="is not known, so nothing can be bounded by instructions"):
+        made_up_rows(tmp_path, ["stm32f746", "rp2040"], Runtime.TFLM, 1e6)
+
+
+def test_profiles_that_lack_what_a_bound_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("fleet", "--boards", "rp2040", "--max-ms", "3", "--out", tmp_path) == 2
+    said = capsys.readouterr()
+    assert "not searched" in said.out and "unknown" in said.out and "nothing fits" not in said.out + said.err
+    (row,) = json.loads((tmp_path / "fleet.json").read_text())["boards"]
+    assert f"rp2040: {row['message']}" in said.out and f"ofa-mcu: {row['message']}" in said.err
