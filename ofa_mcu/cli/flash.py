@@ -68,7 +68,7 @@ def flash(
         from ofa_mcu.devices.flash import flash_board
         from ofa_mcu.devices.flash_plan import plan_flash
         from ofa_mcu.devices.greeting import await_firmware
-        from ofa_mcu.devices.tflm_build import tflm_folder, tflm_project_of
+        from ofa_mcu.devices.tflm_build import tflm_files, tflm_folder, tflm_project_of
         from ofa_mcu.devices.trial import try_run
         from ofa_mcu.errors import UsageError
         from ofa_mcu.profiles import load_profile
@@ -85,6 +85,9 @@ def flash(
         result |= {"seconds": None, "verified": False, "model_crc32": None, "bench": None}
         for note in plan.notes:
             say(f"note: {note}")
+        if dry_run and options is not None:
+            graph, crc = run_graph(chosen)
+            tflm_files(chosen.model(), graph, chosen.subnet, crc, options)  # refuses what a build would refuse
         if not dry_run:
             with chosen.locked():
                 _, crc = run_graph(chosen)

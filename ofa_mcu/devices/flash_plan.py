@@ -33,14 +33,17 @@ PLAIN = re.compile(r"[\w.:-]+")
 class FlashPlan:
     """What would be done.
 
-    profile: with the chosen protocol in it. reason: why this protocol. port: serial port of the board, None where none
-    is there yet. upload_port: what PlatformIO is told, None for nothing. boards: ports with the profile's USB ids.
+    profile: with the chosen protocol in it. reason: why this protocol. protocol_checked: whether the board's manifest
+    (the profile's, or that of PlatformIO's installed platform) was there to name the protocols it can do. port: serial
+    port of the board, None where none is there yet. upload_port: what PlatformIO is told, None for nothing. boards:
+    ports with the profile's USB ids.
     devices: probes and boot loaders attached, of any kind. notes: what may go wrong, in sentences.
     """
 
     profile: BoardProfile
     protocol: str
     reason: str
+    protocol_checked: bool
     port: str | None
     upload_port: str | None
     upload_flags: str | None
@@ -64,6 +67,7 @@ class FlashPlan:
             "board": self.profile.id,
             "protocol": self.protocol,
             "reason": self.reason,
+            "protocol_checked": self.protocol_checked,
             "port": self.port,
             "boards": [{"port": port.name, **_identity(port), "description": port.description} for port in self.boards],
             "devices": [
@@ -91,7 +95,8 @@ def plan_flash(profile: BoardProfile, port: str | None = None, protocol: str | N
     present, devices = usb_ports(), probes()
     boards = tuple(p for p in present if p.usb in profile.usb)
     chosen = port or (find_port(profile) if boards else None)
-    speaks, reason = _protocol(profile, protocol, devices, boards)
+    known = _known_protocols(profile)
+    speaks, reason = _protocol(profile, protocol, known, devices, boards)
     usable = tuple(device for device in devices if speaks in device.protocols)
     serial = next((p.serial_number for p in present if p.name == chosen), None)
     flags = _flags(profile, speaks, usable, serial)
@@ -100,21 +105,29 @@ def plan_flash(profile: BoardProfile, port: str | None = None, protocol: str | N
         profile=replace(profile, platformio=replace(names, upload_protocol=speaks)),
         protocol=speaks,
         reason=reason,
+        protocol_checked=bool(known),
         port=chosen,
         upload_port=chosen if by_port else None,
         upload_flags=flags,
         boards=boards,
         devices=devices,
-        notes=tuple(_notes(profile, speaks, chosen, present, usable)),
+        notes=(
+            *_unchecked(profile, protocol if not known else None),
+            *_notes(profile, speaks, chosen, present, usable),
+        ),
     )
 
 
 def _protocol(
-    profile: BoardProfile, asked: str | None, devices: Sequence[UsbDevice], boards: Sequence[Port]
+    profile: BoardProfile,
+    asked: str | None,
+    known: Sequence[str],
+    devices: Sequence[UsbDevice],
+    boards: Sequence[Port],
 ) -> tuple[str, str]:
     """The protocol and why it is that one."""
     assert profile.platformio is not None
-    usual, known = profile.platformio.upload_protocol, _known_protocols(profile)
+    usual = profile.platformio.upload_protocol
     if asked is not None:
         if known and asked not in known:
             raise UsageError(f"PlatformIO uploads to {profile.id} by {', '.join(known)}, not by {asked}")
@@ -159,6 +172,17 @@ def _flags(profile: BoardProfile, protocol: str, usable: Sequence[UsbDevice], se
     raise DeviceError(f"More than one {profile.id} could be meant by {protocol} ({places}); {way} the others.")
 
 
+def _unchecked(profile: BoardProfile, asked: str | None) -> list[str]:
+    """What is to be said of a protocol that was asked for, and that nothing here knows of; of None nothing."""
+    assert profile.platformio is not None
+    if asked is None:
+        return []
+    return [
+        f"whether PlatformIO uploads to {profile.id} by {asked} was not checked, for its platform "
+        f"{profile.platformio.platform} is not installed"
+    ]
+
+
 def _notes(
     profile: BoardProfile, protocol: str, port: str | None, present: Sequence[Port], usable: Sequence[UsbDevice]
 ) -> list[str]:
@@ -174,6 +198,8 @@ def _notes(
             f"{named.name} is {named.description} ({named.usb}), and a {profile.id} has {' or '.join(profile.usb)}; "
             "check that it is the board you mean"
         )
+    if port is not None and named is None and "://" not in port and not Path(port).exists():
+        notes.append(f"{port}: there is no such port; plug the board in, or name another")
     if port is None and not usable:
         what = f"none with the USB ids {' or '.join(profile.usb)}" if profile.usb else "its USB ids are unknown"
         notes.append(f"no {profile.id} is in sight ({what}, and nothing for {protocol}); plug it in")

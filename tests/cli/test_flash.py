@@ -99,8 +99,9 @@ def test_the_library_is_asked_for_as_by_build(
     options: tuple[str, ...],
     words: str,
 ) -> None:
-    assert run("flash", "--run", "run", *options) == 2
-    assert words in capsys.readouterr().err and not uploads
+    for more in ((), ("--dry-run",)):
+        assert run("flash", "--run", "run", *options, *more) == 2
+        assert words in capsys.readouterr().err and not uploads
 
 
 def test_two_equal_boards(

@@ -125,3 +125,31 @@ def test_what_may_go_wrong_is_noted(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_a_board_that_platformio_does_not_know() -> None:
     with pytest.raises(UsageError, match="PlatformIO does not know the board"):
         plan_flash(replace(load_profile("stm32f746"), platformio=None))
+
+
+def test_a_protocol_that_nothing_here_knows_of(tmp_path: Path) -> None:
+    plan = plan_flash(load_profile("stm32f746"), protocol="bogus")
+    assert plan.protocol == "bogus" and plan.to_json()["protocol_checked"] is False
+    assert plan.notes[0] == (
+        "whether PlatformIO uploads to stm32f746 by bogus was not checked, for its platform ststm32 is not installed"
+    )
+    usual = plan_flash(load_profile("stm32f746"))
+    assert not usual.protocol_checked and len(usual.notes) == len(plan.notes) - 1
+    names = load_profile("stm32f746").platformio
+    assert names is not None
+    install_platform(tmp_path / "core", names.platform, names.board, "stlink", "jlink")
+    with pytest.raises(UsageError, match="by stlink, jlink, not by bogus"):
+        plan_flash(load_profile("stm32f746"), protocol="bogus")
+    plan = plan_flash(load_profile("stm32f746"), protocol="jlink")
+    assert plan.protocol_checked and not any("checked" in note for note in plan.notes)
+
+
+def test_a_port_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def notes(port: str) -> str:
+        return " ".join(plan_flash(load_profile("stm32f746"), port).notes)
+
+    assert "/dev/nope: there is no such port" in notes("/dev/nope")
+    (tmp_path / "drive").mkdir()
+    plug_in(monkeypatch, ttyACM7=(*STLINK, "066A"))
+    for port in ("/dev/ttyACM7", str(tmp_path / "drive"), "socket://127.0.0.1:9"):
+        assert "no such port" not in notes(port)
