@@ -151,9 +151,10 @@ class _Watch:
         late = [number for number in begun if now > self._begun[number] + self._jobs[number].limit_s + GRACE_S]
         for number in late or [n for n in self._waiting if n not in self._begun]:
             since = "its worker fell silent" if number in self._begun else "no worker began with it"
+            machine = "the workers' machines" if self._jobs[number].emulated else "the machine that it is plugged into"
             error = DeviceError(
-                f"{since} within {self._jobs[number].limit_s + GRACE_S:g} s; look at the machine that it is plugged "
-                "into, and run the same command again"
+                f"{since} within {self._jobs[number].limit_s + GRACE_S:g} s; look at {machine}, and run the same "
+                "command again"
             )
             self._client.cancel([self._waiting[number]], force=True)
             self._close(number, self._lost(number, error))

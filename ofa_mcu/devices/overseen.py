@@ -78,9 +78,9 @@ def oversee(job: BoardJob, tell: Tell) -> Outcome:
                     result = _ended(process, words)
                     break
         except queue.Empty:
+            way = "measure fewer --images" if job.emulated else "check the board's cable and reset it"
             result = DeviceError(
-                f"not done within {job.limit_s:g} s (it was {at}); check the board's cable and reset it, or allow more "
-                "with --timeout"
+                f"not done within {job.limit_s:g} s (it was {at}); {way}, or allow more with --timeout"
             )
         finally:
             _end(process)

@@ -187,6 +187,12 @@ def test_the_process_of_a_job_is_told_of(runs: Path, tmp_path: Path) -> None:
     assert "the process that measured was ended by SIGKILL; run the same command again" in str(outcome.result)
 
 
+def test_an_emulator_has_no_cable(runs: Path) -> None:
+    for port, words in ((None, "measure fewer --images"), ("/dev/ttyACM0", "check the board's cable and reset it")):
+        result = oversee(BoardJob(runs / "stm32f746", port=port, limit_s=0.01), nothing).result
+        assert str(result) == f"not done within 0.01 s (it was starting); {words}, or allow more with --timeout"
+
+
 def nothing(what: str, done: int, total: int) -> None:
     pass
 
