@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "BusyError",
     "DeviceError",
     "InfeasibleError",
     "MismatchError",
@@ -21,6 +22,10 @@ class OfaMcuError(Exception):
 
     exit_code = 1
     code = "error"
+
+
+class BusyError(OfaMcuError):
+    """Another process works with the same run; nothing is wrong with the run itself."""
 
 
 class UsageError(OfaMcuError):

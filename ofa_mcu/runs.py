@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.errors import BusyError, OfaMcuError, UsageError
 from ofa_mcu.files import write_bytes, write_json
 
 __all__ = ["RUNS", "Run", "find_run", "new_run"]
@@ -107,7 +107,12 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps two verbs out of one run; the lock goes with the process."""
+        """Keeps two verbs out of one run; the lock goes with the process.
+
+        Raises:
+            BusyError: another process is at work there.
+            OfaMcuError: the folder cannot be written.
+        """
         try:
             lock = (self.folder / ".lock").open("w")
         except OSError as error:
@@ -116,7 +121,7 @@ class Run:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise OfaMcuError(f"another ofa-mcu is working in {self.folder}; wait for it") from error
+                raise BusyError(f"another ofa-mcu is working in {self.folder}; wait for it") from error
             yield
 
     def forget(self) -> None:

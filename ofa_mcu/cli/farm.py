@@ -118,7 +118,8 @@ def _print(report: dict[str, Any]) -> None:
         last = [] if not failed else [""] if error is None else [error["message"]]
         table.add_row(row["board"], where, *cells, seconds, *last)
     show_table(table, _WIDTH)
-    say(f"kept in {report['results']} (ofa-mcu results)")
+    if report["results"] is not None:
+        say(f"kept in {report['results']} (ofa-mcu results)")
 
 
 def _figures(bench: dict[str, Any]) -> list[str]:

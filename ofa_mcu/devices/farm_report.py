@@ -25,7 +25,7 @@ from ofa_mcu.devices.farm_boards import (
 from ofa_mcu.devices.farm_kept import failed_last, kept_bench
 from ofa_mcu.devices.farm_runs import FarmRun, UnfitRun, runs_in
 from ofa_mcu.devices.ports import usb_ports
-from ofa_mcu.errors import DeviceError, InfeasibleError, MismatchError, OfaMcuError, UsageError
+from ofa_mcu.errors import BusyError, DeviceError, InfeasibleError, MismatchError, OfaMcuError, UsageError
 from ofa_mcu.results import note_results, results_file
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def farm(request: FarmRequest, say: Callable[[str], None], show: Show) -> dict[s
     unknown = sorted(set(named) - {each.profile.id for each in runs.fit} - {each.board for each in runs.unfit})
     if unknown:
         raise UsageError(f"--port names {', '.join(unknown)}, and no run is for such a board")
+    book = _Book(say)
     with _connected(request) as client:
         assigned = _assigned(request, runs.fit, named, client) if runs.fit else Assigned((), (), ())
         for each in assigned.left_out:
@@ -79,13 +80,13 @@ def farm(request: FarmRequest, say: Callable[[str], None], show: Show) -> dict[s
         rows = [_row(job, board) for job, board in zip(assigned.jobs, assigned.boards, strict=True)]
         if request.resume:
             _keep(assigned.jobs, rows)
-        _measure(request, assigned.jobs, rows, client, say, show)
+        _measure(request, assigned.jobs, rows, client, book, show)
     for unfit in runs.unfit:
         rows.append(_unfit(unfit))
-        _note_failure(rows[-1], say)
+        book.failed(rows[-1], unfit.error)
     return {
         "schema": schemas.FARM,
-        "results": str(results_file()),
+        "results": str(results_file()) if book.complete else None,
         "seconds": round(time.monotonic() - began, 1),
         "boards": rows,
         "left_out": [
@@ -104,6 +105,31 @@ def failure_of(report: dict[str, Any]) -> OfaMcuError | None:
     kind = DeviceError if DeviceError.code in said else codes[said[0]]
     names = ", ".join(row["board"] for row in failed)
     return kind(f"{len(failed)} of {len(report['boards'])} boards failed: {names}; mend them, and add --resume")
+
+
+class _Book:
+    """The file of results: `complete` as long as it took everything; why not is said once."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._said = say, set[str]()
+
+    @property
+    def complete(self) -> bool:
+        return not self._said
+
+    def measured(self, row: dict[str, Any]) -> None:
+        note_results("measurements", [row], self._refused)
+
+    def failed(self, row: dict[str, Any], error: OfaMcuError) -> None:
+        """Of the board, which it is not where another process is at work with the run."""
+        if not isinstance(error, BusyError):
+            failure = {name: row[name] for name in ("board", "port", "run")}
+            note_results("failures", [failure | {"code": error.code, "error": str(error)}], self._refused)
+
+    def _refused(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._say(text)
 
 
 @contextmanager
@@ -150,7 +176,7 @@ def _measure(
     jobs: Sequence[BoardJob],
     rows: Sequence[dict[str, Any]],
     client: Client | None,
-    say: Callable[[str], None],
+    book: _Book,
     show: Show,
 ) -> None:
     """Fill the rows that have nothing yet."""
@@ -159,11 +185,11 @@ def _measure(
 
     def arrived(number: int, outcome: Outcome) -> None:
         row = rows[left[number]]
-        _fill(row, outcome)
-        if row["bench"] is not None and not isinstance(outcome.result, OfaMcuError):
-            note_results("measurements", [outcome.result.row(wanted[number].run)], say)
-        if row["error"] is not None:
-            _note_failure(row, say)
+        error = _fill(row, outcome)
+        if not isinstance(outcome.result, OfaMcuError):
+            book.measured(outcome.result.row(wanted[number].run))
+        if error is not None:
+            book.failed(row, error)
         show(row["run"], "failed" if row["error"] else "done", 1, 1)
 
     def watch(number: int, what: str, done: int, total: int) -> None:
@@ -178,11 +204,6 @@ def _measure(
     count = request.workers or (len(held) if held else min(cores(), len(wanted)))
     with Cluster(min(count, len(wanted)), resources=held).client() as own:
         measure_boards(wanted, own, arrived, watch)
-
-
-def _note_failure(row: dict[str, Any], say: Callable[[str], None]) -> None:
-    failure = {name: row[name] for name in ("board", "port", "run")}
-    note_results("failures", [failure | {"code": row["error"]["code"], "error": row["error"]["message"]}], say)
 
 
 def _keep(jobs: Sequence[BoardJob], rows: Sequence[dict[str, Any]]) -> None:
@@ -217,7 +238,8 @@ def _blank(run: Path, board: str) -> dict[str, Any]:
     }
 
 
-def _fill(row: dict[str, Any], outcome: Outcome) -> None:
+def _fill(row: dict[str, Any], outcome: Outcome) -> OfaMcuError | None:
+    """Fill the row; the error in it."""
     row["seconds"], row["port"] = round(outcome.seconds, 1), outcome.port
     try:
         if isinstance(outcome.result, OfaMcuError):
@@ -226,6 +248,8 @@ def _fill(row: dict[str, Any], outcome: Outcome) -> None:
         outcome.result.check()
     except OfaMcuError as error:
         row["error"] = _told(error)
+        return error
+    return None
 
 
 def _told(error: OfaMcuError) -> dict[str, str]:

@@ -195,5 +195,24 @@ def test_only_unfit_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "is damaged (no pick.subnet)" in " ".join(capsys.readouterr().out.split())
 
 
+def test_results_that_are_not_kept(measured: Run, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results.write_text("damaged")
+    for name in "ab":
+        made(measured.folder.parent / name, board="nonsense")
+    assert run("farm", measured.folder.parent / "a", measured.folder.parent / "b") == 2
+    said = capsys.readouterr().err
+    assert said.count("not kept: results in") == 1 and "kept in" not in said
+
+
+@pytest.mark.slow
+def test_a_run_that_another_works_in(measured: Run) -> None:
+    """The row says so, and nobody holds it against the board."""
+    with measured.locked():
+        report = farm(FarmRequest([measured.folder], emulate=True), nothing, lambda *_: None)
+    (row,) = report["boards"]
+    assert "another ofa-mcu is working in" in row["error"]["message"] and row["error"]["code"] == "error"
+    assert failed_last() == set()
+
+
 def nothing(text: str) -> None:
     pass
