@@ -36,6 +36,15 @@ QUIET = {
 CORE_DIR = "PLATFORMIO_CORE_DIR"
 BUILD_DIR = "PLATFORMIO_BUILD_DIR"
 UPLOAD_FLAGS = "PLATFORMIO_UPLOAD_FLAGS"
+_GUARDED = """\
+exec 3<&0
+"$@" 3<&- </dev/null & own=$!
+{ read -r _ <&3; kill -KILL 0; } >/dev/null 2>&1 & guard=$!
+wait $own; code=$?
+kill -KILL $guard
+exit $code
+"""
+"""A shell's script: a command, and what ends its whole process group as soon as nobody holds the other end of stdin."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,9 @@ def run_pio(
     upload_flags: str | None = None,
     timeout_s: float = 900.0,
 ) -> PioResult:
-    """`pio run` for one environment; where setpriv is there, it dies with the thread that called this.
+    """`pio run` for one environment; it dies with this process, and so does all that it started.
+
+    Where setpriv is there, it dies with the thread that called this.
 
     `upload_flags` go to the uploader, before its other arguments; one a line.
 
@@ -105,27 +116,32 @@ def run_pio(
         raise OfaMcuError("PlatformIO is not installed in this Python; install it (pip install platformio scons).")
     command = pio_command(project, environment, *arguments)
     flags = {} if upload_flags is None else {UPLOAD_FLAGS: upload_flags}
-    process = subprocess.Popen(
-        [*die_with_parent(), *command],
-        env=settings(core_dir(project, environment), build_dir) | flags,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    held, holding = os.pipe()
     try:
-        output, _ = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        raise OfaMcuError(
-            f"PlatformIO did not finish {environment} in {project.folder} within {timeout_s:g} s; "
-            "run `pio run` there to see where it stands."
-        ) from None
+        process = subprocess.Popen(
+            [*die_with_parent(), "/bin/sh", "-c", _GUARDED, "sh", *die_with_parent(), *command],
+            env=settings(core_dir(project, environment), build_dir) | flags,
+            stdin=held,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        try:
+            output, _ = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise OfaMcuError(
+                f"PlatformIO did not finish {environment} in {project.folder} within {timeout_s:g} s; "
+                "run `pio run` there to see where it stands."
+            ) from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+        os.close(held)
+        os.close(holding)
     return PioResult(process.returncode, output)
 
 

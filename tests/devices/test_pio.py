@@ -115,7 +115,7 @@ def test_platformio_dies_with_its_parent(tmp_path: Path) -> None:
             assert started
         finally:
             parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 3
     while running(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not running(tmp_path)
