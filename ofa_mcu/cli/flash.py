@@ -19,6 +19,7 @@ from ofa_mcu.cli.common import (
     emit,
     failing_as_json,
     say,
+    say_runtime,
     tflm_options,
 )
 
@@ -78,6 +79,7 @@ def flash(
             raise UsageError("--bench measures what was flashed and verified; leave out --dry-run and --no-verify")
         options = tflm_options(runtime, tflm_path, tflm_lib, arena)
         chosen = find_run(run)
+        say_runtime(chosen, runtime)
         plan = plan_flash(load_profile(chosen.board(board)), port, protocol)
         result: dict[str, Any] = {"schema": schemas.FLASH, "run": str(chosen.folder), **plan.to_json()}
         folder = chosen.project_path if options is None else tflm_folder(chosen)

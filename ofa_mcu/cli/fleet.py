@@ -123,7 +123,7 @@ def _print(report: dict[str, Any], told: Path) -> None:
             f"{100 * accuracy:.2f}",
             f"{pick['sram_bytes']:,}",
             f"{pick['flash_bytes']:,}",
-            f"{pick['instructions'] / 1e6:.2f}",
+            "" if pick["instructions"] is None else f"{pick['instructions'] / 1e6:.2f}",
             "",
         )
     show_table(table, _WIDTH)

@@ -17,9 +17,9 @@ import numpy as np
 
 from ofa_mcu import schemas
 from ofa_mcu.errors import InfeasibleError, UsageError
-from ofa_mcu.planning.core_model import core_of, stand_in
+from ofa_mcu.planning.core_model import core_of
 from ofa_mcu.planning.latency_files import latency_for
-from ofa_mcu.planning.runtime import Runtime
+from ofa_mcu.planning.runtime import Runtime, whose_figures
 from ofa_mcu.planning.tflm_cost import knows_instructions
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
@@ -115,10 +115,10 @@ def fleet(
             )
             archive = None if alone else work.archive(profile, budget.runtime, request.seed, show)
             report = recommend(wanted, out / profile.id, say, show, source, archive, work)
-            return _row(profile, report["pick"], None) | {"run": report["run"]}
+            return _row(profile, request.runtime, report["pick"], None) | {"run": report["run"]}
         except (InfeasibleError, UsageError) as error:
             constraint = error.details.get("constraint") if isinstance(error, InfeasibleError) else "unknown"
-            return _row(profile, None, constraint) | {"message": str(error)}
+            return _row(profile, request.runtime, None, constraint) | {"message": str(error)}
 
     rows = []
     done = _each(work, specialised, list(request.boards))
@@ -159,14 +159,14 @@ def _each(work: Work, function: Callable[[Item], Result], items: Sequence[Item])
             raise
 
 
-def _row(profile: BoardProfile, pick: dict[str, Any] | None, constraint: object) -> dict[str, Any]:
+def _row(profile: BoardProfile, runtime: Runtime, pick: dict[str, Any] | None, constraint: object) -> dict[str, Any]:
     return {
         "board": profile.id,
         "feasible": pick is not None,
         "pick": pick,
         "constraint": constraint,
         "ram_bytes": profile.sram_bytes,
-        "stand_in": stand_in(profile),
+        "stand_in": whose_figures(profile, runtime),
     }
 
 
