@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -169,7 +170,7 @@ def _search(
     show: Callable[[str], None],
 ) -> dict[str, Any]:
     """The slow part: weights and data loaded, subnets evolved and measured, the run written."""
-    from ofa_mcu.search.run import SearchOptions, search, write_run
+    from ofa_mcu.search.run import SearchOptions, archive_for, search, write_run
 
     say(f"searching {source.predictor.space.size} subnets of {request.task} for {request.budget.profile.name}")
     quality = source.predictor.quality
@@ -178,8 +179,11 @@ def _search(
             f"prediction ranks subnets hardly better than their size does (Kendall tau {quality.kendall:.2f} against "
             f"{quality.kendall_macs:.2f}, held out), so up to {UNPREDICTED} of them are measured"
         )
-    evaluator = source.evaluator
     options = SearchOptions(request.budget, objective, request.give, request.seed)
+    with ThreadPoolExecutor(1) as loading:  # weights and data come while subnets are evolved
+        coming = loading.submit(lambda: source.evaluator)
+        archive = archive if archive is not None else archive_for(source.predictor, options, show)
+        evaluator = coming.result()
     refining = _refining(request, source, run, watch, show) if request.finetune or request.qat else None
     result = search(evaluator, source.predictor, options, show, refining, archive, work)
 

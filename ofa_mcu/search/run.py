@@ -25,7 +25,7 @@ from ofa_mcu.space.subnet import Subnet
 if TYPE_CHECKING:
     from ofa_mcu.quantization.evaluate import Evaluator, Specialised
 
-__all__ = ["SearchOptions", "SearchResult", "search", "write_run"]
+__all__ = ["SearchOptions", "SearchResult", "archive_for", "search", "write_run"]
 
 _MOST_PLANNED = 400
 """Subnets of the front that are planned."""
@@ -50,6 +50,13 @@ class SearchResult:
     report: dict[str, Any]
     archive: Archive
     budget: Budget
+
+
+def archive_for(predictor: Predictor, options: SearchOptions, report: Callable[[str], None]) -> Archive:
+    """Subnets evolved for this budget; asks for no weights and no data."""
+    budget = options.budget
+    model = budget.table.model if budget.table is not None else None
+    return evolved(Archive(predictor, budget.profile, model, budget.runtime), budget, options.seed, report)
 
 
 def search(
@@ -82,9 +89,7 @@ def search(
     work = work or Work(predictor, lambda: evaluator)
 
     if archive is None:
-        table = options.budget.table
-        archive = Archive(predictor, profile, table.model if table is not None else None, options.budget.runtime)
-        evolved(archive, options.budget, options.seed, report)
+        archive = archive_for(predictor, options, report)
     numbers = archive.front(options.budget)
     numbers = numbers[thinned(archive.objectives[numbers], _MOST_PLANNED)]
     # What tables promise is settled by the planner before anything else is done with it.
