@@ -65,6 +65,7 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     for name in ("epochs", "batch", "students"):
         parser.add_argument(f"--{name}", type=int, default=getattr(Recipe, name))
     parser.add_argument("--rate", dest="peak_rate", type=float, default=Recipe.peak_rate)
+    parser.add_argument("--weight-decay", type=float, default=Recipe.weight_decay)
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:
