@@ -62,7 +62,7 @@ def main() -> None:
         )
     mean = np.mean(gaps, axis=0)
     result = {
-        "recipe": {name: getattr(options, name) for name in ("epochs", "batch", "peak_rate", "students")},
+        "recipe": {name: getattr(options, name) for name in ("epochs", "batch", "peak_rate", "weight_decay", "students")},
         "seeds": options.seeds,
         "folds": options.folds,
         "test_examples": mean.shape[1],
