@@ -19,6 +19,9 @@ from benchmarks import trainings
 from ofa_mcu.training.plain_run import PlainRun
 
 
+_RECIPE = ("epochs", "batch", "peak_rate", "weight_decay", "students")
+
+
 def main() -> None:
     """Train what is missing, then print and store the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -62,7 +65,7 @@ def main() -> None:
         )
     mean = np.mean(gaps, axis=0)
     result = {
-        "recipe": {name: getattr(options, name) for name in ("epochs", "batch", "peak_rate", "weight_decay", "students")},
+        "recipe": {name: getattr(options, name) for name in _RECIPE},
         "seeds": options.seeds,
         "folds": options.folds,
         "test_examples": mean.shape[1],
