@@ -18,7 +18,6 @@ import numpy as np
 from benchmarks import trainings
 from ofa_mcu.training.plain_run import PlainRun
 
-
 _RECIPE = ("epochs", "batch", "peak_rate", "weight_decay", "students")
 
 
