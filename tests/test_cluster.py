@@ -76,6 +76,7 @@ def refused(number: int) -> int:
     return number
 
 
+@pytest.mark.slow
 def occupied(board: str) -> tuple[str, float, float]:
     began = time.monotonic()
     time.sleep(0.05)

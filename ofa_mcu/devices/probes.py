@@ -137,6 +137,16 @@ def _pointwise(rng: np.random.Generator) -> tuple[GraphBuilder, str]:
     return net, net.pointwise("a", "input", _channels(rng), Activation.RELU6)
 
 
+def _wide_in_time(rng: np.random.Generator) -> tuple[GraphBuilder, str]:
+    """Wide blocks in time one after another: where a second tensor costs too much, other kernels take over."""
+    channels = 144  # of the widest subnets for keywords
+    net = GraphBuilder((1, _size(rng, 16, 32), 1, channels))
+    x = net.depthwise("a", "input", (5, 1), (1, 1))
+    x = net.pointwise("b", x, channels, Activation.RELU6)
+    x = net.depthwise("c", x, (5, 1), (1, 1))
+    return net, net.pointwise("d", x, channels, Activation.RELU6)
+
+
 def _expand_project(rng: np.random.Generator) -> tuple[GraphBuilder, str]:
     channels = _channels(rng, 8, 96)
     net = _map(rng, channels)
@@ -217,4 +227,5 @@ _KINDS: tuple[Draw, ...] = (
     *(_pointwise, _expand_project),
     *(_depthwise(3, 1), _depthwise(3, 2), _depthwise(5, 1), _depthwise(5, 2), _depthwise(7, 1)),
     *(_first, _inverted, _separable, _end, _dense, _mean, _add, _sequence_first, _sequence_block),
+    _wide_in_time,
 )

@@ -59,6 +59,7 @@ def observed(folder: Path, graph: Int8Graph, kernels: list[Path], images: np.nda
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(16))
 def test_every_tensor_of_random_graphs(tmp_path: Path, kernel_objects: list[Path], seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -25,6 +25,7 @@ def emulator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return Emulator(request.param, tmp_path_factory.mktemp(request.param))
 
 
+@pytest.mark.slow
 def compare(emulator: Emulator, graph: Int8Graph, images: np.ndarray) -> list[list[Observation]]:
     wanted = run(graph, {"input": images})
     observations = emulator.run(graph, images)
@@ -41,6 +42,7 @@ def test_every_tensor_of_random_graphs(emulator: Emulator) -> None:
         compare(emulator, graph, random_inputs(graph, rng, 2)["input"])
 
 
+@pytest.mark.slow
 def test_counts_of_a_subnet_do_not_depend_on_data(emulator: Emulator) -> None:
     rng = np.random.default_rng(9)
     graph = random_weights(shape_graph(FASHION_MNIST, FASHION_MNIST.smallest), rng)

@@ -104,6 +104,7 @@ def test_one_end_keeps_its_own_accessor() -> None:
     assert "int8_t *ofa_model_input(void)" in source and "_at(" not in source and "_places" not in source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apart", [False, True])
 def test_every_end_on_this_machine(apart: bool) -> None:
     """Outputs that layers read, an input, a constant, one tensor several times: as the caller sees them."""

@@ -36,6 +36,7 @@ def compiled(folder: Path, graph: Int8Graph, plan: Plan, core: str, *defines: st
     return objects
 
 
+@pytest.mark.slow
 @needs_arm
 @pytest.mark.parametrize("core", ARM_CORES)
 def test_constants_equal_the_objects(tmp_path: Path, core: str) -> None:

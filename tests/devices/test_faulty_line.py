@@ -78,6 +78,7 @@ def outcomes(program: Path, seeds: range, every: float) -> Counter[str]:
         return Counter(outcome for some in pool.map(series, range(LINES)) for outcome in some)
 
 
+@pytest.mark.slow
 def test_a_sound_line_loses_nothing(line: FaultyLine) -> None:
     with Link(line.name) as link:
         session = Session(link, speeds=())

@@ -35,6 +35,7 @@ def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Link]:
         yield opened
 
 
+@pytest.mark.slow
 def codes() -> tuple[np.ndarray, np.ndarray]:
     wanted = DONE.expected(reference.run(SOURCE, probe_inputs(SOURCE, random=4)))
     return flat_bytes(wanted, STRUCTURE.inputs), flat_bytes(wanted, STRUCTURE.outputs)

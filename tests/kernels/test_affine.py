@@ -52,6 +52,7 @@ def codes_of(form: AffineForm, sums: np.ndarray) -> np.ndarray:
     return form.clamp_min + (values >> AFFINE_SHIFT).clip(0, form.clamp_max - form.clamp_min)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 def test_both_forms_for_every_pair(seed: int) -> None:
     rng = np.random.default_rng(seed)

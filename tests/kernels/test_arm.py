@@ -9,7 +9,7 @@ import pytest
 
 from tests.kernels.toolchain import ARM_CORES, WARNINGS, build, kernel_include, kernel_sources, needs_arm
 
-pytestmark = needs_arm
+pytestmark = [needs_arm, pytest.mark.slow]
 
 FLAGS = ("-O2", "-std=gnu11", *WARNINGS, "-ffunction-sections", "-fdata-sections", "-fstack-usage", "-c")
 

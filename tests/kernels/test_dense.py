@@ -49,6 +49,7 @@ def dsp(operator: Operator, ways: Sequence[Way]) -> Way:
     return next(way for way in ways if way.kernel.startswith("ofa_dsp_dense"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", [Activation.NONE, Activation.RELU, Activation.RELU6])
 @pytest.mark.parametrize("spread", [0.0, 0.6, 4.0])
 def test_odd_widths(host: Host, activation: Activation, spread: float) -> None:
@@ -66,6 +67,7 @@ def test_sums_beyond_the_fast_rounding(host: Host) -> None:
     host.check(graph, plan_with(graph, Flavour.DSP, dsp), images)
 
 
+@pytest.mark.slow
 @needs_emulator
 def test_on_a_core(tmp_path: Path) -> None:
     rng = np.random.default_rng(13)

@@ -110,18 +110,21 @@ def drawn(seed: int, kernel: Kernel = DSP_DEPTHWISE) -> tuple[Int8Graph, list[Wa
     raise AssertionError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", HOST_SEEDS)
 def test_equals_the_reference_on_the_host(host: Host, seed: int) -> None:
     graph, _, plan = drawn(seed)
     host.check(graph, plan, drawn_inputs(graph, np.random.default_rng(seed), 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SHARED_SEEDS)
 def test_shared_functions_equal_the_reference_on_the_host(host: Host, seed: int) -> None:
     graph, _, plan = drawn(seed, DSP_DEPTHWISE_SHARED)
     host.check(graph, plan, drawn_inputs(graph, np.random.default_rng(seed), 3))
 
 
+@pytest.mark.slow
 @needs_emulator
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7"])
 def test_equals_the_reference_on_the_core(tmp_path: Path, core: str) -> None:

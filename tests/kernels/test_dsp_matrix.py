@@ -267,6 +267,7 @@ def matrix_sources() -> list[Path]:
     return [path for path in kernel_sources() if path.stem.startswith("ofa_dsp_matrix")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_on_the_host(tmp_path: Path, seed: int) -> None:
     cases = some_cases(seed, 8)
@@ -301,6 +302,7 @@ def emulate(folder: Path, cases: list[Case], core: str) -> list[int]:
     return times[2:]
 
 
+@pytest.mark.slow
 @needs_emulator
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7"])
 def test_emulated(tmp_path: Path, core: str) -> None:
@@ -377,6 +379,7 @@ def one_after_the_other(rng: np.random.Generator, layers: int) -> Int8Graph:
     return build.done("chain", (source,))
 
 
+@pytest.mark.slow
 @needs_emulator
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7", "cortex-m33"])
 @pytest.mark.parametrize("loop", ["looped", "shared", "shared+shifts"])

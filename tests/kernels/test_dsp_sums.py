@@ -151,6 +151,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
     return Host(tmp_path_factory.mktemp("host"))
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_on_the_host(host: Host, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -169,6 +171,7 @@ def test_nothing_else_is_written(host: Host) -> None:
             host.check(graph, plan, drawn_inputs(graph, rng, 2))
 
 
+@pytest.mark.slow
 @needs_emulator
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7", "cortex-m33"])
 def test_emulated(tmp_path: Path, core: str) -> None:

@@ -74,6 +74,7 @@ def test_operators(host: Host, kind: type[Operator], flavour: Flavour) -> None:
     host.check(graph, plan, drawn_inputs(graph, rng, 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zero_point", [-128, 7, 127])
 def test_float_borders(host: Host, zero_point: int) -> None:
     rng = np.random.default_rng(zero_point + 128)

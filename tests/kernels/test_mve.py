@@ -241,6 +241,7 @@ BLOCKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BLOCKS)
 def test_depthwise_in_place(name: str, emulator: Emulator) -> None:
     """Every way beside its input, over it as far as its gaps say, and right on it, in every rounding."""

@@ -29,6 +29,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Emulator:
     return Emulator("cortex-m55", tmp_path_factory.mktemp("add"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scale", "activation"), [(0.0837, Activation.NONE), (0.1, Activation.NONE), (0.1, Activation.RELU6)]
 )
@@ -56,6 +57,7 @@ def test_every_pair_of_codes(emulator: Emulator, scale: float, activation: Activ
         assert (layers[-1].tensor == wanted[image].ravel()).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 50])
 @pytest.mark.parametrize("kind", [Add, Sub])
 def test_any_number_of_codes(emulator: Emulator, size: int, kind: type[Operator]) -> None:

@@ -46,11 +46,13 @@ def check(overlaps: Overlaps, flavour: Flavour, kind: str, seed: int, layers: in
     assert not failures, "\n".join(failures)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS[Flavour.PORTABLE])
 def test_portable_kernels(host: Overlaps, kind: str) -> None:
     check(host, Flavour.PORTABLE, kind, 0, 8)
 
 
+@pytest.mark.slow
 @needs_emulator
 @pytest.mark.parametrize("kind", KINDS[Flavour.MVE])
 def test_vector_kernels(vectors: Overlaps, kind: str) -> None:

@@ -90,6 +90,7 @@ def closest(graph: Int8Graph, way: Way, *, backward: bool, slack: int = 0) -> Pl
     return Plan(structure, (PricedWay(way, 0.0),), memory, "portable")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(3))
 def test_layers_at_the_closest_overlap(host: Host, kind: type[Operator], seed: int) -> None:
@@ -132,6 +133,7 @@ def test_chains_in_any_way(host: Host, seed: int) -> None:
     host.check(graph, plan_with(graph, choose=random_way(rng), apart=seed % 2 == 1), drawn_inputs(graph, rng, 3))
 
 
+@pytest.mark.slow
 @needs_emulator
 @pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m3"])
 def test_emulated_chains(core: str, tmp_path: Path) -> None:

@@ -91,6 +91,8 @@ def compiled(models_dir: Path, name: str, optimize: Optimize) -> Compiled:
     return compile_graph(graph, profile, CompileOptions(optimize=optimize))
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_balanced_keeps_its_promise(models_dir: Path, name: str) -> None:
     fast, balanced, small = (compiled(models_dir, name, optimize).cost for optimize in Optimize)

@@ -228,6 +228,7 @@ def test_promise_and_firmware(core: str, tmp_path: Path) -> None:
         assert abs(promise.instructions - seen) <= 0.05 * seen, (promise.instructions, seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("core", CORES)
 def test_every_way_has_a_price(core: str) -> None:
     """What was not measured has none, and the planner would not know that it is there."""

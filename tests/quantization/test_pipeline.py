@@ -41,6 +41,7 @@ def supernet(tmp_path_factory: pytest.TempPathFactory) -> Supernet:
     return learner.module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", [str(TINY.largest), str(TINY.smallest), "r12-w0.5-k5e3.k3e2-k3e4", "r8-w1-k3e2-k3e2.k3e4"]
 )

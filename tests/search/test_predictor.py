@@ -67,6 +67,7 @@ def test_a_stored_predictor_predicts_the_same(tmp_path: Path) -> None:
     assert path.read_bytes() == first
 
 
+@pytest.mark.slow
 def test_a_missing_or_damaged_predictor_is_told_in_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "predictor.json"
     with pytest.raises(OfaMcuError, match="there is no predictor .*predictor.json; ofa-mcu train writes it"):
