@@ -105,13 +105,12 @@ def _sound(run: Run) -> FarmRun:
         OfaMcuError: it is damaged, or its board's profile is.
         UsageError: its board is not known, or it is planned for another runtime.
     """
-    report = run.report()
-    if report.get("runtime", "compiled") != "compiled":
+    if run.runtime != "compiled":
         raise UsageError(
             f"{run.folder} is planned for TFLite Micro, and farm measures compiled code: search it for compiled, or "
             f"measure it with: ofa-mcu bench --run {run.folder} --runtime tflm"
         )
-    if not (run.subnet and run.task and isinstance(report["pick"].get("model_crc32"), int)):
+    if not (run.subnet and run.task and isinstance(run.report()["pick"].get("model_crc32"), int)):
         raise OfaMcuError(f"{run.folder / 'report.json'} is damaged (no pick.model_crc32); search again")
     run.model()
     return FarmRun(run, load_profile(run.board()))

@@ -13,7 +13,7 @@ from ofa_mcu.planning.runtime import Runtime
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.features import Genome
-from ofa_mcu.search.predictor import Predictor
+from ofa_mcu.search.predictor import Predictor, as_share
 from ofa_mcu.search.tables import Costs, CostTables, PlannedCosts
 
 __all__ = ["Archive", "hypervolume"]
@@ -112,7 +112,7 @@ class Archive:
         columns = (self.genes.tolist(), self.objectives.tolist(), self.excess(budget).tolist())
         for genes, (minus, *costs), excess in zip(*columns, strict=True):
             over = round(excess, 6) if np.isfinite(excess) else None
-            rows.append([str(self.genome.decode(genes)), round(min(-minus, 1.0), 5), *map(int, costs), over])
+            rows.append([str(self.genome.decode(genes)), as_share(-minus), *map(int, costs), over])
         names = ["subnet", "accuracy_predicted", "sram_bytes", "flash_bytes", "instructions", "excess"]
         return {"columns": names, "rows": rows}
 

@@ -9,6 +9,7 @@ from typing import Any
 from ofa_mcu.errors import InfeasibleError
 from ofa_mcu.search.budget import Violation
 from ofa_mcu.search.candidates import Candidate, CandidatePool
+from ofa_mcu.search.predictor import as_share
 
 __all__ = ["candidate_json", "check_feasible", "nothing_fits"]
 
@@ -62,7 +63,7 @@ def candidate_json(candidate: Candidate) -> dict[str, Any]:
     return {
         "subnet": str(candidate.subnet),
         "macs": candidate.cost.macs,
-        "accuracy_predicted": round(min(candidate.accuracy, 1.0), 5),
+        "accuracy_predicted": as_share(candidate.accuracy),
         "sram_bytes": candidate.cost.sram_bytes,
         "flash_bytes": candidate.cost.flash_bytes,
         "instructions": round(candidate.cost.instructions) if candidate.counted else None,

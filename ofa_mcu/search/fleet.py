@@ -19,14 +19,14 @@ from ofa_mcu import schemas
 from ofa_mcu.errors import InfeasibleError, UsageError
 from ofa_mcu.planning.core_model import core_of
 from ofa_mcu.planning.latency_files import latency_for
-from ofa_mcu.planning.runtime import Runtime, whose_figures
-from ofa_mcu.planning.tflm_cost import knows_instructions
+from ofa_mcu.planning.runtime import Runtime, counts_instructions, whose_figures
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget, budget_for
 from ofa_mcu.search.candidates import CandidatePool
 from ofa_mcu.search.cluster_work import ClusterWork, Origin
 from ofa_mcu.search.feasibility import check_feasible
+from ofa_mcu.search.predictor import as_share
 from ofa_mcu.search.recommend import Request, Source, recommend
 from ofa_mcu.search.work import Work
 
@@ -70,7 +70,7 @@ class Pick:
         """A JSON-ready object."""
         return {
             "subnet": self.subnet,
-            "accuracy_predicted": round(self.accuracy, 5),
+            "accuracy_predicted": as_share(self.accuracy),
             "sram_bytes": self.sram_bytes,
             "flash_bytes": self.flash_bytes,
             "instructions": self.instructions,
@@ -225,7 +225,7 @@ def _made_up(request: FleetRequest, count: int) -> list[Budget]:
     budgets = []
     for drawn in drawn_budgets(list(request.boards), count):
         bounds = dict(drawn.bounds)
-        if request.runtime is Runtime.TFLM and not knows_instructions(drawn.profile):
+        if not counts_instructions(drawn.profile, request.runtime):
             del bounds["instructions"]
         elif most is not None:
             bounds["instructions"] = min(bounds["instructions"], most)

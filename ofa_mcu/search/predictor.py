@@ -18,7 +18,7 @@ from ofa_mcu.space.shapes import ShapeGraph
 from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.space.subnet import Subnet
 
-__all__ = ["Label", "Predictor", "Quality", "fit_predictor", "load_predictor", "save_predictor"]
+__all__ = ["Label", "Predictor", "Quality", "as_share", "fit_predictor", "load_predictor", "save_predictor"]
 
 CLEARLY = 0.05
 """By how much a predictor's Kendall tau must exceed that of MACs alone, on subnets it did not see, to be relied on."""
@@ -84,6 +84,11 @@ class Predictor:
         sizes = np.stack(size_features(macs, parameters), 1)
         result = padded[chosen].sum(1) + sizes @ self.weights[-sizes.shape[1] :]
         return np.asarray(self.intercept - float(self.centre @ self.weights) + result, np.float64)
+
+
+def as_share(accuracy: float) -> float:
+    """A predicted accuracy as it is told: a regression may predict more than all, which nothing reaches."""
+    return round(min(accuracy, 1.0), 5)
 
 
 def _ridge(x: NDArray[np.float64], y: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
