@@ -13,9 +13,12 @@ import numpy as np
 from ofa_mcu.allocator import keep_freed_memory
 if sys.argv[1] == "kept" and not keep_freed_memory():
     raise SystemExit("not this C library")
-for _ in range(20):
-    np.empty(48 << 20, np.uint8).fill(1)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+before = faults()
+for _ in range(200):
+    np.empty(48 << 20, np.uint8)[::4096] = 1
+print(faults() - before)
 """
 
 
@@ -28,5 +31,5 @@ def test_freed_memory_stays_mapped() -> None:
         assert run.returncode == 0, run.stderr
         return int(run.stdout)
 
-    # Each array is at least 24 pages, and those huge ones; some faults are always there, and some more or less.
-    assert faults("kept") < faults("mapped anew each time") - 20 * 24 // 2
+    # At least 200 * 24 where pages are huge; what stays mapped may begin and end with a thousand small ones.
+    assert faults("kept") < faults("mapped anew each time") / 2
