@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -51,6 +52,15 @@ class ElasticLearner(Common):
         self.macs += passes * len(batch.labels) * self._macs_of(subnet)
         with self._ranks.precision():
             return self.module(self._inputs(batch, subnet.resolution), subnet)
+
+    def _at_one_resolution(self, space: SearchSpace, step: int) -> SearchSpace:
+        """The part of a space that this step's batch trains: all its networks see one resolution, drawn uniformly.
+
+        Where the largest network saw only the highest and the smallest only the lowest, the weights that they share
+        would answer to their own resolution alone, and those between to none.
+        """
+        drawn = np.random.default_rng((self._recipe.seed, 4, step)).choice(space.resolutions)
+        return replace(space, resolutions=(int(drawn),))
 
     def _channels_settled(self, step: int, tick: int) -> bool | None:
         """The early-bird test at every tick; None between them."""
@@ -142,7 +152,7 @@ class SupernetLearner(ElasticLearner):
 
     def backward(self, batch: Batch, step: int) -> float:
         """Largest net on the labels; smallest and random ones on its predictions, or on the labels as well."""
-        space = self._space
+        space = self._at_one_resolution(self._space, step)
         teacher = self._run(batch, space.largest)
         loss = self._label_loss(teacher, batch)
         loss.backward()

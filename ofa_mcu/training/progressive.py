@@ -101,7 +101,8 @@ class ProgressiveLearner(ElasticLearner):
             with torch.no_grad(), self._ranks.precision():
                 target = F.softmax(self._teacher(self._inputs(batch, largest.resolution), largest).float(), 1)
         rng = np.random.default_rng((self._recipe.seed, 2, step))
-        subnets = self._spaces[self._phase].sample_balanced(rng, _SUBNETS[self._phase])
+        space = self._at_one_resolution(self._spaces[self._phase], step)
+        subnets = space.sample_balanced(rng, _SUBNETS[self._phase])
         total = 0.0
         for subnet in subnets:
             logits = self._run(batch, subnet)
