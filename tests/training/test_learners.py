@@ -172,7 +172,19 @@ def recorded(students: int) -> tuple[SupernetLearner, _Recorder]:
 def test_the_warm_up_trains_the_largest_network_alone() -> None:
     learner, recorder = recorded(students=2)
     learner.backward(STREAM.batch(0), 0)
-    assert recorder.ran == [TINY.largest]
+    assert recorder.ran == [dataclasses.replace(TINY.largest, resolution=recorder.ran[0].resolution)]
+
+
+def test_all_networks_of_a_step_see_one_resolution_and_each_has_its_turn() -> None:
+    learner, recorder = recorded(students=2)
+    learner.restore({**learner.state(), "elastic": True})
+    turns: Counter[int] = Counter()
+    for step in range(60):
+        recorder.ran.clear()
+        learner.backward(STREAM.batch(0), step)
+        (resolution,) = {subnet.resolution for subnet in recorder.ran}
+        turns[resolution] += 1
+    assert set(turns) == set(TINY.resolutions) and min(turns.values()) >= 20
 
 
 def test_students_are_the_smallest_and_a_balanced_sample() -> None:
@@ -181,10 +193,11 @@ def test_students_are_the_smallest_and_a_balanced_sample() -> None:
     for step in range(3):
         recorder.ran.clear()
         learner.backward(STREAM.batch(step), step)
-        assert recorder.ran[:2] == [TINY.largest, TINY.smallest] and len(recorder.ran) == 6
+        drawn = recorder.ran[0].resolution
+        corners = [dataclasses.replace(each, resolution=drawn) for each in (TINY.largest, TINY.smallest)]
+        assert recorder.ran[:2] == corners and len(recorder.ran) == 6
         random = recorder.ran[2:]
         for counts in (
-            Counter(s.resolution for s in random),
             Counter(s.width for s in random),
             Counter(len(s.stages[0]) for s in random),
         ):
@@ -204,13 +217,13 @@ def test_gradients_are_those_of_labels_and_of_the_teachers_predictions() -> None
     batch = STREAM.batch(0)
     shown = learner.backward(batch, 0)
     found = {name: value.grad.clone() for name, value in recorder.named_parameters() if value.grad is not None}
-    student = recorder.ran[2]
+    largest, smallest, student = recorder.ran
     recorder.zero_grad()
-    teacher = recorder(batch.at(12), TINY.largest)
+    teacher = recorder(batch.at(largest.resolution), largest)
     target = F.softmax(teacher, 1).detach()
     loss = F.cross_entropy(teacher, batch.labels)
     total = loss
-    for subnet in (TINY.smallest, student):
+    for subnet in (smallest, student):
         total = total - (target * F.log_softmax(recorder(batch.at(subnet.resolution), subnet), 1)).sum(1).mean()
     total.backward()
     assert shown == pytest.approx(float(loss.detach()))
@@ -226,7 +239,8 @@ def test_classes_weigh_in_the_loss_as_the_data_says() -> None:
     batch = TrainingStream(QUARTERS, weighted, 32, 0).batch(0)
     assert len(batch.labels.unique()) == 4
     plain = PlainLearner(shape_graph(TINY, TINY.largest), RECIPE)
-    for learner in (plain, SupernetLearner(TINY, RECIPE)):
+    at_twelve = dataclasses.replace(TINY, resolutions=(12,))
+    for learner in (plain, SupernetLearner(at_twelve, RECIPE)):
         arguments = () if learner is plain else (TINY.largest,)
         learner.module.train()
         with torch.no_grad():
