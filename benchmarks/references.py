@@ -28,7 +28,7 @@ from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.quantization.evaluate import Evaluator, Specialised
 from ofa_mcu.quantization.fast import int8_right
-from ofa_mcu.quantization.ptq import quantize
+from ofa_mcu.quantization.ptq import recalibrate_and_quantize
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.nsga import evolved
 from ofa_mcu.search.recommend import Source
@@ -38,7 +38,7 @@ from ofa_mcu.space.presets import SPACES
 from ofa_mcu.space.shapes import Activation, ShapeGraph
 from ofa_mcu.tasks.resample import resolution_of, to_codes
 from ofa_mcu.tasks.task import Dataset
-from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, one_thread_each, recalibrate
+from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, one_thread_each
 from ofa_mcu.training.data import ImageSet
 from ofa_mcu.training.learners import PlainLearner
 from ofa_mcu.training.loop import fit, use_threads
@@ -87,8 +87,7 @@ def trained(graph: ShapeGraph, source: Source, data: Dataset, recipe: Recipe, fo
     fit(learner, source.task, data, (size,), recipe, folder, f"plain {graph.name}")
     inputs = ImageSet(data.train, (size,)).floats_at(resolution, slice(0, CALIBRATION_IMAGES))
     with one_thread_each():
-        recalibrate(learner.module, inputs)
-        return quantize(learner.module, inputs)
+        return recalibrate_and_quantize(learner.module, inputs)
 
 
 def right_answers(graph: Int8Graph, data: Dataset) -> trainings.Right:

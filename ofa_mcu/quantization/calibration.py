@@ -12,26 +12,32 @@ from ofa_mcu.graph.ir import Quantization
 from ofa_mcu.supernet.execution import execute
 from ofa_mcu.supernet.network import PlainNetwork
 
-__all__ = ["activation_ranges", "quantization_of"]
+__all__ = ["Ranges", "activation_ranges", "quantization_of", "quantizations"]
 
-_PART = 256
+_PART = 64
 """Inputs that run together; all at once would leave the caches."""
 _LEAST_SCALE = float(np.finfo(np.float32).tiny)
 
 
-@torch.no_grad()
-def activation_ranges(network: PlainNetwork, inputs: Tensor) -> dict[str, tuple[float, float]]:
-    """Tensor name -> (least, largest) value over `inputs` (N, C, H, W), in evaluation mode."""
-    ranges: dict[str, tuple[float, float]] = {}
+class Ranges(dict[str, tuple[float, float]]):
+    """Tensor name -> (least, largest) value of all that was observed: NHWC in memory, or (N, C)."""
 
-    def observe(name: str, value: Tensor) -> None:
+    def observe(self, name: str, value: Tensor) -> None:
+        """What `execute` tells of a tensor."""
+        if value.dim() == 4:
+            value = value.permute(0, 2, 3, 1)  # torch's loop is quick where the last axis is the next in memory
         low, high = (float(end) for end in torch.aminmax(value))
-        least, most = ranges.get(name, (low, high))
-        ranges[name] = (min(low, least), max(high, most))
+        least, most = self.get(name, (low, high))
+        self[name] = (min(low, least), max(high, most))
 
+
+@torch.no_grad()
+def activation_ranges(network: PlainNetwork, inputs: Tensor) -> Ranges:
+    """Of every tensor over `inputs` (N, C, H, W), in evaluation mode."""
+    ranges = Ranges()
     network.eval()
     for part in inputs.split(_PART):
-        execute(network.graph, part, network.parameters_of, training=False, observe=observe)
+        execute(network.graph, part, network.parameters_of, training=False, observe=ranges.observe, fold=True)
     return ranges
 
 

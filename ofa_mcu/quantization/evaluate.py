@@ -16,7 +16,7 @@ from torch import Tensor
 from ofa_mcu.allocator import keep_freed_memory
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.quantization.fast import answers_in, int8_accuracy
-from ofa_mcu.quantization.ptq import quantize
+from ofa_mcu.quantization.ptq import recalibrate_and_quantize
 from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import PlainNetwork, Supernet, extract
 from ofa_mcu.tasks.resample import resample, resolution_of, to_codes
@@ -68,9 +68,9 @@ class Evaluator:
 
     def specialise(self, subnet: Subnet) -> Specialised:
         """The subnet's float network and its int8 graph."""
-        network = self.float_network(subnet)
+        network: PlainNetwork = extract(self.supernet, subnet)
         with one_thread_each():
-            graph = quantize(network, self.calibration(subnet.resolution), self.supernet)
+            graph = recalibrate_and_quantize(network, self.calibration(subnet.resolution), self.supernet)
         return Specialised(subnet, network, graph)
 
     def codes(self, part: str, resolution: int) -> NDArray[np.int8]:

@@ -10,12 +10,12 @@ from typing import Any
 
 from ofa_mcu.graph.ir import Quantization
 from ofa_mcu.quantization.evaluate import Evaluator, Specialised
-from ofa_mcu.quantization.ptq import quantize_with, tensor_quantizations
+from ofa_mcu.quantization.ptq import quantize_with, recalibrate_and_quantize, tensor_quantizations
 from ofa_mcu.quantization.qat import QatLearner
 from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.plain_store import load_network, save_network
 from ofa_mcu.tasks.task import Task
-from ofa_mcu.training.calibrate import one_thread_each, recalibrate
+from ofa_mcu.training.calibrate import one_thread_each
 from ofa_mcu.training.distil import DistilledLearner
 from ofa_mcu.training.loop import fit
 from ofa_mcu.training.recipe import Recipe
@@ -70,8 +70,7 @@ def refine(
         learner = DistilledLearner(network, teacher, recipe)
         fit(learner, task, evaluator.data, sizes, recipe, folder / "finetune", f"finetune {pick.subnet}")
         with one_thread_each():
-            recalibrate(network, inputs)
-            graph = quantize_with(network, tensor_quantizations(network, inputs))
+            graph = recalibrate_and_quantize(network, inputs)
         tuned = Specialised(pick.subnet, copy.deepcopy(network), graph)
         found["finetune"] = tuned, evaluator.int8_accuracy(graph, "validation")
     if wanted.qat:

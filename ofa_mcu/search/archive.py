@@ -27,7 +27,8 @@ class Archive:
 
     `objectives` (subnets, 4) are to be minimised: minus accuracy, SRAM, flash, instructions. What a budget allows is
     asked afterwards, so that one archive serves all boards of a core. `seconds` is how long the search for them took.
-    `ticks` (subnets,) are by the latency model of a board; None without one.
+    `ticks` (subnets,) are by the latency model of a board; None without one. `by_table`: costs are looked up, not
+    planned.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class Archive:
     ) -> None:
         self.genome = Genome.of(predictor.space)
         self._predictor = predictor
+        self.by_table = runtime is Runtime.COMPILED
         self._costs: Callable[[Ints], Costs] = (
             CostTables(predictor.space, profile, latency=latency)
-            if runtime is Runtime.COMPILED
+            if self.by_table
             else PlannedCosts(predictor.space, profile, runtime)
         )
         self._index: dict[bytes, int] = {}

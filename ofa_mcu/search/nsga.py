@@ -1,4 +1,5 @@
-"""NSGA-II (Deb et al. 2002, pymoo's implementation) over the genome of a space, then every neighbour of its front."""
+"""NSGA-II (Deb et al. 2002, pymoo's implementation) over the genome of a space, then every neighbour of its front; a
+small space is searched whole."""
 
 from __future__ import annotations
 
@@ -21,6 +22,9 @@ POPULATION = 128
 GENERATIONS = 48
 MOST = 100_000
 """Subnets after which no more neighbours are tried."""
+
+WHOLE = 20_000
+"""Subnets of the largest space that is searched whole: by table that takes half a second, less than to evolve them."""
 
 _MUTATION = 0.1  # chance of each gene to be drawn anew
 _MOST_CORNERS = 64
@@ -107,14 +111,22 @@ def evolve(
 
 
 def evolved(archive: Archive, budget: Budget | None, seed: int, report: Callable[[str], None]) -> Archive:
-    """The archive, filled with subnets for the budget, or (None) for all there may be on its core."""
+    """The archive, filled with subnets for the budget, or (None) for all there may be on its core.
+
+    With every subnet of its space, where that is small and costs are by table.
+    """
     began = time.monotonic()
 
     def progress(text: str) -> None:
         pace = len(archive) / max(time.monotonic() - began, 1e-9)
         report(f"{text}: {len(archive)} subnets, {pace:.0f} a second, {len(archive.front(budget))} on the front")
 
-    evolve(archive, budget, seed, report=progress)
+    space = archive.genome.space
+    if archive.by_table and space.size <= WHOLE:
+        report(f"all {space.size} subnets")
+        archive.evaluate(archive.genome.encode_all(space))
+    else:
+        evolve(archive, budget, seed, report=progress)
     archive.seconds = time.monotonic() - began
     return archive
 

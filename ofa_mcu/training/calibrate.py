@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -21,10 +21,11 @@ CALIBRATION_IMAGES = 1024
 
 
 @torch.no_grad()
-def recalibrate(network: PlainNetwork, inputs: Tensor) -> None:
+def recalibrate(network: PlainNetwork, inputs: Tensor, observe: Callable[[str, Tensor], None] | None = None) -> None:
     """Set every batch norm's statistics to those of `inputs` (N, C, H, W), layer by layer, in one pass.
 
-    The variance is the unbiased one, as training's running estimate is.
+    The variance is the unbiased one, as training's running estimate is. `observe` is told every tensor of the pass, as
+    by `execute`; where there are n values a channel, they are a share of 1 / (2n) off what the network will compute.
     """
 
     def provide(op: Operator) -> ConvParameters | DenseParameters:
@@ -37,7 +38,7 @@ def recalibrate(network: PlainNetwork, inputs: Tensor) -> None:
 
     inputs = inputs.to(next(network.parameters()).device)
     # from zeroed statistics one training pass leaves momentum * batch statistics
-    execute(network.graph, inputs, provide, training=True)
+    execute(network.graph, inputs, provide, training=True, observe=observe)
     for key in network.weights.gamma:
         network.get_buffer(f"mean_{key}").div_(BN_MOMENTUM)
         network.get_buffer(f"variance_{key}").div_(BN_MOMENTUM).clamp_(min=BN_EPSILON * 1e-3)

@@ -50,13 +50,12 @@ def trained(evaluator: Evaluator) -> tuple[PlainNetwork, QatLearner, dict]:
     learner = QatLearner(network, evaluator.float_network(TINY.largest), tensors, RECIPE)
     stream = TrainingStream(QUARTERS, ImageSet(DATA.train, TINY.resolutions), 32, 0)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
-    first = 0.0
+    losses = []
     for step in range(40):
         optimizer.zero_grad()
-        loss = learner.backward(stream.batch(step), step)
-        first = first or loss
+        losses.append(learner.backward(stream.batch(step), step))
         optimizer.step()
-    assert loss < first  # it does learn
+    assert sum(losses[-10:]) < sum(losses[:10])  # it does learn
     return network, learner, tensors
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ofa_mcu.graph.ir import Int8Graph, Parameters
 from ofa_mcu.graph.verify import verify
-from ofa_mcu.quantization.calibration import activation_ranges, quantization_of, quantizations
+from ofa_mcu.quantization.calibration import Ranges, activation_ranges, quantization_of, quantizations
 from ofa_mcu.quantization.ptq import quantize
 from ofa_mcu.quantization.weights import filter_scales
 from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected
@@ -193,8 +193,13 @@ def test_ranges_are_those_of_the_tensors() -> None:
     ranges = activation_ranges(network, x)
     assert ranges.keys() == network.graph.shapes.keys()
     assert ranges["input"] == (float(x.min()), float(x.max()))
-    logits = network(x).detach()
+    with torch.no_grad():
+        logits = network(x)
     assert ranges["logits"] == (float(logits.min()), float(logits.max()))
     assert all(ranges[name][0] >= 0 and ranges[name][1] <= 6 for name in ("stem", "s0b0.expand", "head"))
+    while_calibrated = Ranges()
+    recalibrate(network, x, while_calibrated.observe)
+    for name, span in activation_ranges(network, x).items():
+        assert while_calibrated[name] == pytest.approx(span, rel=0.02, abs=1e-4), name  # 40 examples, maps of 1x1
     fixed = quantization_of(0.0, 1.0)
     assert quantizations(ranges, "input", fixed)["input"] is fixed
