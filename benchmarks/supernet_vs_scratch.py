@@ -3,7 +3,8 @@
 They lie at equal steps of log(MACs) from the smallest to the largest network. A subnet cut out of the supernet gets its
 batch-norm statistics recalibrated and no other training; the yardstick is the same network trained alone with the
 supernet's recipe. Both are trained for every seed (and fold) and answers are pooled; gaps have 95 % intervals, and one
-that holds 0 is a tie. Resumable; a finished run of `ofa-mcu train` serves as OUT/TASK/seed-0/supernet.
+that holds 0 is a tie. Resumable; a finished run of `ofa-mcu train` serves as OUT/TASK/seed-0/supernet. With `--supernet`
+a trained one is taken as it is; it is for you to see that it has had as many epochs as the networks alone get.
 
     python -m benchmarks.supernet_vs_scratch --task keywords --subnets 6 --seeds 0 1 2 --epochs 90 --out runs/scratch
 """
@@ -11,11 +12,13 @@ that holds 0 is a tie. Resumable; a finished run of `ofa-mcu train` serves as OU
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import trainings
+from ofa_mcu.supernet.store import load_supernet
 from ofa_mcu.training.plain_run import PlainRun
 
 _RECIPE = ("epochs", "batch", "peak_rate", "weight_decay", "students")
@@ -26,7 +29,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     trainings.add_recipe(parser)
     parser.add_argument("--subnets", type=int, default=4)
+    parser.add_argument("--supernet", type=Path, help="of the one seed, trained already")
     options = parser.parse_args()
+    if options.supernet is not None and (len(options.seeds) > 1 or options.folds is not None):
+        parser.error("--supernet is one supernet: of one seed, without folds")
     rows: dict[str, dict[str, Any]] = {}
     answers: dict[str, dict[str, list[trainings.Right]]] = {}
     for seed in options.seeds:
@@ -35,7 +41,10 @@ def main() -> None:
         pooled: dict[str, dict[str, list[trainings.Right]]] = {}
         for task in trainings.tasks_of(options):
             folder = options.out / task.replace(":", "-") / f"seed-{seed}"
-            net = trainings.supernet(task, recipe, folder / "supernet", options.data_dir, options.threads)
+            if options.supernet is not None:
+                net = load_supernet(options.supernet)[0]
+            else:
+                net = trainings.supernet(task, recipe, folder / "supernet", options.data_dir, options.threads)
             for subnet in trainings.spread(net.space, options.subnets):
                 run = PlainRun(task, str(subnet), options.data_dir)
                 lone = trainings.alone(run, recipe, folder / str(subnet), options.threads)
