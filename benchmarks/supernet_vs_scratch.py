@@ -3,8 +3,8 @@
 They lie at equal steps of log(MACs) from the smallest to the largest network. A subnet cut out of the supernet gets its
 batch-norm statistics recalibrated and no other training; the yardstick is the same network trained alone with the
 supernet's recipe. Both are trained for every seed (and fold) and answers are pooled; gaps have 95 % intervals, and one
-that holds 0 is a tie. Resumable; a finished run of `ofa-mcu train` serves as OUT/TASK/seed-0/supernet. With `--supernet`
-a trained one is taken as it is; it is for you to see that it has had as many epochs as the networks alone get.
+that holds 0 is a tie. Resumable; a finished run of `ofa-mcu train` serves as OUT/TASK/seed-0/supernet. With
+`--supernet` a trained one is taken as it is; it is for you to see that it has had as many epochs as the others get.
 
     python -m benchmarks.supernet_vs_scratch --task keywords --subnets 6 --seeds 0 1 2 --epochs 90 --out runs/scratch
 """
