@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +26,6 @@ from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget, budget_for
 from ofa_mcu.search.candidates import CandidatePool
 from ofa_mcu.search.cluster_work import ClusterWork, Origin
-from ofa_mcu.search.feasibility import check_feasible
 from ofa_mcu.search.predictor import as_share
 from ofa_mcu.search.recommend import Request, Source, recommend
 from ofa_mcu.search.work import Work
@@ -102,7 +102,6 @@ def fleet(
         try:
             latency = latency_for(profile, profile_path=request.boards[profile])
             budget = budget_for(profile, **request.bounds, latency=latency, runtime=request.runtime)  # type: ignore[arg-type]
-            check_feasible(CandidatePool(source.predictor, budget))
             # A board's own measure of time is on no common front: where it is bounded, the board is searched alone.
             alone = budget.bounds_time and budget.table is not None
             wanted = Request(
@@ -113,7 +112,7 @@ def fleet(
                 data_dir=request.data_dir,
                 profile_path=request.boards[profile],
             )
-            archive = None if alone else work.archive(profile, budget.runtime, request.seed, show)
+            archive = None if alone else partial(work.archive, profile, budget.runtime, request.seed, show)
             report = recommend(wanted, out / profile.id, say, show, source, archive, work)
             return _row(profile, request.runtime, report["pick"], None) | {"run": report["run"]}
         except (InfeasibleError, UsageError) as error:
