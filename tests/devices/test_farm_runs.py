@@ -193,6 +193,9 @@ def test_a_fleet_tells_which_runs_are_its_own(measured: Run) -> None:
     ((gone, error),) = ((each.run.name, str(each.error)) for each in found.unfit)
     assert gone == "gone" and "report.json is missing" in error
     assert [each.run.name for each in runs_in([runs / "stale"]).fit] == ["stale"], "named by itself"
+    told.write_text(json.dumps({"boards": rows, "complete": False}))
+    assert [each.run.name for each in runs_in([runs], said.append).fit] == [BOARD]
+    assert said[1] == f"the fleet in {runs} did not end; run it again for its other boards"
     told.write_text(json.dumps({"boards": rows[1:]}))
     with pytest.raises(UsageError, match="neither is a run nor holds any"):
         runs_in([runs])
