@@ -1,6 +1,6 @@
 """How good and how quick searches are: against every subnet of a space, planner and tables, fleets, shipped supernets.
 
-    python -m benchmarks.search [--parts exhaustive speed fleet boards promises]
+    python -m benchmarks.search [--parts exhaustive speed fleet boards promises weights]
 
 - exhaustive: the front of a search against that of all subnets of the space of fashion-mnist, both by prediction.
 - speed: subnets per second by table, milliseconds of the planner, seconds of a search for each shipped supernet.
@@ -8,6 +8,7 @@
 - boards: one supernet for every board, everything measured, runs written.
 - promises: random subnets of a shipped supernet, compiled and linked for the twins of four boards; SRAM, flash and
   instructions promised from shapes against linked and counted.
+- weights: random subnets of every shipped supernet, planned for five cores from shapes and with weights.
 
 Prints tables and updates benchmarks/results/search.json. Seconds are of the machine it ran on.
 """
@@ -32,6 +33,7 @@ from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.planning.core_model import core_model, core_of
 from ofa_mcu.planning.cost import estimate
 from ofa_mcu.planning.plan import make_plan
+from ofa_mcu.planning.runtime import Runtime, settled, shape_cost
 from ofa_mcu.profiles import all_profiles, load_profile
 from ofa_mcu.search.archive import Archive, hypervolume
 from ofa_mcu.search.budget import budget_for
@@ -48,6 +50,8 @@ from ofa_mcu.supernet.shipped_files import PREDICTOR_FILE, supernet_folder
 RESULTS = Path(__file__).parent / "results" / "search.json"
 BOARD = "stm32f746"
 PROMISED_ON = ("stm32f103", "rp2040", "stm32f746", "mps3_an547")
+PLANNED_ON = ("rp2040", "stm32f103", "stm32f446", "stm32f746", "mps3_an547")
+"""A board of each core."""
 _RANDOM = 30
 _SAMPLE = 20
 _DRAWN = 50_000
@@ -218,12 +222,42 @@ def promises() -> dict[str, Any]:
     return {"subnets": _RANDOM, "rows": rows}
 
 
+def weights() -> dict[str, Any]:
+    """What planning with weights, as for a pick, adds to planning from shapes, as for a front."""
+    rows = []
+    for task in SPACES:
+        source, rng = Source(task), np.random.default_rng(1)
+        subnets = source.predictor.space.sample_balanced(rng, _RANDOM)
+        graphs = [source.evaluator.specialise(subnet).graph for subnet in subnets]
+        for board in PLANNED_ON:
+            profile = load_profile(board)
+            shapes = [shape_cost(graph.structure, profile, Runtime.COMPILED) for graph in graphs]
+            found = [settled(graph, profile, Runtime.COMPILED).cost for graph in graphs]
+            pairs = list(zip(shapes, found, strict=True))
+            more = [cost.flash_bytes - shape.flash_bytes for shape, cost in pairs]
+            shares = {
+                "flash_share": [cost.flash_bytes / shape.flash_bytes - 1 for shape, cost in pairs],
+                "instructions_share": [cost.instructions / shape.instructions - 1 for shape, cost in pairs],
+            }
+            rows.append(
+                {
+                    "task": task,
+                    "core": core_of(profile),
+                    "sram_equal": sum(cost.sram_bytes == shape.sram_bytes for shape, cost in pairs),
+                    "flash_more": [min(more), max(more)],
+                    **{name: [round(min(each), 5), round(max(each), 5)] for name, each in shares.items()},
+                }
+            )
+    return {"subnets": _RANDOM, "rows": rows}
+
+
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "exhaustive": exhaustive,
     "speed": speed,
     "fleet": fleet,
     "boards": boards,
     "promises": promises,
+    "weights": weights,
 }
 
 

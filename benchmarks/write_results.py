@@ -243,6 +243,22 @@ def search_section() -> str:
             "promised less linked or counted, least to most. A pick's figures are the compiled ones:\n\n"
             + table(heading, rows)
         )
+    if "weights" in found:
+        rows = [
+            [
+                r["task"],
+                r["core"],
+                f"{r['sram_equal']} of {found['weights']['subnets']}",
+                span(r["flash_more"], "+,.0f"),
+                *(span([100 * v for v in r[f"{name}_share"]], "+.2f") for name in ("flash", "instructions")),
+            ]
+            for r in found["weights"]["rows"]
+        ]
+        parts.append(
+            f"{found['weights']['subnets']} random subnets of each supernet, planned with their weights (as a pick is) "
+            "less planned from shapes (as the rows of a front are), least to most:\n\n"
+            + table(["supernet", "core", "SRAM equal", "flash B", "flash %", "instructions %"], rows)
+        )
     return "\n".join([*parts, "`benchmarks/search.py`\n"])
 
 

@@ -14,9 +14,13 @@ from typing import Any
 from ofa_mcu.errors import BusyError, OfaMcuError, UsageError
 from ofa_mcu.files import write_bytes, write_json
 
-__all__ = ["RUNS", "Run", "find_run", "new_run"]
+__all__ = ["FLEET", "FLEET_PLOT", "RUNS", "Run", "find_run", "new_run"]
 
 RUNS = Path("runs")
+FLEET = "fleet.json"
+"""What a fleet tells of its runs, beside them."""
+FLEET_PLOT = "fleet.png"
+"""The same as a picture."""
 _REPORT = "report.json"
 
 

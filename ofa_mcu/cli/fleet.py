@@ -64,6 +64,7 @@ def fleet(
     with failing_as_json(as_json, schemas.FLEET):
         from ofa_mcu.files import write_bytes, write_json
         from ofa_mcu.reports.fleet import fleet_plot
+        from ofa_mcu.runs import FLEET, FLEET_PLOT
         from ofa_mcu.search.fleet import FleetRequest, made_up_fleet
         from ofa_mcu.search.fleet import fleet as specialised
 
@@ -79,15 +80,16 @@ def fleet(
                 report = made_up_fleet(request, synthetic, show, client)
             else:
                 report = specialised(request, out, say, show, client)
-        told = out / ("fleet.json" if synthetic is None else "synthetic.json")
-        write_json(told, report)
+        told = out / (FLEET if synthetic is None else "synthetic.json")
         if synthetic is None:
-            write_bytes(out / "fleet.png", fleet_plot(report))
+            write_bytes(out / FLEET_PLOT, fleet_plot(report))
+        else:
+            write_json(told, report)
     if as_json:
         emit(report)
     else:
         _print(report, told)
-        say(f"fleet {told}" + ("" if synthetic else f", {out / 'fleet.png'}"))
+        say(f"fleet {told}" + ("" if synthetic else f", {out / FLEET_PLOT}"))
     if not any(row["feasible"] for row in report["boards"]):
         raise _nothing(report["boards"])
 

@@ -112,6 +112,11 @@ def search(
         print_report(report)
 
 
+_ROWS_FROM = (
+    "SRAM, flash and instructions of these rows are planned from shapes alone, and weights can ask for more flash "
+    "(docs/search.md says how much); those of the pick, below, are planned with its weights."
+)
+
 _TFLM = (
     "With TFLite Micro SRAM is an upper bound, flash the file and the most code that was published for it, and "
     "instructions rest on published counts (+-15 % on cores with DSP instructions): leave room, and see what "
@@ -135,7 +140,11 @@ def print_report(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"Pareto front for {report['board']} (accuracy on validation images)")
+    table = Table(
+        title=f"Pareto front for {report['board']} (accuracy on validation images)",
+        caption=_ROWS_FROM,
+        caption_justify="left",
+    )
     for heading in ("subnet", "MMACs", "predicted %", "int8 %", "SRAM B", "flash B", "M instructions"):
         table.add_column(heading, justify="left" if heading == "subnet" else "right")
     front = report["front"]

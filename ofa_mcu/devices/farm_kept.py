@@ -11,6 +11,7 @@ from typing import Any
 
 from ofa_mcu.devices.board_job import BoardJob
 from ofa_mcu.devices.project import IMAGE
+from ofa_mcu.devices.trial import fault_of
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.results import read_results, results_file
 from ofa_mcu.runs import Run
@@ -39,7 +40,7 @@ _ABSENT = object()
 
 
 def kept_bench(job: BoardJob, board: str) -> dict[str, Any] | None:
-    """The run's `bench.json`, if it is of this very measurement and passes what a new one has to (`Trial.check`).
+    """The run's `bench.json`, if it is of this very measurement and passes as a new one has to (`fault_of`).
 
     None where there is none, it is damaged, or anything of it is otherwise: a model that was changed since, fewer
     images than now (of those that the test set has), or, where the board is to be flashed, another firmware.
@@ -61,12 +62,8 @@ def kept_bench(job: BoardJob, board: str) -> dict[str, Any] | None:
         and kept["images"] >= (min(job.images, there) if isinstance(there, int) else job.images)
         and (not job.flash or kept["image_crc32"] == _image_crc32(run.project_path))
     )
-    well = (
-        kept["differing_bytes"] == 0
-        and kept["stack_used"] <= kept["stack_reserved"]
-        and (kept["instructions"] is not None or kept["milliseconds"] is not None)
-    )
-    return kept if same and well else None
+    told = kept["instructions"] is not None or kept["milliseconds"] is not None
+    return kept if same and told and fault_of(kept) is None else None
 
 
 def _image_crc32(project: Path) -> int | object:

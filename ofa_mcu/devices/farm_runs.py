@@ -11,12 +11,9 @@ from typing import Any
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.profiles import load_profile
 from ofa_mcu.profiles.profile import BoardProfile
-from ofa_mcu.runs import Run
+from ofa_mcu.runs import FLEET, Run
 
 __all__ = ["FarmRun", "FarmRuns", "UnfitRun", "runs_in"]
-
-FLEET = "fleet.json"
-"""What a fleet tells of its runs, beside them."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,8 @@ class FarmRuns:
 def runs_in(folders: Sequence[Path], say: Callable[[str], None] = lambda text: None) -> FarmRuns:
     """The runs in these folders: each is a run, or holds runs, as `fleet` leaves them.
 
-    Where the last fleet tells which runs are its own, others beside them are left aside, which is said.
+    Where the last fleet tells which runs are its own, others beside them are left aside. That is said, and so is where
+    the fleet did not end.
 
     Raises:
         UsageError: a folder is neither, or a run is named twice.
@@ -76,18 +74,21 @@ def _inside(folder: Path, say: Callable[[str], None]) -> list[Path]:
     there = sorted(path for path in folder.glob("*") if _is_run(path))
     if not (folder / FLEET).is_file():
         return there
-    names = _of_fleet(folder / FLEET)
+    names, complete = _of_fleet(folder / FLEET)
+    if not complete:
+        say(f"the fleet in {folder} did not end; run it again for its other boards")
     others = [path.name for path in there if path.name not in names]
     if others:
         say(f"left aside, for {folder / FLEET} is not of them: {', '.join(others)}")
     return [folder / name for name in names]
 
 
-def _of_fleet(path: Path) -> list[str]:
-    """Names of the folders of a fleet's runs."""
+def _of_fleet(path: Path) -> tuple[list[str], bool]:
+    """Names of the folders of a fleet's runs, and whether these are all that there were to be."""
     try:
-        rows = json.loads(path.read_text())["boards"]
-        return sorted(Path(row["run"]).name for row in rows if row.get("run") is not None)
+        told = json.loads(path.read_text())
+        names = sorted(Path(row["run"]).name for row in told["boards"] if row.get("run") is not None)
+        return names, bool(told.get("complete", True))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise OfaMcuError(
             f"{path} is damaged ({error!r}); run ofa-mcu fleet again, or name the runs themselves"

@@ -29,7 +29,7 @@ from ofa_mcu.runs import Run
 from ofa_mcu.tasks.registry import task_named
 from ofa_mcu.tasks.resample import resample, to_codes
 
-__all__ = ["Trial", "try_run"]
+__all__ = ["Trial", "fault_of", "try_run"]
 
 MEMORY = ("sram_promised", "sram_linked", "flash_promised", "flash_linked")
 """What a build says of an image's bytes (build.json, and what `build --json` prints)."""
@@ -59,17 +59,9 @@ class Trial:
 
     def check(self) -> None:
         """Raise MismatchError where a byte differs from the reference or the stack left its reserve."""
-        m = self.measurement
-        if m.differing_bytes:
-            raise MismatchError(
-                f"{m.differing_bytes} of {m.bytes_compared} output bytes of {self.board} differ from the reference; "
-                "build again, and run the test suite if it stays so"
-            )
-        if m.stack.used > m.stack.reserved:
-            raise MismatchError(
-                f"{self.board} used {m.stack.used} B of stack and {m.stack.reserved} B are reserved; "
-                "raise the reserve in firmware/src/config.h"
-            )
+        fault = fault_of(self.to_json())
+        if fault is not None:
+            raise MismatchError(fault)
 
     def row(self, folder: Path) -> dict[str, Any]:
         """Of the table `measurements`; `folder` is the run's."""
@@ -118,6 +110,23 @@ class Trial:
             "image_crc32": m.hello.image_crc32,
             "warnings": list(self.warnings),
         }
+
+
+def fault_of(bench: Mapping[str, Any]) -> str | None:
+    """Why a measurement, as `Trial.to_json` has it, does not pass; None where it does."""
+    board, differing, used, reserved = (
+        bench[name] for name in ("board", "differing_bytes", "stack_used", "stack_reserved")
+    )
+    if differing:
+        return (
+            f"{differing} of {bench['bytes_compared']} output bytes of {board} differ from the reference; build again, "
+            "and run the test suite if it stays so"
+        )
+    if used > reserved:
+        return (
+            f"{board} used {used} B of stack and {reserved} B are reserved; raise the reserve in firmware/src/config.h"
+        )
+    return None
 
 
 def _examples(graph: Int8Graph, inputs: NDArray[np.uint8]) -> tuple[NDArray[np.int8], NDArray[np.int8]]:

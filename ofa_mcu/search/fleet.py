@@ -10,22 +10,24 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from ofa_mcu import schemas
-from ofa_mcu.errors import InfeasibleError, UsageError
+from ofa_mcu.errors import InfeasibleError, OfaMcuError, UsageError
+from ofa_mcu.files import write_json
 from ofa_mcu.planning.core_model import core_of
 from ofa_mcu.planning.latency_files import latency_for
 from ofa_mcu.planning.runtime import Runtime, counts_instructions, whose_figures
 from ofa_mcu.profiles.profile import BoardProfile
+from ofa_mcu.runs import FLEET, FLEET_PLOT
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget, budget_for
 from ofa_mcu.search.candidates import CandidatePool
 from ofa_mcu.search.cluster_work import ClusterWork, Origin
-from ofa_mcu.search.feasibility import check_feasible
 from ofa_mcu.search.predictor import as_share
 from ofa_mcu.search.recommend import Request, Source, recommend
 from ofa_mcu.search.work import Work
@@ -84,13 +86,16 @@ def fleet(
     show: Callable[[str], None] = lambda text: None,
     client: Client | None = None,
 ) -> dict[str, Any]:
-    """A run for every board, in `out`/BOARD, ready for `build`; the report.
+    """A run for every board, in `out`/BOARD, ready for `build`; the report, which is `fleet.json` in `out`, too.
 
-    A board for which nothing fits, or whose profile lacks what a bound needs, is a row that says so. With the `client`
-    of a cluster its workers search and measure, many boards at a time; the files are the same.
+    The file tells of the boards done so far and is `complete` with the last of them, so that a fleet that ends early
+    leaves its own there and not an earlier one's. A board for which nothing fits, or whose profile lacks what a bound
+    needs, is a row that says so. With the `client` of a cluster its workers search and measure, many boards at a time;
+    the files are the same.
 
     Raises:
         UsageError: no boards, an unknown task, no supernet.
+        OfaMcuError: `out` cannot be written.
     """
     if not request.boards:
         raise UsageError("a fleet needs boards; name some with --boards, or all")
@@ -102,7 +107,6 @@ def fleet(
         try:
             latency = latency_for(profile, profile_path=request.boards[profile])
             budget = budget_for(profile, **request.bounds, latency=latency, runtime=request.runtime)  # type: ignore[arg-type]
-            check_feasible(CandidatePool(source.predictor, budget))
             # A board's own measure of time is on no common front: where it is bounded, the board is searched alone.
             alone = budget.bounds_time and budget.table is not None
             wanted = Request(
@@ -113,27 +117,41 @@ def fleet(
                 data_dir=request.data_dir,
                 profile_path=request.boards[profile],
             )
-            archive = None if alone else work.archive(profile, budget.runtime, request.seed, show)
+            archive = None if alone else partial(work.archive, profile, budget.runtime, request.seed, show)
             report = recommend(wanted, out / profile.id, say, show, source, archive, work)
             return _row(profile, request.runtime, report["pick"], None) | {"run": report["run"]}
         except (InfeasibleError, UsageError) as error:
             constraint = error.details.get("constraint") if isinstance(error, InfeasibleError) else "unknown"
             return _row(profile, request.runtime, None, constraint) | {"message": str(error)}
 
-    rows = []
+    rows: list[dict[str, Any]] = []
+    report = _report(request, began, rows, complete=False)
+    _tell(report, out)
     done = _each(work, specialised, list(request.boards))
     for number, profile in enumerate(request.boards, 1):
         show(f"board {number} of {len(request.boards)}: {profile.name}")
         rows.append(next(done))
-    return _report(request, began, rows)
+        report = _report(request, began, rows, complete=number == len(request.boards))
+        _tell(report, out)
+    return report
 
 
-def _report(request: FleetRequest, began: float, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _tell(report: dict[str, Any], out: Path) -> None:
+    """Write `fleet.json`; the plot of another goes."""
+    try:
+        (out / FLEET_PLOT).unlink(missing_ok=True)
+        write_json(out / FLEET, report)
+    except OSError as error:
+        raise OfaMcuError(f"cannot write to {out} ({error.strerror}); name a folder of your own with --out") from error
+
+
+def _report(request: FleetRequest, began: float, rows: list[dict[str, Any]], complete: bool = True) -> dict[str, Any]:
     return {
         "schema": schemas.FLEET,
         "task": request.task,
         "runtime": request.runtime.value,
         "seconds": round(time.monotonic() - began, 2),
+        "complete": complete,
         "boards": rows,
     }
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def recommend(
     say: Callable[[str], None] = lambda text: None,
     show: Callable[[str], None] = lambda text: None,
     source: Source | None = None,
-    archive: Archive | None = None,
+    archive: Callable[[], Archive] | None = None,
     work: Work | None = None,
 ) -> dict[str, Any]:
     """Search, and write the run's folder (`out`, else a fresh one under runs/); the report.
@@ -134,20 +135,21 @@ def recommend(
         say: told a line that stays.
         show: told what is going on at the moment.
         source: what the request names, where it is loaded already.
-        archive: of a search for all budgets on the board's core, where there was one.
+        archive: gives that of a search for all budgets on the board's core; without it, this budget's is searched.
         work: who does what takes long, where not the source's own.
 
     Raises:
         UsageError: an unknown task or objective, or no supernet.
         InfeasibleError: nothing fits; said before weights or data are loaded.
     """
+    began = time.monotonic()
     objective = _objective(request.objective)
     source = source or Source(request.task, request.supernet, request.data_dir)
     check_feasible(CandidatePool(source.predictor, request.budget))
     stem = f"{request.task.partition(':')[0]}-{request.budget.profile.id}"
     work = work or source.work
     with new_run(stem, out) as run, recorded(run.folder, "search", work.stopwatch()) as watch:
-        return _search(request, objective, source, work, archive, run, watch, say, show)
+        return _search(request, objective, source, work, archive, run, began, watch, say, show)
 
 
 def _objective(name: str) -> Objective:
@@ -163,13 +165,14 @@ def _search(
     objective: Objective,
     source: Source,
     work: Work,
-    archive: Archive | None,
+    archive: Callable[[], Archive] | None,
     run: Run,
+    began: float,
     watch: Stopwatch,
     say: Callable[[str], None],
     show: Callable[[str], None],
 ) -> dict[str, Any]:
-    """The slow part: weights and data loaded, subnets evolved and measured, the run written."""
+    """The slow part: weights and data loaded, subnets evolved and measured, the run written. `began`: when all did."""
     from ofa_mcu.search.run import SearchOptions, archive_for, search, write_run
 
     say(f"searching {source.predictor.space.size} subnets of {request.task} for {request.budget.profile.name}")
@@ -182,10 +185,10 @@ def _search(
     options = SearchOptions(request.budget, objective, request.give, request.seed)
     with ThreadPoolExecutor(1) as loading:  # weights and data come while subnets are evolved
         coming = loading.submit(lambda: source.evaluator)
-        archive = archive if archive is not None else archive_for(source.predictor, options, show)
+        found = archive() if archive is not None else archive_for(source.predictor, options, show)
         evaluator = coming.result()
     refining = _refining(request, source, run, watch, show) if request.finetune or request.qat else None
-    result = search(evaluator, source.predictor, options, show, refining, archive, work)
+    result = search(evaluator, source.predictor, options, show, refining, found, work, began)
 
     def write_network() -> None:
         refinement = result.report["refinement"]

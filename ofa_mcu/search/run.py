@@ -67,6 +67,7 @@ def search(
     refine: Callable[[Specialised], tuple[Specialised, dict[str, Any]]] | None = None,
     archive: Archive | None = None,
     work: Work | None = None,
+    began: float | None = None,
 ) -> SearchResult:
     """The best fitting subnet: evolved by predicted accuracy and exact cost, chosen by measured int8 accuracy.
 
@@ -78,12 +79,13 @@ def search(
         refine: may train the pick further; it gives it back with what `refinement` of the report is to say.
         archive: of a search for all budgets on this core; without it subnets are searched for this budget.
         work: who does what takes long; without it, this process.
+        began: when work on the request began (`time.monotonic`), for the report's `seconds`; None: now.
 
     Raises:
         InfeasibleError: no subnet meets the constraints.
         MismatchError: the exported network differs from TFLite Micro in any byte.
     """
-    began = time.monotonic()
+    began = time.monotonic() if began is None else began
     profile = options.budget.profile
     check_feasible(CandidatePool(predictor, options.budget))
     work = work or Work(predictor, lambda: evaluator)

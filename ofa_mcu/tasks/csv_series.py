@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.tasks.folders import Skipped, named_below, printable
 
-__all__ = ["CsvWindowsOptions", "Series", "columns_of", "read_series", "series_files"]
+__all__ = ["CsvWindowsOptions", "Recordings", "Series", "columns_of", "read_series", "series_files"]
 
 _SUFFIXES = (".csv", ".tsv", ".txt")
 _TIMES = frozenset({"t", "time", "timestamp", "index", "ms", "us", "seconds", ""})
@@ -53,27 +53,39 @@ class Series:
     groups: NDArray[np.str_]
 
 
-def _rows(path: Path) -> Iterator[list[str]]:
-    """Rows of a file whose separator is found by looking at it."""
+@dataclass(frozen=True, eq=False)
+class Recordings:
+    """All series of a folder, of how many files, and which of these were left out."""
+
+    series: tuple[Series, ...]
+    files: int
+    skipped: Skipped
+
+
+def _table(path: Path) -> tuple[list[str], Iterator[list[str]]]:
+    """Names of a file's columns, and the rows below them; its separator is found by looking at it.
+
+    The rows raise csv.Error where there are none to read.
+
+    Raises:
+        _Unusable: the file is unreadable or empty, or its first line names no columns.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise _Unusable(f"unreadable: {error.strerror or error}") from error
     head = text[: text.find("\n")] if "\n" in text else text
     separator = max(",;\t", key=head.count)
-    return (row for row in csv.reader(text.splitlines(), delimiter=separator) if any(cell.strip() for cell in row))
-
-
-def _header(path: Path) -> list[str]:
+    rows = (row for row in csv.reader(text.splitlines(), delimiter=separator) if any(cell.strip() for cell in row))
     try:
-        names = [name.strip() for name in next(_rows(path), [])]
+        names = [name.strip() for name in next(rows, [])]
     except csv.Error as error:
         raise _Unusable("that are no tables") from error
     if not names:
         raise _Unusable("empty")
     if all(_is_number(name) for name in names):
         raise _Unusable("without a line of column names")
-    return names
+    return names, rows
 
 
 def _is_number(text: str) -> bool:
@@ -87,8 +99,7 @@ def columns_of(files: Sequence[Path], options: CsvWindowsOptions) -> tuple[str, 
     """Names of the columns to read, from the first file that has any."""
     for path in files:
         try:
-            names, rows = _header(path), _rows(path)
-            next(rows)
+            names, rows = _table(path)
             first = next(rows, [])
         except (_Unusable, csv.Error):
             continue
@@ -110,7 +121,7 @@ def _series(path: Path, root: Path, columns: Sequence[str], options: CsvWindowsO
     Raises:
         _Unusable: a column is missing, there are no readings, or many cells are no numbers.
     """
-    names = _header(path)
+    names, rows = _table(path)
     missing = [name for name in columns if name not in names]
     if missing:
         raise _Unusable(f"without column {missing[0]}")
@@ -127,8 +138,6 @@ def _series(path: Path, root: Path, columns: Sequence[str], options: CsvWindowsO
     groups: list[str] = []
     bad = 0
     try:
-        rows = _rows(path)
-        next(rows)
         for row in rows:
             try:
                 found = [float(row[place]) for place in places]
@@ -170,8 +179,8 @@ def series_files(root: Path) -> list[Path]:
     return every
 
 
-def read_series(root: Path, columns: Sequence[str], options: CsvWindowsOptions, tell: bool) -> list[Series]:
-    """All series long enough for a window; with `tell` a line on stderr says what was left out.
+def read_series(root: Path, columns: Sequence[str], options: CsvWindowsOptions) -> Recordings:
+    """All series long enough for a window.
 
     Raises:
         OfaMcuError: none is left.
@@ -187,6 +196,4 @@ def read_series(root: Path, columns: Sequence[str], options: CsvWindowsOptions, 
             skipped.add(named_below(path, root), str(error))
     if not found:
         raise OfaMcuError(f"{skipped.summary(len(files), root)}; nothing is left to learn from")
-    if tell:
-        skipped.tell(len(files), root)
-    return found
+    return Recordings(tuple(found), len(files), skipped)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa_mcu.errors import OfaMcuError, UsageError
-from ofa_mcu.tasks.csv_series import CsvWindowsOptions, Series, columns_of, read_series, series_files
+from ofa_mcu.tasks.csv_series import CsvWindowsOptions, Recordings, Series, columns_of, read_series, series_files
 from ofa_mcu.tasks.files import folder_of
 from ofa_mcu.tasks.folders import SMALLEST_CLASS, class_weights, parts_of, printable
 from ofa_mcu.tasks.options import TaskKind
@@ -139,9 +139,12 @@ def _classes(cut: _Cut, root: Path, tell: bool) -> tuple[str, ...]:
     return kept
 
 
-def _load(root: Path, labels: tuple[str, ...], columns: tuple[str, ...], options: CsvWindowsOptions) -> Dataset:
-    series = read_series(root, columns, options, tell=True)
-    cut = _cut(series, options)
+def _dataset(
+    found: Recordings, root: Path, labels: tuple[str, ...], columns: tuple[str, ...], options: CsvWindowsOptions
+) -> Dataset:
+    """Of the recordings in a folder; a line on stderr says what was left out, another how the rest was split."""
+    found.skipped.tell(found.files, root)
+    cut = _cut(found.series, options)
     if _classes(cut, root, tell=True) != labels:
         raise OfaMcuError(f"{printable(root)} has other classes than the task; name the folder it was made for")
     number_of = {label: number for number, label in enumerate(labels)}
@@ -164,7 +167,7 @@ def _load(root: Path, labels: tuple[str, ...], columns: tuple[str, ...], options
                 f"class {printable(label)} in {printable(root)} has too few windows to be in training, validation and "
                 "test; a shorter window or stride gives more"
             )
-    readings = np.concatenate([one.readings for one in series])
+    readings = np.concatenate([one.readings for one in found.series])
     seen = np.concatenate([readings[cut.start[i] : cut.start[i] + options.window] for i in of[0]])
     scaling = scaling_of(seen)
     print(
@@ -189,12 +192,20 @@ def _make(name: str, options: CsvWindowsOptions, data_dir: Path | None) -> Task:
         raise UsageError(f"option stride of task '{name}' is {options.stride}; give 1 or more rows")
     root = folder_of(name, data_dir)
     columns = columns_of(series_files(root), options)
-    labels = _classes(_cut(read_series(root, columns, options, tell=False), options), root, tell=False)
+    kept = [read_series(root, columns, options)]
+    labels = _classes(_cut(kept[0].series, options), root, tell=False)
+
+    def load(folder: Path | None) -> Dataset:
+        """The first time from what told the classes, which memory is then free of; later the files are read again."""
+        where = folder or root
+        recordings = kept.pop() if kept and where == root else read_series(where, columns, options)
+        return _dataset(recordings, where, labels, columns, options)
+
     return Task(
         name=name,
         labels=labels,
         shape=(1, options.window, len(columns)),
-        load=lambda folder: _load(folder or root, labels, columns, options),
+        load=load,
         licence="that of the series in the folder",
     )
 

@@ -15,6 +15,7 @@ from ofa_mcu.devices.farm_kept import failed_last, kept_bench
 from ofa_mcu.devices.farm_report import FarmRequest, failure_of, farm
 from ofa_mcu.devices.farm_runs import runs_in
 from ofa_mcu.devices.project import IMAGE, IMAGE_HEADER
+from ofa_mcu.devices.trial import fault_of
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.results import add_results, read_results
 from ofa_mcu.runs import Run
@@ -93,6 +94,18 @@ def test_what_was_measured_just_so_is_kept(measured: Run) -> None:
 )
 def test_what_a_new_measurement_would_not_pass_is_not_kept(measured: Run, changed: dict[str, Any]) -> None:
     assert not kept(measured, changed)
+
+
+def test_what_does_not_pass_is_told(measured: Run) -> None:
+    """The same function judges a new measurement (`Trial.check`) and a kept one."""
+    assert fault_of(BENCH) is None
+    wrong: dict[str, dict[str, Any]] = {
+        "3 of 160 output bytes of rp2040 differ from the reference": {"differing_bytes": 3},
+        "rp2040 used 1025 B of stack and 1024 B are reserved": {"stack_used": 1025},
+    }
+    for words, changed in wrong.items():
+        assert words in str(fault_of({**BENCH, **changed})) and not kept(measured, changed)
+    assert fault_of({**BENCH, "stack_used": 1024}) is None and kept(measured, {"stack_used": 1024})
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '"x"', '{"images": 40, "board": "rp2040"}'])
@@ -180,6 +193,9 @@ def test_a_fleet_tells_which_runs_are_its_own(measured: Run) -> None:
     ((gone, error),) = ((each.run.name, str(each.error)) for each in found.unfit)
     assert gone == "gone" and "report.json is missing" in error
     assert [each.run.name for each in runs_in([runs / "stale"]).fit] == ["stale"], "named by itself"
+    told.write_text(json.dumps({"boards": rows, "complete": False}))
+    assert [each.run.name for each in runs_in([runs], said.append).fit] == [BOARD]
+    assert said[1] == f"the fleet in {runs} did not end; run it again for its other boards"
     told.write_text(json.dumps({"boards": rows[1:]}))
     with pytest.raises(UsageError, match="neither is a run nor holds any"):
         runs_in([runs])

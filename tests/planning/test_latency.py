@@ -21,8 +21,9 @@ from ofa_mcu.planning.latency_fit import FOLDS, Form, Sample, errors_of, fit, fi
 from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.profiles import load_profile
 from ofa_mcu.space.lowering import shape_graph
-from ofa_mcu.space.presets import SPACES
+from tests.planning.kernel_mixes import MIXES
 from tests.planning.latencies import MODEL, table_of
+from tests.space.spaces import TINY
 
 DISCO = load_profile("stm32f746")
 SECRET = LatencyModel(900.0, 1.0, {"ofa_dsp_pointwise": 0.6, "ofa_dsp_conv": 0.9, "ofa_dsp_depthwise": 1.5}, 2.5)
@@ -30,10 +31,10 @@ SECRET = LatencyModel(900.0, 1.0, {"ofa_dsp_pointwise": 0.6, "ofa_dsp_conv": 0.9
 
 @cache
 def costs() -> tuple[Cost, ...]:
-    """Of subnets of all spaces."""
+    """Of networks in which different kernels take most time."""
     rng = np.random.default_rng(5)
     figures = core_model(core_of(DISCO))
-    subnets = [(space, subnet) for space in SPACES.values() for subnet in space.sample_balanced(rng, 20)]
+    subnets = [(space, subnet) for space in MIXES for subnet in space.sample_balanced(rng, 20)]
     return tuple(estimate(make_plan(shape_graph(*pair), figures), DISCO) for pair in subnets)
 
 
@@ -75,7 +76,7 @@ def test_noise_stays_noise() -> None:
     assert found.form.by == "kernel"
     assert errors_of(found.model, unseen).median < 0.03
     assert errors_of(found.model, measured(SECRET)[1::2]).median < 0.012  # nearer to the truth than to the noise
-    assert errors_of(fit_form(seen, Form("all", False)), unseen).median > 0.03
+    assert errors_of(fit_form(seen, Form("all", False)), unseen).median > 0.05
 
 
 def test_where_one_factor_does_there_is_one() -> None:
@@ -225,7 +226,7 @@ def test_time_and_energy_rest_on_the_table() -> None:
 def test_a_board_without_cycles_has_time_by_its_table() -> None:
     board = load_profile("rp2040")
     figures = core_model(core_of(board))
-    cost = estimate(make_plan(shape_graph(SPACES["gestures"], SPACES["gestures"].smallest), figures), board)
+    cost = estimate(make_plan(shape_graph(TINY, TINY.smallest), figures), board)
     with pytest.raises(UsageError, match="cycles_per_instruction"):
         milliseconds(cost, board)
     assert milliseconds(cost, board, latency=table_of("rp2040")).value > 0

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ofa_mcu.errors import UsageError
+from ofa_mcu.devices.farm_runs import runs_in
+from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.planning.runtime import Runtime
 from ofa_mcu.profiles import all_profiles, load_profile
+from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.fleet import FleetRequest, drawn_budgets, fleet, made_up_fleet, picks
@@ -105,6 +108,40 @@ def test_nothing_fits_any_board(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert run("fleet", *arguments) == 3
     rows = json.loads(capsys.readouterr().out)["boards"]
     assert [(row["feasible"], row["constraint"]) for row in rows] == [(False, "instructions")]
+
+
+@pytest.mark.slow
+def test_a_fleet_that_does_not_end_tells_of_its_own_runs_alone(tmp_path: Path) -> None:
+    """Not of those that an earlier one left, nor does a farm take these; nothing is lost where nothing was begun."""
+    pictures, supernet = write_pictures(tmp_path / "pictures"), write_supernet(tmp_path / "supernet")
+    out = tmp_path / "fleet"
+    boards: dict[BoardProfile, Path | None] = dict.fromkeys(map(load_profile, ("stm32f746", "stm32h743")))
+    request = FleetRequest(boards, TASK, supernet, data_dir=pictures)
+    report = fleet(request, out)
+    assert report["complete"] and json.loads((out / "fleet.json").read_text()) == report
+    with pytest.raises(UsageError):
+        fleet(replace(request, task="nonsense"), out)
+    assert json.loads((out / "fleet.json").read_text()) == report
+    (out / "fleet.png").write_bytes(b"of the earlier one")
+
+    def interrupting(text: str) -> None:
+        if text.startswith("board 2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fleet(request, out, show=interrupting)
+    told = json.loads((out / "fleet.json").read_text())
+    assert not told["complete"] and [row["board"] for row in told["boards"]] == ["stm32f746"]
+    assert not (out / "fleet.png").exists() and not list(out.glob(".*"))
+    said: list[str] = []
+    assert [each.run.name for each in runs_in([out], said.append).fit] == ["stm32f746"]
+    assert "did not end" in said[0] and said[1].endswith("is not of them: stm32h743")
+
+
+def test_a_fleet_needs_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OfaMcuError, match="cannot write to .*--out"):
+        fleet(FleetRequest({BOARD: None}), tmp_path / "file")
 
 
 def test_unknown_boards_are_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ofa_mcu.cli.search import print_report
 from ofa_mcu.errors import InfeasibleError
 from ofa_mcu.graph import reference
 from ofa_mcu.graph.tflite_reader import read_tflite
@@ -104,6 +105,14 @@ def test_a_subnet_whose_weights_need_more_than_its_shapes_promise_is_not_picked(
     other = search(EVALUATOR, PREDICTOR, SearchOptions(budget, seed=3)).report
     assert other["pick"]["flash_bytes"] <= bound and other["pick"]["subnet"] != pick["subnet"]
     assert pick["subnet"] not in [row["subnet"] for row in other["front"]]
+
+
+def test_the_table_says_what_its_costs_are_planned_from(
+    result: SearchResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_report({"run": "runs/x", **result.report})
+    said = " ".join(capsys.readouterr().out.split())
+    assert "these rows are planned from shapes alone" in said and "pick, below, are planned with its weights" in said
 
 
 def test_nothing_fits_where_all_weights_need_too_much(result: SearchResult) -> None:

@@ -112,6 +112,30 @@ def test_few_files_are_split_in_time_without_overlap(tmp_path: Path, capfd: pyte
         assert int(seen.max()) < second  # nor does an epoch see anything of what validates
 
 
+def test_files_are_read_once_and_again_where_the_data_is_loaded_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What told the classes is what is loaded, though a file goes away between; it is told of then, and once."""
+    for file in range(8):
+        table(tmp_path / f"{file}.csv", {"x": wave(100, 0.2, file), "label": ["a"] * 50 + ["b"] * 50})
+    (tmp_path / "empty.csv").write_text("")
+    again = task_named("csv-windows:window=25", tmp_path).load(tmp_path)
+    capfd.readouterr()
+    task = task_named("csv-windows:window=25", tmp_path)
+    assert not capfd.readouterr().err
+    text = (tmp_path / "7.csv").read_text()
+    (tmp_path / "7.csv").unlink()
+    data = task.load(tmp_path)
+    assert capfd.readouterr().err.count("skipped 1 of 9 files") == 1
+    fewer = task.load(tmp_path)
+    assert "skipped 1 of 8 files" in capfd.readouterr().err and sum(counts(fewer)) < sum(counts(data))
+    (tmp_path / "7.csv").write_text(text)
+    for other in (again, task.load(None)):
+        assert counts(other) == counts(data) and other.scaling == data.scaling
+        for one, two in ((data.train.epoch(1, 2), other.train.epoch(1, 2)), (data.test, other.test)):
+            assert np.array_equal(one.inputs, two.inputs) and np.array_equal(one.labels, two.labels)
+
+
 @given(
     st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(1e-3, 1e4)), min_size=1, max_size=3),
     st.integers(0, 2**32 - 1),

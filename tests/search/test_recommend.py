@@ -1,0 +1,64 @@
+"""From a request to a run's folder: what the seconds of a report count."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ofa_mcu.profiles import load_profile
+from ofa_mcu.search import run as search_run
+from ofa_mcu.search import work as search_work
+from ofa_mcu.search.budget import budget_for
+from ofa_mcu.search.fleet import FleetRequest, fleet
+from ofa_mcu.search.recommend import Request, Source, recommend
+from tests.search.made_up_source import TASK, write_pictures, write_supernet
+
+BOARDS = [load_profile(board) for board in ("stm32f746", "stm32h743")]
+"""Of one core."""
+EVOLVED, LOADED = 1e4, 1e6
+"""Made-up seconds."""
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of results of this test alone."""
+    monkeypatch.setenv("OFA_MCU_RESULTS", str(tmp_path / "results.sqlite"))
+
+
+@pytest.fixture
+def put_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is put forward whenever subnets were evolved or weights and data loaded."""
+    clock, ahead = time.monotonic, [0.0]
+
+    def lasting(where: Any, name: str, seconds: float) -> None:
+        function: Callable[..., Any] = getattr(where, name)
+
+        def wrapped(*arguments: Any) -> Any:
+            value = function(*arguments)
+            ahead[0] += seconds
+            return value
+
+        monkeypatch.setattr(where, name, wrapped)
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + ahead[0])
+    for where in (search_run, search_work):
+        lasting(where, "evolved", EVOLVED)
+    lasting(Source, "_load", LOADED)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("put_forward")
+def test_seconds_are_those_of_the_whole_search(tmp_path: Path) -> None:
+    pictures, supernet = write_pictures(tmp_path / "pictures"), write_supernet(tmp_path / "supernet")
+    request = Request(budget_for(BOARDS[0]), TASK, supernet, data_dir=pictures)
+    assert recommend(request, tmp_path / "run")["seconds"] >= EVOLVED + LOADED
+
+    boards = fleet(FleetRequest(dict.fromkeys(BOARDS), TASK, supernet, data_dir=pictures), tmp_path / "fleet")
+    first, second = (json.loads((Path(row["run"]) / "report.json").read_text()) for row in boards["boards"])
+    assert boards["seconds"] >= first["seconds"] >= EVOLVED + LOADED
+    assert second["seconds"] < EVOLVED, "what was done for the first is not done again"
