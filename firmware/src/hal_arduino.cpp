@@ -30,7 +30,14 @@ static uint32_t speed_kept; /* milliseconds */
 
 /* ---- serial line ----------------------------------------------------------------------------------------------- */
 
-/* What tells a USB port from a UART in every Arduino core: it knows whether a terminal is ready at the other end. */
+#if defined(ARDUINO_USB_CDC_ON_BOOT) && ARDUINO_USB_CDC_ON_BOOT
+/* Espressif's core has a macro for it, and USB ports that tell nothing. */
+template <typename Port> static bool has_speed(Port &, int)
+{
+    return false;
+}
+#else
+/* What tells a USB port from a UART in the other cores: it knows whether a terminal is ready at the other end. */
 template <typename Port> static auto has_speed(Port &port, int) -> decltype(port.dtr(), bool())
 {
     (void)port;
@@ -41,6 +48,7 @@ template <typename Port> static bool has_speed(Port &, long)
 {
     return true;
 }
+#endif
 
 uint32_t ofa_hal_baud(void)
 {
@@ -134,7 +142,8 @@ static void start_cycles(void)
 static bool cycles_move(void)
 {
     uint32_t before = cycles();
-    for (volatile int i = 0; i < 100; i++) {
+    for (int i = 0; i < 100; i++) {
+        (void)cycles();
     }
     return cycles() != before;
 }
@@ -276,8 +285,22 @@ uint32_t ofa_hal_stack_used(void)
 
 /* ---- start ------------------------------------------------------------------------------------------------------ */
 
+#ifdef ARDUINO_ARCH_ESP32
+/* On a chip with one core neither yield() nor an inference leaves the idle task any time, and after five seconds its
+ * watchdog writes to the serial line. */
+static void stop_watchdog(void)
+{
+    disableCore0WDT();
+}
+#else
+static void stop_watchdog(void)
+{
+}
+#endif
+
 void ofa_hal_init(void)
 {
+    stop_watchdog();
     Serial.begin(OFA_BAUD);
     speed = OFA_BAUD;
     start_cycles();

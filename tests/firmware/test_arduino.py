@@ -101,8 +101,9 @@ def test_a_second_conversation_works(program: Path) -> None:
                 assert Session(link).hello.model == "tiny_model"
 
 
-def test_a_usb_port_has_no_speed(tmp_path: Path) -> None:
-    program = firmware_program(tmp_path, tiny.model_files(), defines=["-DSHIM_USB"])
+@pytest.mark.parametrize("define", ["-DSHIM_USB", "-DARDUINO_USB_CDC_ON_BOOT=1"])
+def test_a_usb_port_has_no_speed(tmp_path: Path, define: str) -> None:
+    program = firmware_program(tmp_path, tiny.model_files(), defines=[define])
     with on_pty(program) as port, Link(port) as link:
         assert Session(link).hello.baud is None
         assert link.baud == 115_200

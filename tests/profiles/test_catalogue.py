@@ -85,6 +85,7 @@ def test_twin_is_linked_to_what_the_machine_has(profile: BoardProfile) -> None:
         ("stm32f407", 131_072, 1_048_576, "cortex-m4", "mps2-an386"),
         ("stm32l476", 98_304, 1_048_576, "cortex-m4", "mps2-an386"),
         ("stm32g071", 36_864, 131_072, "cortex-m0plus", "mps2-an385"),
+        ("nrf52840", 65_536, 524_288, "cortex-m4", "mps2-an386"),
     ],
 )
 def test_budgets(board: str, ram: int, flash: int, core: str, machine: str) -> None:

@@ -19,7 +19,7 @@ struct CoreShim {
 
 extern CoreShim ESP;
 
-/* A UART, or with SHIM_USB a USB port. The speed of a UART is that of its terminal, unless standard input is the master's
+/* A UART, or with SHIM_USB or Espressif's macro a USB port, which with the latter tells nothing. The speed of a UART is that of its terminal, unless standard input is the master's
  * end of one: then the speed is the host's. */
 class SerialShim {
 public:
@@ -31,11 +31,19 @@ public:
 #ifdef SHIM_USB
     bool dtr() { return true; }
 #endif
+#ifdef ARDUINO_USB_CDC_ON_BOOT
+protected:
+    bool dtr;
+#endif
 };
 
 extern SerialShim Serial;
 
 static inline void yield() {}
+
+#ifdef ARDUINO_ARCH_ESP32
+static inline void disableCore0WDT() {}
+#endif
 
 /* What becomes of the pins is written to the file that SHIM_PINS names in the environment: nanoseconds, pin, level. Names
  * are those of other cores. */
