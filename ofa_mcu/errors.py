@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+
 __all__ = [
     "BusyError",
     "DeviceError",
@@ -69,5 +73,13 @@ class RegressionError(OfaMcuError):
 
 def refusal(error: OSError) -> str:
     """What the system did not allow, as one sentence."""
-    where = f" {error.filename}" if error.filename else ""
-    return f"the system refused{where}: {error.strerror or error}; check path and rights"
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        # of a copied folder: (source, target, what the system said) for every file
+        _, place, why = error.args[0][0]
+        full = os.strerror(errno.ENOSPC) in why
+    else:
+        place, why, full = error.filename, error.strerror or error, error.errno == errno.ENOSPC
+    where = f" {place}" if place else ""
+    if full:
+        return f"no space is left for{where or ' what is to be written'}; make room on that disk"
+    return f"the system refused{where}: {why}; check path and rights"

@@ -63,8 +63,8 @@ class Run:
         try:
             value = json.loads(path.read_text())
         except FileNotFoundError as error:
-            step = {"build.json": "build", "bench.json": "bench"}.get(name, "search")
-            raise OfaMcuError(f"{path} is missing; run first: ofa-mcu {step} --run {self.folder}") from error
+            step = {"build.json": "build --run", "bench.json": "bench --run"}.get(name, "search --out")
+            raise OfaMcuError(f"{path} is missing; run first: ofa-mcu {step} {self.folder}") from error
         except (ValueError, OSError) as error:
             raise OfaMcuError(f"{path} is damaged ({error}); run the verb that wrote it again") from error
         if not isinstance(value, dict):

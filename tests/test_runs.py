@@ -127,10 +127,10 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "verb"), [("report.json", "search"), ("build.json", "build"), ("bench.json", "bench")]
+    ("name", "verb"), [("report.json", "search --out"), ("build.json", "build --run"), ("bench.json", "bench --run")]
 )
 def test_what_is_missing_says_which_verb_makes_it(tmp_path: Path, name: str, verb: str) -> None:
-    with pytest.raises(OfaMcuError, match=rf"{name} is missing; run first: ofa-mcu {verb} --run {tmp_path}"):
+    with pytest.raises(OfaMcuError, match=rf"{name} is missing; run first: ofa-mcu {verb} {tmp_path}"):
         Run(tmp_path).read(name)
 
 

@@ -5,8 +5,11 @@ Verbs import what they need when they run, so that help answers at once.
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
+import threading
 
 import typer
 
@@ -75,8 +78,18 @@ def _register_verbs() -> None:
 _register_verbs()
 
 
+def _prepare() -> None:
+    """Characters that the terminal has not are replaced, and SIGTERM tidies up like Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends in one sentence on stderr and the right exit code."""
+    _prepare()
     try:
         app(args=arguments)
     except OfaMcuError as error:

@@ -87,6 +87,8 @@ def bench(
         from ofa_mcu.reports.regression import allowances, compare, read_baseline
         from ofa_mcu.runs import find_run
 
+        if junit is not None and junit.is_dir():
+            raise UsageError(f"--junit {junit} is a folder; name a file in it")
         if emulate == (port is not None):
             raise UsageError("bench needs either --emulate or --port (a board's serial port)")
         if max_regress is not None and baseline is None:
@@ -154,7 +156,7 @@ def failing_as_junit(file: Path | None) -> Iterator[None]:
     try:
         yield
     except OfaMcuError as error:
-        if file is not None:
+        if file is not None and not file.is_dir():
             from ofa_mcu.files import write_bytes
             from ofa_mcu.reports.junit import Case, junit_xml
 

@@ -91,6 +91,7 @@ def flash(
             graph, crc = run_graph(chosen)
             tflm_files(chosen.model(), graph, chosen.subnet, crc, options)  # refuses what a build would refuse
         if not dry_run:
+            plan.check_port()
             with chosen.locked():
                 _, crc = run_graph(chosen)
                 if options is None:

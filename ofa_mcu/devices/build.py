@@ -120,7 +120,10 @@ def build_failure(output: str, board: str, log: Path, memories: Mapping[str, str
         found = pattern.search(output)
         if found:
             return OfaMcuError(f"{sentence.format(' '.join(found[1].split()).rstrip('.'))}; the whole log is in {log}.")
-    return OfaMcuError(f"PlatformIO could not build for {board}; the whole log is in {log}.")
+    return OfaMcuError(
+        f"PlatformIO could not build for {board} and does not say why; ofa-mcu doctor looks at the compilers, and the "
+        f"whole log is in {log}."
+    )
 
 
 def overflows(output: str) -> dict[str, int]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ofa_mcu.devices.opening import check_name
 from ofa_mcu.devices.pio import UPLOAD_FLAGS, installed_platform, pio_command, usual_core_dir
 from ofa_mcu.devices.ports import Port, find_port, usb_ports
 from ofa_mcu.devices.project import Project
@@ -51,6 +52,12 @@ class FlashPlan:
     devices: tuple[UsbDevice, ...]
     notes: tuple[str, ...]
 
+    def check_port(self) -> None:
+        """Raises DeviceError where the upload goes through a serial port that is not there."""
+        port = self.upload_port
+        if port is not None and self.protocol not in BY_USB and "://" not in port and not Path(port).exists():
+            raise DeviceError(f"{port}: there is no such port; plug the board in, or name another")
+
     def command(self, folder: Path) -> str:
         """The command that builds and uploads the project in the folder."""
         project = Project(folder.absolute(), self.profile.id, None, self.profile.id)
@@ -86,7 +93,7 @@ def plan_flash(profile: BoardProfile, port: str | None = None, protocol: str | N
     profile's and just one speaks another.
 
     Raises:
-        UsageError: PlatformIO does not know the board, or not by that protocol.
+        UsageError: PlatformIO does not know the board, or not by that protocol, or no port can have that name.
         DeviceError: several equal boards or probes are attached, and nothing says which one is meant.
     """
     names = profile.platformio
@@ -94,9 +101,12 @@ def plan_flash(profile: BoardProfile, port: str | None = None, protocol: str | N
         raise UsageError(f"PlatformIO does not know the board {profile.id}; only its emulated twin can be run.")
     present, devices = usb_ports(), probes()
     boards = tuple(p for p in present if p.usb in profile.usb)
+    if port is not None:
+        check_name(port)
     chosen = port or (find_port(profile) if boards else None)
     known = _known_protocols(profile)
-    speaks, reason = _protocol(profile, protocol, known, devices, boards)
+    meant = tuple(p for p in boards if p.name == chosen) or boards
+    speaks, reason = _protocol(profile, protocol, known, devices, meant)
     usable = tuple(device for device in devices if speaks in device.protocols)
     serial = next((p.serial_number for p in present if p.name == chosen), None)
     flags = _flags(profile, speaks, usable, serial)

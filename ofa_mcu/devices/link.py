@@ -20,7 +20,7 @@ import serial
 
 from ofa_mcu.devices.answers import GARBLED, judge, silence
 from ofa_mcu.devices.framing import Line, frame, parse
-from ofa_mcu.devices.opening import open_port, reason
+from ofa_mcu.devices.opening import PORT_ERRORS, open_port, reason
 from ofa_mcu.devices.window import Window
 from ofa_mcu.errors import DeviceError
 
@@ -178,7 +178,7 @@ class Link:
         try:
             self._port.reset_input_buffer()
             self._port.write(b"\n")
-        except (OSError, serial.SerialException) as error:
+        except PORT_ERRORS as error:
             raise DeviceError(
                 f"{self.url}: the device does not take data ({reason(error)}); check cable and power, then try again."
             ) from error
@@ -189,7 +189,7 @@ class Link:
         """The host's side of a change of speed; DeviceError where the port does not know that speed."""
         try:
             self._port.baudrate = baud
-        except (OSError, ValueError, serial.SerialException) as error:
+        except (*PORT_ERRORS, ValueError) as error:
             raise DeviceError(
                 f"{self.url}: the port cannot be set to {baud} baud ({reason(error)}); name a speed that it knows."
             ) from error
@@ -247,7 +247,7 @@ class Link:
                 time.sleep(max(BAUD_HOLD_S + BAUD_MARGIN_S - idle_s, 0))
                 self.use_baud(self.start_baud)
             yield
-        except (OSError, serial.SerialException) as error:
+        except PORT_ERRORS as error:
             raise DeviceError(
                 f"{self.url}: the device disconnected during {command!r} ({reason(error)}); "
                 "check cable and power, then try again."

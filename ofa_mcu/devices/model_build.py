@@ -136,10 +136,9 @@ class TwinTrial:
                 f"{self.differing_bytes} of {measured.bytes_compared} output bytes of {board} differ from the "
                 "reference; run ofa-mcu validate to see the first layer that does, and report it with the model"
             )
-        if measured.stack.used > measured.stack.reserved:
+        if measured.stack.spent:
             raise MismatchError(
-                f"{board} used {measured.stack.used} B of stack and {measured.stack.reserved} B are reserved; "
-                "report it with the model"
+                f"{board} used up the {measured.stack.reserved} B of stack that are reserved; report it with the model"
             )
         self.build.check()
 

@@ -8,7 +8,15 @@ import serial
 
 from ofa_mcu.errors import DeviceError, UsageError
 
-__all__ = ["open_port", "reason"]
+try:
+    from termios import error as _TerminalError
+except ImportError:  # Windows has none
+    _TerminalError = OSError  # type: ignore[misc,assignment]
+
+__all__ = ["PORT_ERRORS", "open_port", "reason"]
+
+PORT_ERRORS = (OSError, serial.SerialException, _TerminalError)
+"""What pyserial raises where a port fails; the last is no OSError, and comes when a board is gone."""
 
 POLL_S = 0.02
 """Longest wait in one read of the port; what a request waits is counted in these."""
@@ -27,7 +35,7 @@ def open_port(url: str, baud: int) -> serial.SerialBase:
         if "://" not in url:
             port.exclusive = True
         port.open()
-    except (OSError, ValueError, serial.SerialException) as error:
+    except (*PORT_ERRORS, ValueError) as error:
         raise DeviceError(open_failure(url, error)) from error
     return port
 

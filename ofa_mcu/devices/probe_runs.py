@@ -197,10 +197,10 @@ def measure_image(
                 progress(1)
             kept.put(bundle.crc32, series)
         stack = session.stack()
-    if stack.used > stack.reserved:
+    if stack.spent:
         raise MismatchError(
-            f"{device.profile.id} used {stack.used} B of stack for probes and {stack.reserved} B are reserved; raise "
-            "the reserve in firmware/src/config.h"
+            f"{device.profile.id} used up for probes the {stack.reserved} B of stack that are reserved; raise the "
+            "reserve in firmware/src/config.h"
         )
     return series
 

@@ -76,6 +76,11 @@ class Stack:
     used: int
     reserved: int
 
+    @property
+    def spent(self) -> bool:
+        """Whether nothing of the reserve was left; a board does not tell how much more than all of it was used."""
+        return self.used >= self.reserved
+
 
 class Session:
     """A firmware that has said hello. DeviceError where it is of another protocol, or as `Link.exchange` says.

@@ -17,6 +17,7 @@ from ofa_mcu.devices.emulator import RunningEmulator
 from ofa_mcu.devices.expectations import surprises
 from ofa_mcu.devices.firmware import build_run, run_graph
 from ofa_mcu.devices.link import BAUD, Link
+from ofa_mcu.devices.session import Stack
 from ofa_mcu.devices.speed import SPEEDS
 from ofa_mcu.devices.tflm_build import TflmOptions, build_tflm_run
 from ofa_mcu.errors import MismatchError, OfaMcuError
@@ -122,9 +123,9 @@ def fault_of(bench: Mapping[str, Any]) -> str | None:
             f"{differing} of {bench['bytes_compared']} output bytes of {board} differ from the reference; build again, "
             "and run the test suite if it stays so"
         )
-    if used > reserved:
+    if Stack(used, reserved).spent:
         return (
-            f"{board} used {used} B of stack and {reserved} B are reserved; raise the reserve in firmware/src/config.h"
+            f"{board} used up the {reserved} B of stack that are reserved; raise the reserve in firmware/src/config.h"
         )
     return None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
+from ofa_mcu.devices.session import Stack
 from ofa_mcu.reports.regression import Comparison
 
 __all__ = ["Case", "bench_cases", "junit_xml"]
@@ -36,7 +37,7 @@ def bench_cases(result: Mapping[str, Any], comparison: Comparison | None) -> lis
         Case(
             "stack stays in its reserve",
             f"{used} B used of {reserved} B reserved",
-            "failure" if used > reserved else "passed",
+            "failure" if Stack(used, reserved).spent else "passed",
         ),
     ]
     outcomes = {"regressed": "failure", "absent": "skipped"}

@@ -20,7 +20,10 @@ from ofa_mcu.devices.flash import Flashed
 from ofa_mcu.devices.project import Project
 from ofa_mcu.devices.validation_records import kernel_include, kernel_sources
 
-__all__ = ["PtyBoard"]
+__all__ = ["HOST_STACK", "PtyBoard"]
+
+HOST_STACK = "-DOFA_STACK_BYTES=65536"
+"""Frames of this computer are larger than a board's."""
 
 SHIM = Path(__file__).parents[1] / "firmware" / "arduino_shim"
 NETWORK = re.compile(r"^/\* Network (\d+), (.+) \*/$", re.MULTILINE)
@@ -87,8 +90,8 @@ class PtyBoard:
         def build(unit: Path, *more: str) -> Path:
             made = folder / f"{unit.name}.o"
             language = ("g++", "-std=gnu++17") if unit.suffix == ".cpp" else ("gcc", "-std=gnu11")
-            board = f'-DOFA_BOARD="{self.board}"'
-            subprocess.run([*language, self.optimize, board, *more, *include, "-c", unit, "-o", made], check=True)
+            board = f'-DOFA_BOARD="{self.board}"', HOST_STACK
+            subprocess.run([*language, self.optimize, *board, *more, *include, "-c", unit, "-o", made], check=True)
             return made
 
         if self._kernels is None:

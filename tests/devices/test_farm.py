@@ -180,7 +180,8 @@ def test_the_process_of_a_job_is_told_of(runs: Path, tmp_path: Path) -> None:
         (child,) = (each for each in psutil.Process().children() if any("overseen" in word for word in each.cmdline()))
         child.kill()
 
-    outcome = oversee(BoardJob(runs / "stm32f746", port="socket://127.0.0.1:9"), kill)
+    with silent_port() as port:
+        outcome = oversee(BoardJob(runs / "stm32f746", port=port), kill)
     assert "the process that measured was ended by SIGKILL; run the same command again" in str(outcome.result)
 
 

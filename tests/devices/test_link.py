@@ -96,6 +96,15 @@ def test_a_terminal_that_goes_away() -> None:
     os.close(theirs)
 
 
+def test_a_terminal_that_goes_away_before_the_greeting() -> None:
+    ours, theirs = pty.openpty()
+    with Link(os.ttyname(theirs)) as link:
+        os.close(theirs)
+        os.close(ours)
+        with pytest.raises(DeviceError, match="check cable and power"):
+            link.greet(1.0)
+
+
 def test_a_device_that_hangs_up() -> None:
     with device(lambda sequence, words: None) as url:
         assert "disconnected during 'load'" in failure(url, "load", "0")

@@ -90,7 +90,7 @@ def test_measures_over_a_terminal(program: Path) -> None:
     assert result.hello.core_hz == 123_000_000
     assert (result.instructions, result.cycles) == (None, None)
     assert result.milliseconds is not None
-    assert result.stack.reserved == 2048
+    assert result.stack.reserved == 2048 and result.stack.spent  # frames of this computer are larger than a board's
     assert np.array_equal(result.outputs, tiny.outputs(data))
 
 

@@ -21,6 +21,7 @@ from ofa_mcu.planning.core_model import core_model, core_of
 from ofa_mcu.profiles import BoardProfile, all_profiles
 from ofa_mcu.runs import Run
 from tests.cli.verbs import run
+from tests.devices.pty_board import HOST_STACK
 from tests.firmware.test_arduino import SHIM, on_pty
 
 pytestmark = pytest.mark.slow
@@ -73,7 +74,14 @@ def program(project: Project, profile: BoardProfile, kernels: tuple[Path, list[P
     units = [p for p in source.rglob("*.c*") if f"-<{p.relative_to(source)}>" not in left_out]
     assert {path.name for path in units} == {"protocol.c", "hal_arduino.cpp", "ofa_model.c", "ofa_weights.c"}
     flags = [flag for flag in shlex.split(" ".join(options["build_flags"])) if not flag.startswith("-Wl,")]
-    flags += [f"-DF_CPU={profile.clock_hz}ul", f"-I{SHIM}", f"-I{source}", f"-I{library / 'include'}"]
+    flags += [
+        "-UOFA_STACK_BYTES",
+        HOST_STACK,
+        f"-DF_CPU={profile.clock_hz}ul",
+        f"-I{SHIM}",
+        f"-I{source}",
+        f"-I{library / 'include'}",
+    ]
     made = [compiled(path, folder, flags) for path in (*units, SHIM / "main.cpp")]
     subprocess.run(["g++", *map(str, (*made, *objects)), "-o", str(folder / "firmware")], check=True)
     return folder / "firmware"
