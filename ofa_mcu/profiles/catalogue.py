@@ -15,7 +15,7 @@ from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.profiles.reading import read_profile
 from ofa_mcu.resources import resource
 
-__all__ = ["BOARDS_VARIABLE", "all_profiles", "board_ids", "load_profile"]
+__all__ = ["BOARDS_VARIABLE", "all_profiles", "board_ids", "load_profile", "sound_profiles"]
 
 BOARDS_VARIABLE = "OFA_MCU_BOARDS"
 
@@ -45,6 +45,18 @@ def board_ids() -> tuple[str, ...]:
 def all_profiles() -> tuple[BoardProfile, ...]:
     """Every board's profile, sorted by id; UsageError naming the file where one is broken."""
     return tuple(read_profile(path) for path in profile_files().values())
+
+
+def sound_profiles() -> tuple[tuple[BoardProfile, ...], dict[Path, UsageError]]:
+    """The profiles that break no rule, sorted by id, and for each of the other files what is wrong with it."""
+    sound: list[BoardProfile] = []
+    broken: dict[Path, UsageError] = {}
+    for path in profile_files().values():
+        try:
+            sound.append(read_profile(path))
+        except UsageError as error:
+            broken[path] = error
+    return tuple(sound), broken
 
 
 def load_profile(id_or_path: str | Path) -> BoardProfile:
