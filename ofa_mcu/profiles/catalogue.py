@@ -43,7 +43,7 @@ def board_ids() -> tuple[str, ...]:
 
 
 def profile_path(id_or_path: str | Path) -> Path | None:
-    """The user's file with the board: the one named, or the one of that id below OFA_MCU_BOARDS; None if there is none."""
+    """The user's file with the board: the one named, or one of that id below OFA_MCU_BOARDS; else None."""
     if names_file(id_or_path):
         return Path(id_or_path).expanduser()
     found = profile_files().get(str(id_or_path))
