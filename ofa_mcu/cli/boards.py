@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ofa_mcu.cli.calibrate import calibrate_board
+from ofa_mcu.cli.common import say
 
 if TYPE_CHECKING:
     from ofa_mcu.profiles import BoardProfile
@@ -38,16 +40,27 @@ def list_boards(
     """List the boards, or show one board with the source of every figure.
 
     A profile is a TOML file; put your own into a folder and name the folder in OFA_MCU_BOARDS, or give the file
-    itself wherever a board is asked for.
+    itself wherever a board is asked for. Exit code 2: a profile of yours is broken; the others are listed.
     """
     if context.invoked_subcommand is not None:
         return
-    from ofa_mcu.profiles import all_profiles
+    from ofa_mcu.profiles import sound_profiles
 
-    profiles = all_profiles()
+    profiles, broken = sound_profiles()
     if as_json:
-        typer.echo(json.dumps({"schema": SCHEMA, "boards": [board_json(profile) for profile in profiles]}))
-        return
+        wrong = [{"file": str(path), "message": str(error)} for path, error in broken.items()]
+        listed = [board_json(profile) for profile in profiles]
+        typer.echo(json.dumps({"schema": SCHEMA, "boards": listed, "broken": wrong}))
+    else:
+        print_list(profiles, markdown)
+    for error in broken.values():
+        say(f"ofa-mcu: {error}")
+    if broken:
+        raise typer.Exit(next(iter(broken.values())).exit_code)
+
+
+def print_list(profiles: Sequence[BoardProfile], markdown: bool) -> None:
+    """A line for each board."""
     rows = [
         [
             profile.id,

@@ -83,7 +83,7 @@ def quantity(option: str, text: str | None, memory: bool = False) -> int | None:
     """`4M`, `64k`, `2500` as a number; memory counts in 1024s.
 
     Raises:
-        UsageError: the text is no positive number.
+        UsageError: the text is no positive number, or a fraction of what cannot be parted.
     """
     if text is None:
         return None
@@ -92,6 +92,9 @@ def quantity(option: str, text: str | None, memory: bool = False) -> int | None:
     amount = int(float(match[1]) * units[match[2].lower()]) if match and match[2].lower() in units else 0
     if amount < 1:
         raise UsageError(f"{option} '{text}' is no positive amount; write for example 64k, 1.5M or 20000")
+    if match and not match[2] and float(match[1]) != amount:
+        what = "bytes" if memory else "they"
+        raise UsageError(f"{option} '{text}' is no whole number, and {what} come whole; write 12 or 64k or 1.5M")
     return amount
 
 

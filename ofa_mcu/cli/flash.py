@@ -89,7 +89,9 @@ def flash(
             say(f"note: {note}")
         if dry_run and options is not None:
             graph, crc = run_graph(chosen)
-            tflm_files(chosen.model(), graph, chosen.subnet, crc, options)  # refuses what a build would refuse
+            # refuses what a build would refuse
+            _, needs, _ = tflm_files(chosen.model(), graph, chosen.subnet, crc, options)
+            options.check_fit(needs, plan.profile)
         if not dry_run:
             plan.check_port()
             with chosen.locked():

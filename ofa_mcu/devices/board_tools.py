@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ofa_mcu.devices.finding import Finding
-from ofa_mcu.devices.pio import CORE_DIR, installed_platform, registry_reachable, usual_core_dir
+from ofa_mcu.devices.pio import CORE_DIR, installed_platform, registry_reachable, usual_core_dir, why_unwritable
 from ofa_mcu.devices.ports import Port, usb_ports
 from ofa_mcu.devices.usb import probes
 from ofa_mcu.profiles import BoardProfile
@@ -52,9 +52,9 @@ def core_folder() -> Finding:
     """Where PlatformIO keeps what boards need."""
     folder = usual_core_dir()
     there = next(place for place in (folder, *folder.parents) if place.exists())
-    usable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
-    remedy = f"set {CORE_DIR} to a folder that you may write to; {there} is none"
-    return Finding("PlatformIO's folder", "flashing boards", str(folder) if usable else None, remedy, required=False)
+    cause = why_unwritable(there)
+    remedy = f"set {CORE_DIR} to a folder that you may write to" + (f"; {there} is none ({cause})" if cause else "")
+    return Finding("PlatformIO's folder", "flashing boards", None if cause else str(folder), remedy, required=False)
 
 
 def registry() -> Finding:

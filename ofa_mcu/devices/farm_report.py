@@ -66,8 +66,11 @@ def farm(request: FarmRequest, say: Callable[[str], None], show: Show) -> dict[s
         OfaMcuError: no workers can be had.
     """
     began = time.monotonic()
-    if request.emulate and (request.ports or request.flash):
-        raise UsageError("--emulate measures twins, which have no ports and are not flashed; leave out --port, --flash")
+    stray = [name for name, given in (("--port", request.ports), ("--flash", request.flash)) if given]
+    if request.emulate and stray:
+        raise UsageError(
+            f"--emulate measures twins, which have no ports and are not flashed; leave out {' and '.join(stray)}"
+        )
     runs, named = runs_in(request.folders, say), port_names(request.ports)
     unknown = sorted(set(named) - {each.profile.id for each in runs.fit} - {each.board for each in runs.unfit})
     if unknown:

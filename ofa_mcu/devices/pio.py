@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +69,22 @@ def core_dir(project: Project, environment: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(unusable(folder, error.strerror or type(error).__name__)) from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(unusable(folder, "Permission denied"))
+    cause = why_unwritable(folder)
+    if cause is not None:
+        raise UsageError(unusable(folder, cause))
     return folder
+
+
+def why_unwritable(folder: Path) -> str | None:
+    """Why nothing can be written into the folder, which leaves no trace; None where it can.
+
+    Rights alone do not tell: they allow root everything, in a file system that takes nothing, too.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".ofa-mcu-", dir=folder):
+            return None
+    except OSError as error:
+        return error.strerror or type(error).__name__
 
 
 def unusable(folder: Path, cause: str) -> str:

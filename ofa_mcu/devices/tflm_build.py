@@ -14,7 +14,7 @@ from ofa_mcu.devices.elf import Image, read_image
 from ofa_mcu.devices.firmware import meaning, run_graph
 from ofa_mcu.devices.project import Project, write_project
 from ofa_mcu.devices.tflm_library import TflmLibrary
-from ofa_mcu.errors import UsageError
+from ofa_mcu.errors import InfeasibleError, UsageError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.ledger import recorded
 from ofa_mcu.planning.tflm import TFLM_STACK_BYTES, TflmNeeds, tflm_arena_needs
@@ -49,6 +49,42 @@ class TflmOptions:
                 f"{needs.least_bytes} bytes, {needs.arena_bytes} are enough by prediction; give more or leave it out"
             )
         return -(-self.arena_bytes // 16) * 16
+
+    def check_fit(self, needs: TflmNeeds, profile: BoardProfile) -> None:
+        """InfeasibleError where the board's memory does not even hold the arena, and where they share it, the stack."""
+        arena, apart = self.arena_for(needs), profile.arena_region is not None
+        stack, what = (0, "") if apart else (TFLM_STACK_BYTES, f" and {TFLM_STACK_BYTES} B of stack")
+        where, there = (profile.arena_region, profile.arena_bytes) if apart else (profile.ram_names, profile.ram_bytes)
+        excess = arena + stack - there
+        if excess <= 0:
+            return
+        remedy = "give less" if needs.least_bytes + stack < there else "choose a smaller subnet or a larger board"
+        raise InfeasibleError(
+            f"TFLite Micro's arena of {arena} B{'' if self.arena_bytes is None else ' (--arena)'}{what} exceeds "
+            f"{profile.id}'s {where} of {there} B by {excess} B; {remedy}"
+            + (f" (--arena, more than {needs.least_bytes} B)" if remedy == "give less" else ""),
+            {
+                "code": "infeasible",
+                "constraint": "sram",
+                "region": where,
+                "needed": arena + stack,
+                "budget": there,
+                "excess_bytes": {"arena" if apart else "sram": excess},
+            },
+        )
+
+    def blamed(self, error: InfeasibleError, needs: TflmNeeds) -> InfeasibleError:
+        """The same error of an image, with the remedy that it has where more arena was asked for than is predicted."""
+        excess = error.details.get("excess_bytes")
+        only_flash = isinstance(excess, dict) and set(excess) == {"flash"}
+        if self.arena_bytes is None or self.arena_bytes <= needs.arena_bytes or only_flash:
+            return error
+        cause = str(error).partition("; ")[0]
+        return InfeasibleError(
+            f"{cause}, with an arena of {self.arena_bytes} B (--arena); give less, {needs.arena_bytes} B are enough by "
+            "prediction",
+            error.details,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,9 +138,13 @@ def tflm_folder(run: Run) -> Path:
 def tflm_project_of(
     run: Run, profile: BoardProfile, options: TflmOptions, say: Callable[[str], None] = lambda text: None
 ) -> tuple[Project, TflmNeeds, int]:
-    """Write the run's project for TFLite Micro, beside the compiled one; with the needs and the bytes of the arena."""
+    """Write the run's project for TFLite Micro, beside the compiled one; with the needs and the bytes of the arena.
+
+    InfeasibleError where the board cannot hold the arena.
+    """
     graph, crc = run_graph(run)
     files, needs, arena = tflm_files(run.model(), graph, run.subnet, crc, options)
+    options.check_fit(needs, profile)
     project = write_project(tflm_folder(run), profile, {**files, **meaning(run)}, TFLM_STACK_BYTES, options.library)
     if project.set_aside is not None:
         say(f"the project had been changed by hand; the changed one is now {project.set_aside}")
@@ -130,7 +170,10 @@ def build_tflm_run(
     with recorded(run.folder, "build"):
         project, needs, arena = tflm_project_of(run, profile, options, say)
         say(f"building {project.emulated_environment} in {project.folder}")
-        build = build_project(project)
+        try:
+            build = build_project(project)
+        except InfeasibleError as error:
+            raise options.blamed(error, needs) from error
         result = TflmBuild(project, build, read_image(build.elf), needs, arena)
     run.write("build-tflm.json", result.to_json())
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ _INCLUDES = (
     "third_party/cmsis_nn/Include",
 )
 """Folders of a tree that sources name headers from; those that are there are used."""
+
+_NOT_INI = re.compile(r"(?:^|\s)[#;]|\$\{")
+"""What begins a comment or a reference in a value; an address may have a # inside."""
 
 _PARTS = ("tensorflow", "third_party", "signal")
 _CMSIS_KERNELS = "tensorflow/lite/micro/kernels/cmsis_nn"
@@ -99,8 +103,12 @@ def tflm_library(path: Path | None, name: str | None) -> TflmLibrary:
             "(a package of PlatformIO's registry)"
         )
     if path is None:
-        if not name or any(character in name for character in "\r\n"):
+        if not name or not name.strip():
             raise UsageError("--tflm-lib is no package's name; write it as in PlatformIO's lib_deps")
+        odd = _NOT_INI.search(name)
+        if odd or not name.isprintable():
+            what = repr(odd[0].strip()) if odd else "what is no visible character"
+            raise UsageError(f"--tflm-lib {name!r} holds {what}, which platformio.ini cannot; write the package's name")
         return TflmLibrary(TflmApi(), name=name)
     root = path.absolute()
     return TflmLibrary(read_api(root), root, cmsis_nn=(root / _CMSIS_KERNELS).is_dir())

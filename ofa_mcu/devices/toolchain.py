@@ -14,7 +14,7 @@ from ofa_mcu.devices.board_tools import board_findings
 from ofa_mcu.devices.emulator import QEMU
 from ofa_mcu.devices.finding import Finding, said, tool_version
 from ofa_mcu.errors import OfaMcuError
-from ofa_mcu.profiles import BoardProfile, all_profiles
+from ofa_mcu.profiles import BoardProfile, sound_profiles
 
 __all__ = ["Finding", "examine"]
 
@@ -52,10 +52,7 @@ def examine(network: bool = False) -> tuple[Finding, ...]:
 
     With `network` PlatformIO's registry is asked whether it answers.
     """
-    try:
-        profiles, broken = all_profiles(), None
-    except OfaMcuError as error:
-        profiles, broken = (), Finding("board profiles", "all boards", None, str(error))
+    profiles, broken = boards()
     wanted = requirements()
     return (
         python(),
@@ -66,9 +63,21 @@ def examine(network: bool = False) -> tuple[Finding, ...]:
         newlib(),
         host_compiler(),
         emulator(),
-        *((machines(profiles),) if broken is None else (broken,)),
+        *((machines(profiles),) if profiles else ()),
+        *broken,
         *board_findings(profiles, network),
         data_set(),
+    )
+
+
+def boards() -> tuple[tuple[BoardProfile, ...], tuple[Finding, ...]]:
+    """The profiles that are sound, and what is wrong with others or with where they are looked for."""
+    try:
+        profiles, broken = sound_profiles()
+    except OfaMcuError as error:
+        return (), (Finding("board profiles", "all boards", None, str(error)),)
+    return profiles, tuple(
+        Finding("board profiles", f"the board {path.stem}", None, str(error)) for path, error in broken.items()
     )
 
 
@@ -170,7 +179,7 @@ def machines(profiles: Sequence[BoardProfile]) -> Finding:
     needed = {profile.emulator.machine for profile in profiles if profile.emulator is not None}
     known = {line.split()[0] for line in (said(QEMU, "-M", "help") or "").splitlines() if line.strip()}
     missing = sorted(needed - known)
-    remedy = f"install a newer QEMU, this one lacks {', '.join(missing)}"
+    remedy = "install a newer QEMU" + (f", this one lacks {', '.join(missing)}" if missing else "")
     return Finding("QEMU machines", "the emulated twins", None if missing else ", ".join(sorted(needed)), remedy)
 
 

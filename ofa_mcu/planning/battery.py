@@ -165,10 +165,11 @@ def most_milliseconds(cell: Cell, duty: Duty, days: float) -> float:
     asleep = duty.sleep_ua / 1e3
     if allowed <= asleep:
         best = cell.capacity_mah / (asleep + cell.leak_ma) / _HOURS_PER_DAY if asleep + cell.leak_ma else math.inf
+        broken = {"constraint": "battery", "needed": days, "budget": best, "region": None}
         raise InfeasibleError(
             f"{cell.name} lasts {best:.4g} days with a sleep current of {duty.sleep_ua:g} uA and no inference at all, "
             f"and {days:.4g} are asked for; take a larger cell, or less sleep current",
-            {"code": "infeasible", "constraint": "battery", "needed": days, "budget": best},
+            {"code": "infeasible", **broken, "violations": [broken], "nearest": None},
         )
     if allowed >= duty.active_ma:
         return duty.period_s * 1e3

@@ -15,7 +15,7 @@ from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.profiles.reading import read_profile
 from ofa_mcu.resources import resource
 
-__all__ = ["BOARDS_VARIABLE", "all_profiles", "board_ids", "load_profile"]
+__all__ = ["BOARDS_VARIABLE", "all_profiles", "board_ids", "load_profile", "profile_path", "sound_profiles"]
 
 BOARDS_VARIABLE = "OFA_MCU_BOARDS"
 
@@ -42,9 +42,35 @@ def board_ids() -> tuple[str, ...]:
     return tuple(profile_files())
 
 
+def profile_path(id_or_path: str | Path) -> Path | None:
+    """The user's file with the board: the one named, or one of that id below OFA_MCU_BOARDS; else None."""
+    if names_file(id_or_path):
+        return Path(id_or_path).expanduser()
+    found = profile_files().get(str(id_or_path))
+    return None if found is None or found.parent == resource("boards") else found
+
+
+def names_file(id_or_path: str | Path) -> bool:
+    """Whether a board is named by its file, with a folder in the name or `.toml` behind it, and not by its id."""
+    name = str(id_or_path)
+    return isinstance(id_or_path, Path) or name.endswith(".toml") or Path(name).name != name
+
+
 def all_profiles() -> tuple[BoardProfile, ...]:
     """Every board's profile, sorted by id; UsageError naming the file where one is broken."""
     return tuple(read_profile(path) for path in profile_files().values())
+
+
+def sound_profiles() -> tuple[tuple[BoardProfile, ...], dict[Path, UsageError]]:
+    """The profiles that break no rule, sorted by id, and for each of the other files what is wrong with it."""
+    sound: list[BoardProfile] = []
+    broken: dict[Path, UsageError] = {}
+    for path in profile_files().values():
+        try:
+            sound.append(read_profile(path))
+        except UsageError as error:
+            broken[path] = error
+    return tuple(sound), broken
 
 
 def load_profile(id_or_path: str | Path) -> BoardProfile:
@@ -53,7 +79,7 @@ def load_profile(id_or_path: str | Path) -> BoardProfile:
     UsageError for an unknown board, with the nearest ids, and for a profile that breaks a rule.
     """
     name = str(id_or_path)
-    if isinstance(id_or_path, Path) or name.endswith(".toml") or Path(name).name != name:
+    if names_file(id_or_path):
         return read_profile(Path(name).expanduser())
     files = profile_files()
     if name in files:

@@ -13,6 +13,7 @@ from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from ofa_mcu.errors import UsageError
+from ofa_mcu.profiles.cores import extension_mistake, machine_mistake
 from ofa_mcu.profiles.profile import CACHES, NO_FPU, BoardProfile
 
 __all__ = ["parse_profile", "read_profile"]
@@ -32,6 +33,9 @@ PLACED = frozenset(
 
 ARENA_SECTION = "OFA_ARENA_SECTION"
 """What generated C takes for the section of its arena."""
+
+CLOCKS = (1_000_000, 10_000_000_000)
+"""Hertz that a microcontroller may run at; what lies outside was written in another unit."""
 
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 
@@ -56,7 +60,7 @@ def parse_profile(text: str, where: str) -> BoardProfile:
     """The profile in TOML text; `where` names it in errors.
 
     UsageError for text that is no TOML, for unknown, missing or ill-typed keys, for a field without an entry in
-    `[sources]`, and for figures that contradict each other.
+    `[sources]`, and for figures that contradict each other or the core.
     """
     try:
         table = tomllib.loads(text)
@@ -68,6 +72,9 @@ def parse_profile(text: str, where: str) -> BoardProfile:
     profile = read_table(BoardProfile, table, where, "")
     check_sources(table, where)
     check_figures(profile, where)
+    mistake = core_mistake(profile) or arena_mistake(profile)
+    if mistake is not None:
+        raise UsageError(f"{where}: {mistake}")
     return profile
 
 
@@ -158,6 +165,12 @@ def check_figures(profile: BoardProfile, where: str) -> None:
     ):
         value = getattr(profile, name)
         require(value is None or value > 0, f"{name} must be above zero, not {value}.")
+    least, most = CLOCKS
+    require(
+        least <= profile.clock_hz <= most,
+        f"clock_hz is {profile.clock_hz}, which no board runs at; write hertz, {least} to {most} "
+        "(168 MHz: 168_000_000).",
+    )
     regions = {region.name: region for region in profile.regions}
     require(len(regions) == len(profile.regions), "two regions have the same name.")
     for region in profile.regions:
@@ -234,3 +247,28 @@ def check_figures(profile: BoardProfile, where: str) -> None:
             f"emulator.flash_bytes is {less} and flash_bytes {profile.flash_bytes}; leave it out where the machine has "
             "as much as the board.",
         )
+
+
+def core_mistake(profile: BoardProfile) -> str | None:
+    """What the board's or the twin's core contradicts, as a sentence; None where all goes together."""
+    mistake = extension_mistake(profile.core, profile.fpu, {"dsp": profile.dsp, "mve": profile.mve})
+    twin = profile.emulator
+    if mistake is not None or twin is None:
+        return mistake
+    return extension_mistake(twin.core, twin.fpu, {}, "emulator.") or machine_mistake(twin.machine, twin.core)
+
+
+def arena_mistake(profile: BoardProfile) -> str | None:
+    """Where a flag of the linker puts the arena's section outside of its region, as a sentence; else None."""
+    if profile.arena_region is None or profile.platformio is None:
+        return None
+    region = profile.region(profile.arena_region)
+    flags = " ".join(profile.platformio.build_flags)
+    sections = re.findall(rf"{ARENA_SECTION}=[\"'\\]*([\w.$-]+)", flags)
+    for section, origin in re.findall(r"--section-start[=, ]([\w.$-]+)=(?:0[xX])?([0-9a-fA-F]+)", flags):
+        if section in sections and not region.origin <= int(origin, 16) < region.end:
+            return (
+                f"platformio.build_flags place {section}, the arena's section, at {int(origin, 16):#010x}, outside of "
+                f"arena_region {region.name}; write --section-start={section}={region.origin:#010x}."
+            )
+    return None

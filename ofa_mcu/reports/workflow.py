@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,16 @@ from pathlib import Path
 from ofa_mcu import __version__
 from ofa_mcu.errors import UsageError
 from ofa_mcu.files import write_text
+from ofa_mcu.profiles import profile_path
+from ofa_mcu.tasks.registry import TASKS
 
 __all__ = ["Workflow", "write_workflow"]
 
 _TOOLS = ("gcc-arm-none-eabi", "libnewlib-arm-none-eabi", "qemu-system-arm")
 _PACKAGED_TASK, _PACKAGED_DATA = "fashion-mnist", "dataset-fashion-mnist"
+
+MOST_IMAGES = 10_000
+"""As many as the largest test set among the tasks' own has; the job ends after an hour."""
 
 _TEXT = """\
 # Written by `ofa-mcu init ci`; yours from here on.
@@ -104,9 +110,23 @@ class Workflow:
         """The YAML.
 
         Raises:
-            UsageError: the task's data come with no package and no folder is named; a text cannot be written there.
+            UsageError: the task's data come with no package and no folder is named; a text cannot be written there, or
+                names what the job does not have: a task, or a file outside of the repository; too many images.
         """
-        packaged = self.task.partition(":")[0] == _PACKAGED_TASK and self.data_dir is None
+        name = self.task.partition(":")[0]
+        if name not in TASKS:
+            raise UsageError(f"there is no task '{name}'; known: {', '.join(sorted(TASKS))}")
+        packaged = name == _PACKAGED_TASK and self.data_dir is None
+        if self.images > MOST_IMAGES:
+            raise UsageError(
+                f"--images {self.images} are more than the job can run in its hour; take {MOST_IMAGES} at most"
+            )
+        own = profile_path(self.board)
+        if own is not None:
+            _inside("--board", str(own))
+        if self.data_dir is not None:
+            _inside("--data-dir", self.data_dir)
+        _inside("--baseline", self.baseline)
         if self.data_dir is None and not packaged:
             raise UsageError(f"the data of task {self.task} come with no package; name their folder with --data-dir")
         return _TEXT.format(
@@ -132,6 +152,15 @@ def write_workflow(workflow: Workflow, path: Path, *, force: bool = False) -> No
         what = "is a folder; name a file with --out" if path.is_dir() else "exists; keep it, or replace it with --force"
         raise UsageError(f"{path} {what}")
     write_text(path, text)
+
+
+def _inside(option: str, path: str) -> None:
+    """UsageError where a path is not one that the job's checkout of the repository has, seen from its root."""
+    if os.path.isabs(path) or Path(os.path.normpath(path)).parts[:1] == ("..",) or path.startswith("~"):
+        raise UsageError(
+            f"{option} names {path}, which the job cannot have: it has the repository alone, and starts in its root; "
+            "put it there, and name it by its path from there"
+        )
 
 
 def _word(option: str, text: str) -> str:

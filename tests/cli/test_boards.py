@@ -63,6 +63,27 @@ def test_json(app: typer.Typer) -> None:
     assert (bare["fpu"], bare["emulator"]["fpu"], bare["usb"], bare["active_power_mw"]) == ("none", "none", None, None)
 
 
+def test_a_broken_profile_hides_no_other(app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = board_ids()
+    (tmp_path / "mine.toml").write_text("id =")
+    (tmp_path / "other.toml").write_text('id = "other"')
+    monkeypatch.setenv("OFA_MCU_BOARDS", str(tmp_path))
+    table = CliRunner().invoke(app, ["boards"])
+    assert table.exit_code == 2 and [line.split()[0] for line in table.stdout.splitlines()[2:]] == list(shipped)
+    assert [line.partition(".toml")[0] for line in table.stderr.splitlines()] == [
+        f"ofa-mcu: {tmp_path / 'mine'}",
+        f"ofa-mcu: {tmp_path / 'other'}",
+    ]
+    told = CliRunner().invoke(app, ["boards", "--json"])
+    answer = json.loads(told.stdout)
+    assert told.exit_code == 2 and [board["id"] for board in answer["boards"]] == list(shipped)
+    assert [each["file"] for each in answer["broken"]] == [str(tmp_path / "mine.toml"), str(tmp_path / "other.toml")]
+    assert "the key name is missing" in answer["broken"][1]["message"]
+    shown = CliRunner().invoke(app, ["boards", "show", "mine"])
+    assert isinstance(shown.exception, UsageError)
+    assert CliRunner().invoke(app, ["boards", "show", "rp2040"]).exit_code == 0
+
+
 def test_the_documented_list_is_the_present_one(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OFA_MCU_BOARDS", raising=False)
     documented = (Path(__file__).parents[2] / "docs" / "boards.md").read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from ofa_mcu.resources import resource
 from tests.cli.verbs import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,12 +80,36 @@ def test_an_existing_file_stays(capsys: pytest.CaptureFixture[str]) -> None:
         (("--max-regress", "speed=1"), "names 'speed'"),
         (("--baseline", "a\nb"), "cannot stand in a workflow"),
         (("--data-dir", "${{ secrets.X }}"), "cannot stand in a workflow"),
+        (("--task", "nosuch"), "there is no task 'nosuch'; known: audio-folder, "),
+        (("--task", "nosuch:size=1", "--data-dir", "data"), "there is no task 'nosuch'"),
+        (("--data-dir", "/abs/dir"), "--data-dir names /abs/dir, which the job cannot have"),
+        (("--data-dir", "../up"), "--data-dir names ../up, which"),
+        (("--data-dir", "a/../../up"), "--data-dir names a/../../up, which"),
+        (("--baseline", "/tmp/base.json"), "--baseline names /tmp/base.json, which"),
+        (("--images", "999999"), "--images 999999 are more than the job can run in its hour; take 10000 at most"),
     ],
 )
 def test_what_cannot_be_written(options: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("init", "ci", *options) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1 and not FILE.exists()
+
+
+def test_a_board_of_the_users_own_must_lie_in_the_repository(
+    repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boards = repository / "boards"
+    boards.mkdir()
+    text = (resource("boards") / "stm32f407.toml").read_text(encoding="utf-8")
+    (boards / "mine.toml").write_text(text.replace('"stm32f407"', '"mine"'))
+    assert run("init", "ci", "--board", boards / "mine.toml") == 2
+    assert f"--board names {boards / 'mine.toml'}, which the job cannot have" in capsys.readouterr().err
+    monkeypatch.setenv("OFA_MCU_BOARDS", str(boards))
+    assert run("init", "ci", "--board", "mine") == 2
+    assert "put it there, and name it by its path from there" in capsys.readouterr().err
+    assert not FILE.exists()
+    assert run("init", "ci", "--board", "boards/mine.toml") == 0
+    assert "--board boards/mine.toml " in steps()["Search"]["run"]
 
 
 def test_names_with_spaces_stay_words() -> None:
@@ -97,7 +122,8 @@ def test_names_with_spaces_stay_words() -> None:
 @pytest.mark.slow
 def test_what_it_runs(repository: Path, data_dir: Path) -> None:
     """Twice, the second time against what the first measured; then against a baseline that was better."""
-    assert run("init", "ci", "--board", BOARD, "--task", "gestures", "--data-dir", data_dir / "magic_wand") == 0
+    (repository / "data").symlink_to(data_dir / "magic_wand")
+    assert run("init", "ci", "--board", BOARD, "--task", "gestures", "--data-dir", "data") == 0
     found, environment = steps(), stubs(repository)
     for name in ("Install compiler and emulator", "Install ofa-mcu", "Search", "Build", "Measure"):
         done = bash(found[name]["run"], environment)

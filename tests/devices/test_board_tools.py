@@ -54,6 +54,21 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not folder.found and "set PLATFORMIO_CORE_DIR to a folder that you may write to" in folder.remedy
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a file system in which nothing can be made")
+def test_a_folder_in_which_not_even_root_can_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", "/proc/x")
+    folder = found()["PlatformIO's folder"]
+    assert not folder.found and "; /proc is none (" in folder.remedy
+
+
+def test_a_folder_that_can_be_used_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "core"))
+    before = sorted(tmp_path.iterdir())
+    folder = found()["PlatformIO's folder"]
+    assert folder.found and folder.remedy.endswith("a folder that you may write to")
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_a_platform_that_is_an_address() -> None:
     board = load_profile("stm32f746")
     assert board.platformio is not None

@@ -351,7 +351,9 @@ def test_boards_of_a_cluster_of_others_making(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--emulate", "--flash"], "leave out --port, --flash"),
+        (["--emulate", "--flash"], "are not flashed; leave out --flash\n"),
+        (["--emulate", "--port", "rp2040=/dev/x"], "are not flashed; leave out --port\n"),
+        (["--emulate", "--port", "rp2040=/dev/x", "--flash"], "leave out --port and --flash"),
         (["--port", "rp2040"], "is no BOARD=PORT"),
         (["--port", "rp2040=a", "--port", "rp2040=a"], "names a twice"),
         (["--port", "nrf52840=a"], "no run is for such a board"),

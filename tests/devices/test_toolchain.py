@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ofa_mcu.devices import toolchain
-from ofa_mcu.devices.toolchain import allows, data_set, examine, package, wanted_scons
+from ofa_mcu.devices.toolchain import allows, data_set, examine, machines, package, wanted_scons
+from ofa_mcu.profiles import all_profiles
 from ofa_mcu.tasks import fashion_mnist
 from ofa_mcu.tasks.files import cache_folder
 
@@ -21,6 +22,7 @@ def test_everything_found_has_a_version_and_everything_else_a_remedy() -> None:
     for finding in findings.values():
         assert finding.purpose and finding.remedy
         assert finding.version != ""
+        assert not finding.remedy.endswith((" ", ",", ";"))
 
 
 def test_without_tools_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,8 +96,22 @@ def test_broken_profiles_are_a_finding(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "mine.toml").write_text("id =")
     monkeypatch.setenv("OFA_MCU_BOARDS", str(tmp_path))
     findings = {finding.name: finding for finding in examine()}
-    assert "mine.toml is not valid TOML" in findings["board profiles"].remedy
+    broken = findings["board profiles"]
+    assert "mine.toml is not valid TOML" in broken.remedy and broken.purpose == "the board mine"
+    assert "QEMU machines" in findings and "uploader stlink" in findings
+    monkeypatch.setenv("OFA_MCU_BOARDS", str(tmp_path / "none"))
+    findings = {finding.name: finding for finding in examine()}
+    assert "which is no folder" in findings["board profiles"].remedy
     assert "QEMU machines" not in findings
+
+
+def test_a_fine_qemu_lacks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    twins = [profile for profile in all_profiles() if profile.emulator is not None]
+    names = sorted({profile.emulator.machine for profile in twins if profile.emulator is not None})
+    monkeypatch.setattr(toolchain, "said", lambda *_: "\n".join(f"{name} a machine" for name in names))
+    assert machines(twins).remedy == "install a newer QEMU"
+    monkeypatch.setattr(toolchain, "said", lambda *_: "\n".join(f"{name} a machine" for name in names[1:]))
+    assert machines(twins).remedy == f"install a newer QEMU, this one lacks {names[0]}" and not machines(twins).found
 
 
 def test_it_imports_no_heavy_package() -> None:

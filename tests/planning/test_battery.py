@@ -65,7 +65,11 @@ def test_the_longest_inference_is_the_one_with_which_it_lasts_that_long(
 def test_what_no_network_can_reach_is_said() -> None:
     with pytest.raises(InfeasibleError, match=r"cr2032 lasts 4154 days .* and 7300 are asked for") as caught:
         most_milliseconds(COIN, DUTY, 20 * 365)
-    assert caught.value.exit_code == 3 and caught.value.details["constraint"] == "battery"
+    details = caught.value.details
+    assert caught.value.exit_code == 3 and details["constraint"] == "battery"
+    violation = {name: details[name] for name in ("constraint", "needed", "budget", "region")}
+    assert violation["needed"] == 7300 and violation["region"] is None
+    assert details == {"code": "infeasible", **violation, "violations": [violation], "nearest": None}
 
 
 def test_harvested_power_pays_for_sleep_first() -> None:

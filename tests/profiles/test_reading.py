@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from ofa_mcu.errors import UsageError
+from ofa_mcu.profiles.cores import extension_mistake, machine_mistake
 from ofa_mcu.profiles.reading import parse_profile, read_profile
 from ofa_mcu.resources import resource
 
 GOOD = (resource("boards") / "stm32l4r5.toml").read_text(encoding="utf-8")
+
+TWIN = re.compile(r'(\[emulator\][^\[]*?fpu = ")fpv4-sp-d16')
+MACHINE = '"mps2-an386"\nicount_shift = 6\ncore = "{}"'
 
 
 def without(pattern: str) -> str:
@@ -26,6 +30,17 @@ def replaced(old: str, new: str) -> str:
     """The good profile with one piece of text replaced, which must exist."""
     assert old in GOOD
     return GOOD.replace(old, new, 1)
+
+
+def with_arena(origin: str) -> str:
+    """The good profile with a region of the arena's own, whose section a flag places at `origin`."""
+    flags = f"""build_flags = ["'-DOFA_ARENA_SECTION=\\".noinit\\"'", "-Wl,--section-start=.noinit={origin}"]"""
+    return (
+        replaced(
+            "regions = [\n", 'arena_region = "C"\nregions = [{ name = "C", origin = 0x10000000, bytes = 65_536 },\n'
+        ).replace("\n[emulator]", f"{flags}\n[emulator]")
+        + 'arena_region = "x"\n'
+    )
 
 
 def test_reads_nested_values() -> None:
@@ -142,12 +157,67 @@ def test_no_fpu_is_a_fact() -> None:
             ),
             r"figures_of and \[emulator\] exclude each other",
         ),
+        (
+            lambda: replaced("clock_hz = 120_000_000", "clock_hz = 120"),
+            r"clock_hz is 120, which .* write hertz, 1000000",
+        ),
+        (
+            lambda: replaced("clock_hz = 120_000_000", "clock_hz = 168_000_000_000_000"),
+            r"clock_hz is 168000000000000, which no board runs at; write hertz",
+        ),
+        (lambda: replaced('"cortex-m4"', '"cortex-m9"'), r"core 'cortex-m9' is no Cortex-M .*; did you mean cortex-m"),
+        (lambda: replaced('"cortex-m4"', '"Cortex-M4"'), r"core 'Cortex-M4' is no .*; did you mean cortex-m4\?"),
+        (lambda: replaced('"cortex-m4"', '"cortex-a53"'), r"core 'cortex-a53' is no Cortex-M"),
+        (lambda: replaced('"cortex-m4"', '"cortex-m3"'), r"dsp is true, but cortex-m3 has none; set dsp = false"),
+        (lambda: replaced('"cortex-m4"', '"rv32imc"'), r"dsp is true, but rv32imc has none"),
+        (lambda: replaced("dsp = true", "dsp = false"), r"dsp is false, but cortex-m4 always has it; set dsp = true"),
+        (lambda: replaced("mve = false", "mve = true"), r"mve is true, but cortex-m4 has none; set mve = false"),
+        (
+            lambda: replaced('fpu = "fpv4-sp-d16"', 'fpu = "fpv5-d16"'),
+            r": fpu is fpv5-d16, which cortex-m4 does not have; write none, fpv4-sp-d16",
+        ),
+        (
+            lambda: TWIN.sub(r"\1fpv5-d16", GOOD, count=1),
+            r"emulator\.fpu is fpv5-d16, which cortex-m4 does not have",
+        ),
+        (
+            lambda: replaced('"mps2-an386"\nicount_shift = 6\ncore = "cortex-m4"', MACHINE.format("cortex-m7")),
+            r"emulator\.core is cortex-m7, whose code mps2-an386 does not run; name one of cortex-m0",
+        ),
+        (
+            lambda: replaced('"mps2-an386"\nicount_shift = 6\ncore = "cortex-m4"', MACHINE.format("cortex-m44")),
+            r"emulator\.core 'cortex-m44' is no Cortex-M",
+        ),
+        (
+            lambda: replaced('"mps2-an386"', '"mps2-an368"'),
+            r"emulator\.machine 'mps2-an368' is no machine .*; did you mean mps2-an386\?",
+        ),
+        (
+            lambda: replaced('"mps2-an386"', '"virt"'),
+            r"emulator\.machine 'virt' is no machine that a twin can be; write one of microbit, mps2-an385",
+        ),
+        (
+            lambda: with_arena("0x20000000"),
+            r"build_flags place \.noinit, .*, at 0x20000000, outside of arena_region C; .*=\.noinit=0x10000000",
+        ),
     ],
 )
 def test_mistakes(text: Callable[[], str], words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         parse_profile(text(), "board.toml")
     assert str(caught.value).startswith("board.toml") and "\n" not in str(caught.value)
+
+
+def test_the_section_of_the_arena_may_lie_in_its_region() -> None:
+    assert parse_profile(with_arena("0x10000000"), "x").arena_region == "C"
+    assert parse_profile(with_arena("1000fff0"), "x").arena_region == "C"
+
+
+def test_names_of_cores() -> None:
+    assert extension_mistake("cortex-m33+nodsp", None, {"dsp": False, "mve": False}) is None
+    assert extension_mistake("xtensa-lx7", "single", {"dsp": False, "mve": False}) is None
+    assert extension_mistake("cortex-m55", "auto", {"dsp": True, "mve": True}) is None
+    assert machine_mistake("microbit", "cortex-m0") is None and machine_mistake("mps2-an500", "cortex-m4") is None
 
 
 def test_file_and_id_agree(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ofa_mcu.cli.common import quantity
 from ofa_mcu.codegen.tflm import emit_tflm
 from ofa_mcu.codegen.tflm_api import ADDERS, TflmApi, read_api
 from ofa_mcu.devices.build import build_failure
@@ -17,7 +19,7 @@ from ofa_mcu.devices.project import write_project
 from ofa_mcu.devices.tflm_build import TflmOptions, side_by_side, tflm_files
 from ofa_mcu.devices.tflm_failures import tflm_failure
 from ofa_mcu.devices.tflm_library import TflmLibrary, tflm_library
-from ofa_mcu.errors import UsageError
+from ofa_mcu.errors import InfeasibleError, UsageError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_options import BuiltinOperator
 from ofa_mcu.graph.tflite_reader import operators_used, read_tflite
@@ -111,6 +113,73 @@ def test_an_arena_below_the_least_is_refused(graph: Int8Graph, data: bytes) -> N
     options = TflmOptions(TflmLibrary(TflmApi(), name="x"), 2048)
     with pytest.raises(UsageError, match="--arena 2048 is too small"):
         tflm_files(data, graph, "m", 0, options)
+
+
+@pytest.mark.parametrize(("board", "arena"), [("stm32f103", "18k"), ("stm32g474", "10M")])
+def test_an_arena_that_the_board_cannot_hold_is_refused_unbuilt(
+    run_folder: Path, capsys: pytest.CaptureFixture[str], board: str, arena: str
+) -> None:
+    words = ("--run", run_folder, "--board", board, "--runtime", "tflm", "--tflm-lib", "x", "--json", "--arena", arena)
+    profile = load_profile(board)
+    for verb in (("build",), ("flash", "--dry-run")):
+        assert run(*verb, *words) == 3
+        said = capsys.readouterr()
+        error = json.loads(said.out)["error"]
+        assert (error["code"], error["constraint"], error["region"]) == ("infeasible", "sram", profile.ram_names)
+        assert error["budget"] == profile.ram_bytes == error["needed"] - error["excess_bytes"]["sram"]
+        assert f"exceeds {board}'s {profile.ram_names} of {profile.ram_bytes} B by" in error["message"]
+        assert "(--arena) and" in error["message"] and "; give less (--arena, more than" in error["message"]
+        assert not (run_folder / "firmware-tflm").exists()
+
+
+def test_an_arena_of_its_own_region_is_held_against_that(graph: Int8Graph) -> None:
+    needs = tflm_arena_needs(graph.structure, cmsis_nn=True)
+    board = replace(load_profile("stm32f407"), arena_region="CCM")
+    library = TflmLibrary(TflmApi(), name="x")
+    TflmOptions(library, 65_536).check_fit(needs, board)
+    with pytest.raises(
+        InfeasibleError, match=r"arena of 65552 B \(--arena\) exceeds stm32f407's CCM .* by 16 B; give less"
+    ):
+        TflmOptions(library, 65_537).check_fit(needs, board)
+    small = replace(load_profile("stm32f103"), ram_bytes=8192)
+    with pytest.raises(
+        InfeasibleError, match=r"exceeds stm32f103's SRAM of 8192 B .*; choose a smaller subnet or a la"
+    ):
+        TflmOptions(library).check_fit(needs, small)
+
+
+def test_an_overflow_by_the_arena_asked_for_is_told_so(graph: Int8Graph, tmp_path: Path) -> None:
+    needs = tflm_arena_needs(graph.structure, cmsis_nn=True)
+    library = TflmLibrary(TflmApi(), name="x")
+    for region, blamed in (("RAM", True), ("FLASH", False)):
+        error = build_failure(f"region `{region}' overflowed by 8 bytes", "stm32f746", tmp_path)
+        assert isinstance(error, InfeasibleError)
+        said = str(TflmOptions(library, 10_000_000).blamed(error, needs))
+        assert ("with an arena of 10000000 B (--arena); give less" in said) == blamed
+        assert ("choose a smaller subnet" in said) != blamed
+        assert TflmOptions(library).blamed(error, needs) is error
+
+
+@pytest.mark.parametrize("name", ["a;b # c", "x ; y", "#x", "a ${env.PATH}", "a\nb", "a\x1bb", " ", ""])
+def test_a_package_is_what_an_ini_can_hold(name: str) -> None:
+    with pytest.raises(UsageError, match="^--tflm-lib .*write "):
+        tflm_library(None, name)
+
+
+@pytest.mark.parametrize("name", ["someone/tflm @ ^1.0", "https://example.invalid/x.git#v1", "x=symlink://a b"])
+def test_an_address_is_a_package(name: str) -> None:
+    assert tflm_library(None, name).name == name
+
+
+@pytest.mark.parametrize(("text", "bytes_"), [("12.0", 12), ("1.5k", 1536), ("64k", 65_536), ("0.1k", 102)])
+def test_quantities(text: str, bytes_: int) -> None:
+    assert quantity("--arena", text, memory=True) == bytes_
+
+
+@pytest.mark.parametrize("text", ["12.5", "12.5B", "0.5"])
+def test_a_byte_has_no_fractions(text: str) -> None:
+    with pytest.raises(UsageError, match=f"--arena '{text}' is no"):
+        quantity("--arena", text, memory=True)
 
 
 def test_failures_are_sentences() -> None:
