@@ -10,6 +10,7 @@ row before.
 
 from __future__ import annotations
 
+import csv
 import re
 import warnings
 from collections.abc import Iterator
@@ -116,7 +117,8 @@ def read_trace(path: Path) -> PowerTrace:
     """The trace in the file.
 
     Raises:
-        UsageError: the file cannot be read, has no header, no time or current, no unit, no rows, or rows out of order.
+        UsageError: the file cannot be read, has no header, no time or current, no unit, no rows, rows out of order, or
+            rows with more cells than the header.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -130,7 +132,7 @@ def read_trace(path: Path) -> PowerTrace:
                     f"the trace {path} has no column of {kind} ({', '.join(names)}); name one {EXAMPLES[kind]}"
                 )
         there = {kind: place for kind, place in columns.items() if place is not None}
-        table = _Table(path, begin, delimiter)
+        table = _Table(path, begin, delimiter, len(heading.rstrip(f'{delimiter}" ').split(delimiter)))
         numbers = table.numbers([index for index, _ in there.values()])
         values = {kind: scale * numbers[:, at] for at, (kind, (_, scale)) in enumerate(there.items())}
         channels: dict[str, NDArray[np.bool_]] = {}
@@ -184,10 +186,10 @@ def _is_joulescope(names: list[str]) -> bool:
 
 
 class _Table:
-    """The rows behind the header."""
+    """The rows behind the header, which names `cells` columns; rows may have more where those are blank."""
 
-    def __init__(self, path: Path, begin: int, delimiter: str) -> None:
-        self.path, self.begin, self.delimiter = path, begin, delimiter
+    def __init__(self, path: Path, begin: int, delimiter: str, cells: int) -> None:
+        self.path, self.begin, self.delimiter, self.cells = path, begin, delimiter, cells
 
     def numbers(self, columns: list[int]) -> Floats:
         """Some columns (rows, columns); UsageError naming the first line without a number where one belongs."""
@@ -212,12 +214,32 @@ class _Table:
     def _read(self, columns: list[int], kind: Any) -> Any:
         with warnings.catch_warnings(), self.path.open(encoding="utf-8-sig") as file:
             warnings.filterwarnings("ignore", message=".*contained no data")
-            lines: Iterator[str] = islice(file, self.begin, None)
+            lines = self._lines(file)
             if self.delimiter != "," and kind is np.float64:
                 lines = (line.replace(",", ".") for line in lines)
             return np.loadtxt(
                 lines, kind, comments="#", delimiter=self.delimiter, usecols=columns, ndmin=2, quotechar='"'
             )
+
+    def _lines(self, file: Iterator[str]) -> Iterator[str]:
+        """The rows; UsageError at the first with more cells than the header, as decimal commas make them."""
+        for number, line in enumerate(islice(file, self.begin, None), self.begin + 1):
+            if line.count(self.delimiter) >= self.cells:
+                cells = self._split(line.partition("#")[0])
+                if any(cells[self.cells :]):
+                    hint = "with decimal points and no other commas in numbers" if self.delimiter == "," else "again"
+                    raise UsageError(
+                        f"line {number} of {self.path} has {len(cells)} cells and the header {self.cells}; export it "
+                        f"{hint}"
+                    )
+            yield line
+
+    def _split(self, line: str) -> list[str]:
+        """Cells of a line, as numpy splits it."""
+        try:
+            return [cell.strip() for row in csv.reader([line], delimiter=self.delimiter) for cell in row]
+        except csv.Error:  # a cell that is longer than any number
+            return [cell.strip() for cell in line.split(self.delimiter)]
 
     def _blame(self, columns: list[int], text: bool = False) -> UsageError:
         """The error for the first line that cannot be read."""
@@ -225,13 +247,14 @@ class _Table:
             for number, line in enumerate(file, 1):
                 if number <= self.begin or not line.strip() or line.startswith("#"):
                     continue
-                cells = [cell.strip().strip('"') for cell in line.split(self.delimiter)]
+                cells = self._split(line)
                 if len(cells) <= max(columns):
                     return UsageError(f"line {number} of {self.path} has {len(cells)} columns only; export it again")
-                wrong = [] if text else [at for at in columns if not _is_number(cells[at].replace(",", "."))]
+                mark = "," if self.delimiter == "," else "."
+                wrong = [] if text else [at for at in columns if not _is_number(cells[at].replace(",", mark))]
                 if wrong:
                     return UsageError(
-                        f"line {number} of {self.path} has '{cells[wrong[0]]}' where a number belongs; export it again"
+                        f"line {number} of {self.path} has '{cells[wrong[0]][:40]}' where a number belongs; export it again"
                     )
         return UsageError(f"the rows of {self.path} cannot be read; export it again")
 

@@ -132,6 +132,18 @@ def test_large_traces_are_read(tmp_path: Path) -> None:
         ("time(s),current(A)\n0,1\n\n1,nan\n2,3\n", "line 4 of .* has 'nan' where a number belongs"),
         ("time(s),current(A)\n0,1\n1,2\n2\n", "line 4 of .* has 1 columns only; export it again"),
         ("time(s),current(A),D0\n0,1,0\n1,2\n2,3,1\n", "line 3 of .* has 2 columns only"),
+        (
+            "Timestamp(ms),Current(mA)\n20,10,5\n21,10,5\n",
+            "line 2 .* has 3 cells and the header 2; export it with decimal",
+        ),
+        (
+            "Timestamp(ms),Current(uA)\n19,0\n20,10,500\n",
+            "line 3 of .* has 3 cells and the header 2; .* no other commas",
+        ),
+        ("Timestamp(ms),Current(mA),\n0,0,20,0\n0,1,20,0\n", "line 2 of .* has 4 cells and the header 2"),
+        ('time(s),current(A)\n0,"1,5"\n1,2\n', "line 2 of .* has '1,5' where a number belongs"),
+        ("time(s),current(A)\n0," + 200_000 * "x" + "\n1,2\n", "where a number belongs"),
+        ("time(s);current(A)\n0;1;2\n1;2\n", "line 2 of .* has 3 cells and the header 2; export it again"),
         ("time(s),current(A)\n0,1\n2,2\n1,3\n", "goes from 2 s to 1 s; export it in order"),
     ],
 )
@@ -141,6 +153,12 @@ def test_bad_files(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         read_trace(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_blank_cells_and_remarks_at_a_rows_end(tmp_path: Path) -> None:
+    rows = ["0,1,", "1,2, ,", '"2",3,""', "3,4 # a remark, with commas, in it"]
+    trace = read_trace(written(tmp_path, "time(s),current(A)", rows))
+    assert trace.current.tolist() == [1, 2, 3, 4] and trace.start.tolist() == [0, 1, 2, 3]
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
