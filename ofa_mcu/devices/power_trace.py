@@ -253,8 +253,9 @@ class _Table:
                 mark = "," if self.delimiter == "," else "."
                 wrong = [] if text else [at for at in columns if not _is_number(cells[at].replace(",", mark))]
                 if wrong:
+                    cell = cells[wrong[0]][:40]
                     return UsageError(
-                        f"line {number} of {self.path} has '{cells[wrong[0]][:40]}' where a number belongs; export it again"
+                        f"line {number} of {self.path} has '{cell}' where a number belongs; export it again"
                     )
         return UsageError(f"the rows of {self.path} cannot be read; export it again")
 

@@ -104,8 +104,60 @@ def test_what_is_cut_off_or_missing_is_told(tmp_path: Path) -> None:
     assert found.notes == ("2 cut off at an end of the trace",) and found.between_ma == pytest.approx(0.05)
     gap = [row for index, row in enumerate(rows) if not 550 <= index < 570]
     found = by_channel(read_trace(ppk2(tmp_path, gap)), supply_v=3.0)
-    assert found.mj == pytest.approx(0.130)  # the sample before a gap holds on
+    assert found.inferences == 2 and found.mj == pytest.approx(0.135) and found.between_ma == pytest.approx(0.05)
+    assert found.notes == ("1 left out: samples are missing inside or at the edges",)
+    found = by_window(read_trace(ppk2(tmp_path, gap)), 0.005, 0.007, 1, supply_v=3.0)
+    assert found.mj == pytest.approx(0.120)  # the sample before a gap holds on
     assert found.notes == ("samples are missing in 1 places inside of inferences",)
+
+
+TRAIN = [(begin, begin + 200) for begin in range(200, 2200, 200 * 2)]
+"""Five inferences of 20 ms, as samples [begin, end) of 0.1 ms, with 20 ms between them."""
+
+
+def train(marked: Sequence[tuple[int, int]] = TRAIN, lost: range = range(0)) -> list[tuple[float, float, int]]:
+    rows = []
+    for index in range(2400):
+        active = any(begin <= index < end for begin, end in TRAIN)
+        high = any(begin <= index < end for begin, end in marked)
+        rows.append((index / 10, float(ACTIVE_UA if active else IDLE_UA), int(high)))
+    return [row for index, row in enumerate(rows) if index not in lost]
+
+
+@pytest.mark.parametrize(
+    ("lost", "inferences", "out"),
+    [
+        (range(550, 700), 4, 1),  # the beginning of one
+        (range(750, 900), 4, 1),  # its end
+        (range(650, 720), 4, 1),  # its inside
+        (range(580, 600), 4, 1),  # right up to its beginning
+        (range(800, 820), 4, 1),  # from its end on
+        (range(780, 1050), 3, 1),  # its end, what is between, and the next one's beginning: seen as one
+        (range(550, 850), 4, 0),  # one as a whole
+        (range(850, 950), 5, 0),  # only what is between
+    ],
+)
+def test_inferences_with_missing_samples_are_left_out(tmp_path: Path, lost: range, inferences: int, out: int) -> None:
+    found = by_channel(read_trace(ppk2(tmp_path, train(lost=lost))), supply_v=1.0)
+    assert found.inferences == inferences and found.between_ma == pytest.approx(0.05)
+    assert [found.mj_least, found.mj, found.mj_most] == pytest.approx(3 * [0.4]) and found.ms == pytest.approx(20)
+    assert found.notes == (f"{out} left out: samples are missing inside or at the edges",) * out
+
+
+def test_missing_samples_everywhere(tmp_path: Path) -> None:
+    lost = [row for index, row in enumerate(train()) if index % 200 > 30]
+    with pytest.raises(UsageError, match="samples are missing in every inference that D2 of .*; record it again"):
+        by_channel(read_trace(ppk2(tmp_path, lost)), supply_v=1.0)
+
+
+def test_glitches_are_no_inferences(tmp_path: Path) -> None:
+    found = by_channel(read_trace(ppk2(tmp_path, train([*TRAIN, (500, 501), (900, 990)]))), supply_v=1.0)
+    assert found.inferences == 5 and found.mj == pytest.approx(0.4) and found.ms == pytest.approx(20)
+    assert found.notes == (
+        "2 left out as too short, with less than half of the usual 200 samples; look for glitches on D2",
+    )
+    few = by_channel(read_trace(ppk2(tmp_path, train([(200, 212), (600, 607), (1000, 1012)]))), supply_v=1.0)
+    assert few.inferences == 3 and few.notes == ("7 samples an inference are few; let the meter sample faster",)
 
 
 def test_large_traces_are_read(tmp_path: Path) -> None:
