@@ -81,6 +81,10 @@ def energy(
                 raise UsageError(f"{figure} is no amount; give finite numbers")
         if power_csv is None and (channel, window, inferences) != (None, None, None):
             raise UsageError("--channel, --window and --inferences are about a trace; name it with --power-csv")
+        told = {"--ms": ms, "--cycles-per-instruction": cycles_per_instruction, "--power-mw": power_mw}
+        stray = [option for option, value in told.items() if value is not None]
+        if power_csv is not None and stray:
+            raise UsageError(f"--power-csv measures what {' and '.join(stray)} would tell; leave out one or the other")
         if run is not None and board is not None:
             raise UsageError("--run knows its board; leave out --board")
         bare = run is None and board is None and ms is None and power_csv is None
@@ -89,7 +93,7 @@ def energy(
         profile = None if name is None else load_profile(name)
         names = battery or (DEFAULT_CELLS if sleep_ua is not None else ())
         cells, period = [cell_named(text) for text in names], duration("--every", every)
-        trace = _measured(power_csv, channel, window, inferences, supply_v or (profile.supply_v if profile else None))
+        trace = _measured(power_csv, channel, window, inferences, supply_v, profile.supply_v if profile else None)
         time = None if ms is None else Quantity(ms, f"{ms:g} ms as given")
         if time is None and trace is None and chosen is not None and profile is not None:
             time = time_of_run(chosen, profile, cycles_per_instruction)
@@ -104,9 +108,14 @@ def energy(
 
 
 def _measured(
-    path: Path | None, channel: str | None, window: str | None, inferences: int | None, supply_v: float | None
+    path: Path | None,
+    channel: str | None,
+    window: str | None,
+    inferences: int | None,
+    supply_v: float | None,
+    usual_v: float | None,
 ) -> MeasuredEnergy | None:
-    """What the options say of a trace, if they name one."""
+    """What the options say of a trace, if they name one; `usual_v` counts without a `supply_v` or a column of volts."""
     if path is None:
         return None
     from ofa_mcu.devices.power_trace import read_trace
@@ -116,13 +125,18 @@ def _measured(
     if (window is None) != (inferences is None) or (window is not None and channel is not None):
         raise UsageError("a trace takes --window with --inferences, or --channel alone")
     trace = read_trace(path)
+    if trace.voltage is not None and supply_v is not None:
+        raise UsageError(
+            f"{path} has a column of volts, and --supply-v {supply_v:g} tells others; leave out --supply-v"
+        )
+    volts = supply_v or usual_v
     if window is None or inferences is None:
-        return by_channel(trace, channel, supply_v)
+        return by_channel(trace, channel, volts)
     try:
         begin, end = (float(part) for part in window.split(","))
     except ValueError:
         raise UsageError(f"--window '{window}' is no pair of seconds; write for example 0.5,1.25") from None
-    return by_window(trace, begin, end, inferences, supply_v)
+    return by_window(trace, begin, end, inferences, volts)
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -117,8 +117,8 @@ def read_trace(path: Path) -> PowerTrace:
     """The trace in the file.
 
     Raises:
-        UsageError: the file cannot be read, has no header, no time or current, no unit, no rows, rows out of order, or
-            rows with more cells than the header.
+        UsageError: the file cannot be read, has no header, no time or current, no unit, no rows, rows out of order,
+            rows with more cells than the header, or two columns of one quantity.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -138,7 +138,11 @@ def read_trace(path: Path) -> PowerTrace:
         channels: dict[str, NDArray[np.bool_]] = {}
         for index, name in enumerate(names):
             if CHANNEL.fullmatch(name) or CHANNELS.fullmatch(name):
-                channels |= _channels(name, table.words(index))
+                more = _channels(name, table.words(index))
+                twice = next((key for key in more if key in channels), None)
+                if twice is not None:
+                    raise UsageError(f"{path} has two columns of the digital channel {twice}; export one of them only")
+                channels |= more
     except OSError as error:
         raise UsageError(f"the trace {path} cannot be read ({error.strerror}); check its name") from error
     except UnicodeDecodeError as error:
@@ -165,20 +169,33 @@ def _header(path: Path, lines: list[str]) -> tuple[str, int]:
 
 
 def _column(path: Path, names: list[str], kind: str) -> tuple[int, float] | None:
-    """Where a column is, and its unit in SI; None where there is none."""
+    """Where a column is, and its unit in SI; None where there is none.
+
+    Raises:
+        UsageError: there are two, or none has a known unit.
+    """
+    found: dict[int, float] = {}
+    unknown: list[tuple[str, str | None]] = []
     for index, name in enumerate(names):
         parts = HEADING.fullmatch(name)
         if parts is None or not NAMES[kind].fullmatch(parts[1].strip().lower()):
             continue
         told = parts[2] or parts[3]
-        if told is None and _is_joulescope(names):
-            return index, 1.0
         unit = (told or "").replace("µ", "u").replace("μ", "u").lower()
-        if unit not in UNITS[kind]:
-            what = f"the unit '{told}'" if told else "no unit"
-            raise UsageError(f"the column '{name}' of {path} has {what}; write it as {EXAMPLES[kind]}")
-        return index, UNITS[kind][unit]
-    return None
+        if told is None and _is_joulescope(names):
+            found[index] = 1.0
+        elif unit in UNITS[kind]:
+            found[index] = UNITS[kind][unit]
+        else:
+            unknown.append((name, told))
+    if len(found) > 1:
+        both = " and ".join(f"'{names[index]}'" for index in found)
+        raise UsageError(f"{path} has {len(found)} columns of {kind}, {both}; export one of them only")
+    if unknown and not found:
+        name, told = unknown[0]
+        what = f"the unit '{told}'" if told else "no unit"
+        raise UsageError(f"the column '{name}' of {path} has {what}; write it as {EXAMPLES[kind]}")
+    return next(iter(found.items()), None)
 
 
 def _is_joulescope(names: list[str]) -> bool:

@@ -135,6 +135,12 @@ def test_a_trace_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (("--window", "0,1"), "are about a trace; name it with --power-csv"),
         (("--power-csv", "x.csv", "--window", "0,1"), "takes --window with --inferences, or --channel alone"),
         (("--power-csv", "x.csv"), "the trace x.csv cannot be read"),
+        (("--power-csv", "x.csv", "--ms", "20"), "--power-csv measures what --ms would tell"),
+        (
+            ("--power-csv", "x.csv", "--power-mw", "9", "--ms", "2"),
+            "measures what --ms and --power-mw would tell; leave",
+        ),
+        (("--power-csv", "x.csv", "--cycles-per-instruction", "2"), "what --cycles-per-instruction would tell"),
         (("--run", "none"), "none holds no run"),
         (("--run", "none", "--board", BOARD), "leave out --board"),
     ],
@@ -157,3 +163,13 @@ def test_a_window_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str
     path.write_text("time(s),current(A)\n0,1\n1,2\n")
     error = answer(capsys, "--power-csv", path, "--window", "now", "--inferences", "1", "--supply-v", "3", code=2)
     assert "is no pair of seconds" in error["error"]["message"]
+
+
+def test_volts_are_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the trace come before a profile's, which nobody gave."""
+    path = tmp_path / "t.csv"
+    path.write_text("time(s),current(A),voltage(V)\n0,1,2\n1,2,2\n")
+    asked = ("--power-csv", path, "--window", "0,2", "--inferences", "1")
+    error = answer(capsys, *asked, "--supply-v", "5", code=2)["error"]["message"]
+    assert error == f"{path} has a column of volts, and --supply-v 5 tells others; leave out --supply-v"
+    assert answer(capsys, *asked, "--board", BOARD)["trace"]["volts"] == 2

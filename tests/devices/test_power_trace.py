@@ -196,6 +196,13 @@ def test_large_traces_are_read(tmp_path: Path) -> None:
         ('time(s),current(A)\n0,"1,5"\n1,2\n', "line 2 of .* has '1,5' where a number belongs"),
         ("time(s),current(A)\n0," + 200_000 * "x" + "\n1,2\n", "where a number belongs"),
         ("time(s);current(A)\n0;1;2\n1;2\n", "line 2 of .* has 3 cells and the header 2; export it again"),
+        (
+            "time(s),Current(uA),Current(uA)\n0,1,2\n",
+            r"has 2 columns of current, 'Current\(uA\)' and 'Current\(uA\)'; exp",
+        ),
+        ("time(s),Current(uA),i_ma\n0,1,2\n", r"has 2 columns of current, 'Current\(uA\)' and 'i_ma'; export one"),
+        ("time(s),t(ms),Current(uA)\n0,0,2\n", r"has 2 columns of time, 'time\(s\)' and 't\(ms\)'"),
+        ("time(s),Current(uA),D0-D7,D1\n0,1,00000000,1\n1,1,00000000,1\n", "two columns of the digital channel D1"),
         ("time(s),current(A)\n0,1\n2,2\n1,3\n", "goes from 2 s to 1 s; export it in order"),
     ],
 )
