@@ -96,7 +96,7 @@ def energy(
         trace = _measured(power_csv, channel, window, inferences, supply_v, profile.supply_v if profile else None)
         time = None if ms is None else Quantity(ms, f"{ms:g} ms as given")
         if time is None and trace is None and chosen is not None and profile is not None:
-            time = time_of_run(chosen, profile, cycles_per_instruction)
+            time = time_of_run(chosen, profile, cycles_per_instruction, lambda note: say(f"note: {note}"))
         found = energy_of(profile, time, power_mw, supply_v, trace)
         report = energy_report(found, profile, period, sleep_ua, cells, harvest_uw)
     for note in trace.notes if trace else ():

@@ -13,6 +13,17 @@ from ofa_mcu.runs import Run
 from tests.cli.verbs import run
 
 BOARD = "stm32l4r5"  # 41.5 mW at 1.8 V
+BENCH = {
+    "board": BOARD,
+    "runtime": "compiled",
+    "model_crc32": 77,
+    "bytes_compared": 90,
+    "differing_bytes": 0,
+    "stack_used": 300,
+    "stack_reserved": 2048,
+    "milliseconds": 50.0,
+    "runs": 9,
+}
 ESTIMATE = {"value": 100.0, "basis": "so many instructions", "band": 0.25}
 
 
@@ -25,7 +36,7 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str | Path, code: int
 @pytest.fixture
 def searched(tmp_path: Path) -> Run:
     found = Run(tmp_path / "run")
-    pick = {"subnet": "r1", "instructions": 1_200_000, "estimates": {"ms": ESTIMATE, "mj": None}}
+    pick = {"subnet": "r1", "model_crc32": 77, "instructions": 1_200_000, "estimates": {"ms": ESTIMATE}}
     found.write("report.json", {"board": BOARD, "pick": pick})
     return found
 
@@ -48,14 +59,44 @@ def test_a_run_has_its_time(searched: Run, capsys: pytest.CaptureFixture[str]) -
     }
     given = answer(capsys, "--run", searched.folder, "--cycles-per-instruction", "2")
     assert given["time"]["ms"] == pytest.approx(2 * 1.2e6 / 120e6 * 1e3) and given["time"]["band"] is None
-    searched.write("bench.json", {"board": BOARD, "milliseconds": None, "runs": 9})
+    searched.write("bench.json", BENCH | {"milliseconds": None})
     assert answer(capsys, "--run", searched.folder)["time"]["ms"] == 100
-    searched.write("bench.json", {"board": "rp2040", "milliseconds": 7.0, "runs": 9})
-    assert answer(capsys, "--run", searched.folder)["time"]["ms"] == 100
-    searched.write("bench.json", {"board": BOARD, "milliseconds": 50.0, "runs": 9})
+    searched.write("bench.json", BENCH)
     measured = answer(capsys, "--run", searched.folder)
     assert measured["energy"]["mj"] == pytest.approx(2.075) and measured["energy"]["band"] is None
     assert measured["time"]["basis"] == "measured on the board: median of 9 inferences"
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"board": "rp2040"}, f"its board is rp2040 and that of this run {BOARD}; measure again"),
+        ({"runtime": "tflm"}, "its runtime is tflm and that of this run compiled"),
+        ({"model_crc32": 78}, "its model_crc32 is 78 and that of this run 77"),
+        ({"differing_bytes": 7}, f"7 of 90 output bytes of {BOARD} differ from the reference"),
+        ({"stack_used": 2049}, f"{BOARD} used 2049 B of stack and 2048 B are reserved"),
+        ({"stack_used": None, "model_crc32": "x"}, "it does not tell model_crc32, stack_used; measure again"),
+    ],
+)
+def test_measurements_that_do_not_count(
+    searched: Run, capsys: pytest.CaptureFixture[str], changed: dict[str, Any], words: str
+) -> None:
+    """The estimate stands in, and a note says why."""
+    searched.write("bench.json", BENCH | changed)
+    assert run("energy", "--run", searched.folder, "--json") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["time"] == {"ms": 100, "basis": "estimated: so many instructions", "band": 0.25}
+    assert told.err.startswith(f"note: the time in {searched.folder / 'bench.json'} does not count: {words}")
+
+
+def test_a_run_for_tflite_micro(searched: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    searched.write("report.json", searched.report() | {"runtime": "tflm"})
+    searched.write("bench.json", BENCH)
+    assert run("energy", "--run", searched.folder, "--json") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["time"]["ms"] == 100 and "its runtime is compiled and that of this run tflm" in told.err
+    searched.write("bench-tflm.json", BENCH | {"runtime": "tflm", "milliseconds": 80})
+    assert answer(capsys, "--run", searched.folder)["time"]["ms"] == 80
 
 
 def test_the_newest_run(searched: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
