@@ -44,6 +44,8 @@ EXAMPLES = {"time": "Timestamp(ms)", "current": "Current(uA)", "voltage": "Volta
 HEADING = re.compile(r"\s*(.*?)\s*(?:[(\[]\s*([^)\]]*?)\s*[)\]]|_([a-zµμ]+))?\s*", re.IGNORECASE)
 CHANNEL = re.compile(r"(?:d|gpio?|gpi|digital|logic|in)[ _]?\d+", re.IGNORECASE)
 CHANNELS = re.compile(r"d0\s*-\s*d7", re.IGNORECASE)
+MOST = {"time": (1e11, "s"), "current": (1e3, "A"), "voltage": (1e3, "V"), "power": (1e6, "W")}
+"""What a meter can have seen at the most; times may count from 1970."""
 JOULESCOPE = ("time", "current", "voltage")
 """Headings without units that mean SI."""
 
@@ -118,7 +120,8 @@ def read_trace(path: Path) -> PowerTrace:
 
     Raises:
         UsageError: the file cannot be read, has no header, no time or current, no unit, no rows, rows out of order,
-            rows with more cells than the header, or two columns of one quantity.
+            rows with more cells than the header, two columns of one quantity, or what no
+            meter measures.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -135,6 +138,13 @@ def read_trace(path: Path) -> PowerTrace:
         table = _Table(path, begin, delimiter, len(heading.rstrip(f'{delimiter}" ').split(delimiter)))
         numbers = table.numbers([index for index, _ in there.values()])
         values = {kind: scale * numbers[:, at] for at, (kind, (_, scale)) in enumerate(there.items())}
+        for kind, column in values.items():
+            largest, (most, unit) = float(np.abs(column).max()), MOST[kind]
+            if largest > most:
+                raise UsageError(
+                    f"the trace {path} has a {kind} of {largest:.3g} {unit}, which no meter measures; check "
+                    f"its rows and the unit in '{names[there[kind][0]]}'"
+                )
         channels: dict[str, NDArray[np.bool_]] = {}
         for index, name in enumerate(names):
             if CHANNEL.fullmatch(name) or CHANNELS.fullmatch(name):

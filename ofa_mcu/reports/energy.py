@@ -25,13 +25,11 @@ __all__ = ["DEFAULT_CELLS", "Energy", "Quantity", "energy_of", "energy_report", 
 DEFAULT_CELLS = ("cr2032", "cr123a", "2xaa", "2xl91", "lipo")
 """What lives are told of where nobody names a battery."""
 
-
 _COUNTS = ("model_crc32", "bytes_compared", "differing_bytes", "stack_used", "stack_reserved")
 """What a measurement has to tell to count."""
 
-
 _MOST_MS = 1e9
-"""No inference takes so many days."""
+"""No inference takes that many."""
 
 
 @dataclass(frozen=True)

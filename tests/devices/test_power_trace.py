@@ -203,6 +203,12 @@ def test_large_traces_are_read(tmp_path: Path) -> None:
         ("time(s),Current(uA),i_ma\n0,1,2\n", r"has 2 columns of current, 'Current\(uA\)' and 'i_ma'; export one"),
         ("time(s),t(ms),Current(uA)\n0,0,2\n", r"has 2 columns of time, 'time\(s\)' and 't\(ms\)'"),
         ("time(s),Current(uA),D0-D7,D1\n0,1,00000000,1\n1,1,00000000,1\n", "two columns of the digital channel D1"),
+        (
+            "time(s),Current(uA)\n0,1\n1,-1e308\n",
+            r"has a current of 1e\+302 A, which no meter measures; .*'Current\(uA\)'",
+        ),
+        ("time(s),Current(uA),v_mv\n0,1,1\n1,1,1e300\n", r"has a voltage of 1e\+297 V, .* the unit in 'v_mv'"),
+        ("time(s),Current(uA)\n0,1\n1e300,1\n", r"has a time of 1e\+300 s"),
         ("time(s),current(A)\n0,1\n2,2\n1,3\n", "goes from 2 s to 1 s; export it in order"),
     ],
 )
