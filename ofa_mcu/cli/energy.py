@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,16 @@ if TYPE_CHECKING:
     from ofa_mcu.devices.power_windows import MeasuredEnergy
 
 _DAYS_PER_YEAR = 365
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "--ms": (1e-6, 1e9),
+    "--cycles-per-instruction": (0.01, 1e4),
+    "--power-mw": (1e-3, 1e6),
+    "--supply-v": (0.5, 60),
+    "--sleep-ua": (0, 1e7),
+    "--harvest-uw": (0, 1e9),
+    "--inferences": (1, 1e9),
+}
+"""The least and the most that an option can mean."""
 
 
 def register(app: typer.Typer) -> None:
@@ -31,12 +40,12 @@ def energy(
         ),
     ] = None,
     board: Annotated[str | None, typer.Option(help="Instead of a run: a board, with --ms or --power-csv.")] = None,
-    ms: Annotated[float | None, typer.Option(min=1e-6, help="Milliseconds of an inference.")] = None,
+    ms: Annotated[float | None, typer.Option(help="Milliseconds of an inference.")] = None,
     cycles_per_instruction: Annotated[
-        float | None, typer.Option(min=0.01, help="Basis of a run's estimated time where the profile has none.")
+        float | None, typer.Option(help="Basis of a run's estimated time where the profile has none.")
     ] = None,
-    power_mw: Annotated[float | None, typer.Option(min=0.001, help="Active power, where the profile has none.")] = None,
-    supply_v: Annotated[float | None, typer.Option(min=0.1, help="Volts of the supply.")] = None,
+    power_mw: Annotated[float | None, typer.Option(help="Active power, where the profile has none.")] = None,
+    supply_v: Annotated[float | None, typer.Option(help="Volts of the supply.")] = None,
     power_csv: Annotated[
         Path | None, typer.Option(help="Measured instead: a trace of a Joulescope, a PPK2 or another meter.")
     ] = None,
@@ -46,7 +55,7 @@ def energy(
     window: Annotated[
         str | None, typer.Option(metavar="START,END", help="Without one: where inferences lie, in seconds.")
     ] = None,
-    inferences: Annotated[int | None, typer.Option(min=1, help="How many lie in --window.")] = None,
+    inferences: Annotated[int | None, typer.Option(help="How many lie in --window.")] = None,
     battery: Annotated[
         list[str] | None, typer.Option(help="cr2032, 2xaa, lipo:500mAh, 500mAh@3.7V; may be repeated.")
     ] = None,
@@ -54,12 +63,11 @@ def energy(
     sleep_ua: Annotated[
         float | None,
         typer.Option(
-            min=0,
             help="Microamperes between inferences, of everything on the supply (default: the chip's, by the profile).",
         ),
     ] = None,
     harvest_uw: Annotated[
-        float | None, typer.Option(min=0, help="Microwatts harvested: how many inferences a day do they pay for?")
+        float | None, typer.Option(help="Microwatts harvested: how many inferences a day do they pay for?")
     ] = None,
     as_json: JSON = False,
 ) -> None:
@@ -76,11 +84,24 @@ def energy(
         from ofa_mcu.reports.energy import DEFAULT_CELLS, Quantity, energy_of, energy_report, time_of_run
         from ofa_mcu.runs import find_run
 
-        for figure in (ms, cycles_per_instruction, power_mw, supply_v, sleep_ua, harvest_uw):
-            if figure is not None and not isfinite(figure):
-                raise UsageError(f"{figure} is no amount; give finite numbers")
+        told = {"--ms": ms, "--cycles-per-instruction": cycles_per_instruction, "--power-mw": power_mw}
+        others = {
+            "--supply-v": supply_v,
+            "--sleep-ua": sleep_ua,
+            "--harvest-uw": harvest_uw,
+            "--inferences": inferences,
+        }
+        for option, figure in (told | others).items():
+            least, most = _BOUNDS[option]
+            if figure is not None and not least <= figure <= most:
+                raise UsageError(
+                    f"{option} {str(figure)[:40]} is no sensible amount; give one from {least:g} to {most:g}"
+                )
         if power_csv is None and (channel, window, inferences) != (None, None, None):
             raise UsageError("--channel, --window and --inferences are about a trace; name it with --power-csv")
+        stray = [option for option, value in told.items() if value is not None]
+        if power_csv is not None and stray:
+            raise UsageError(f"--power-csv measures what {' and '.join(stray)} would tell; leave out one or the other")
         if run is not None and board is not None:
             raise UsageError("--run knows its board; leave out --board")
         bare = run is None and board is None and ms is None and power_csv is None
@@ -89,10 +110,10 @@ def energy(
         profile = None if name is None else load_profile(name)
         names = battery or (DEFAULT_CELLS if sleep_ua is not None else ())
         cells, period = [cell_named(text) for text in names], duration("--every", every)
-        trace = _measured(power_csv, channel, window, inferences, supply_v or (profile.supply_v if profile else None))
+        trace = _measured(power_csv, channel, window, inferences, supply_v, profile.supply_v if profile else None)
         time = None if ms is None else Quantity(ms, f"{ms:g} ms as given")
         if time is None and trace is None and chosen is not None and profile is not None:
-            time = time_of_run(chosen, profile, cycles_per_instruction)
+            time = time_of_run(chosen, profile, cycles_per_instruction, lambda note: say(f"note: {note}"))
         found = energy_of(profile, time, power_mw, supply_v, trace)
         report = energy_report(found, profile, period, sleep_ua, cells, harvest_uw)
     for note in trace.notes if trace else ():
@@ -104,9 +125,14 @@ def energy(
 
 
 def _measured(
-    path: Path | None, channel: str | None, window: str | None, inferences: int | None, supply_v: float | None
+    path: Path | None,
+    channel: str | None,
+    window: str | None,
+    inferences: int | None,
+    supply_v: float | None,
+    usual_v: float | None,
 ) -> MeasuredEnergy | None:
-    """What the options say of a trace, if they name one."""
+    """What the options say of a trace, if they name one; `usual_v` counts without a `supply_v` or a column of volts."""
     if path is None:
         return None
     from ofa_mcu.devices.power_trace import read_trace
@@ -116,13 +142,18 @@ def _measured(
     if (window is None) != (inferences is None) or (window is not None and channel is not None):
         raise UsageError("a trace takes --window with --inferences, or --channel alone")
     trace = read_trace(path)
+    if trace.voltage is not None and supply_v is not None:
+        raise UsageError(
+            f"{path} has a column of volts, and --supply-v {supply_v:g} tells others; leave out --supply-v"
+        )
+    volts = supply_v or usual_v
     if window is None or inferences is None:
-        return by_channel(trace, channel, supply_v)
+        return by_channel(trace, channel, volts)
     try:
         begin, end = (float(part) for part in window.split(","))
     except ValueError:
         raise UsageError(f"--window '{window}' is no pair of seconds; write for example 0.5,1.25") from None
-    return by_window(trace, begin, end, inferences, supply_v)
+    return by_window(trace, begin, end, inferences, volts)
 
 
 def _print(report: dict[str, Any]) -> None:

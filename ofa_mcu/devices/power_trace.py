@@ -10,6 +10,7 @@ row before.
 
 from __future__ import annotations
 
+import csv
 import re
 import warnings
 from collections.abc import Iterator
@@ -43,6 +44,8 @@ EXAMPLES = {"time": "Timestamp(ms)", "current": "Current(uA)", "voltage": "Volta
 HEADING = re.compile(r"\s*(.*?)\s*(?:[(\[]\s*([^)\]]*?)\s*[)\]]|_([a-zµμ]+))?\s*", re.IGNORECASE)
 CHANNEL = re.compile(r"(?:d|gpio?|gpi|digital|logic|in)[ _]?\d+", re.IGNORECASE)
 CHANNELS = re.compile(r"d0\s*-\s*d7", re.IGNORECASE)
+MOST = {"time": (1e11, "s"), "current": (1e3, "A"), "voltage": (1e3, "V"), "power": (1e6, "W")}
+"""What a meter can have seen at the most; times may count from 1970."""
 JOULESCOPE = ("time", "current", "voltage")
 """Headings without units that mean SI."""
 
@@ -116,7 +119,9 @@ def read_trace(path: Path) -> PowerTrace:
     """The trace in the file.
 
     Raises:
-        UsageError: the file cannot be read, has no header, no time or current, no unit, no rows, or rows out of order.
+        UsageError: the file cannot be read, has no header, no time or current, no unit, no rows, rows out of order,
+            rows with more cells than the header, two columns of one quantity, or what no
+            meter measures.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -130,13 +135,24 @@ def read_trace(path: Path) -> PowerTrace:
                     f"the trace {path} has no column of {kind} ({', '.join(names)}); name one {EXAMPLES[kind]}"
                 )
         there = {kind: place for kind, place in columns.items() if place is not None}
-        table = _Table(path, begin, delimiter)
+        table = _Table(path, begin, delimiter, len(heading.rstrip(f'{delimiter}" ').split(delimiter)))
         numbers = table.numbers([index for index, _ in there.values()])
         values = {kind: scale * numbers[:, at] for at, (kind, (_, scale)) in enumerate(there.items())}
+        for kind, column in values.items():
+            largest, (most, unit) = float(np.abs(column).max()), MOST[kind]
+            if largest > most:
+                raise UsageError(
+                    f"the trace {path} has a {kind} of {largest:.3g} {unit}, which no meter measures; check "
+                    f"its rows and the unit in '{names[there[kind][0]]}'"
+                )
         channels: dict[str, NDArray[np.bool_]] = {}
         for index, name in enumerate(names):
             if CHANNEL.fullmatch(name) or CHANNELS.fullmatch(name):
-                channels |= _channels(name, table.words(index))
+                more = _channels(name, table.words(index))
+                twice = next((key for key in more if key in channels), None)
+                if twice is not None:
+                    raise UsageError(f"{path} has two columns of the digital channel {twice}; export one of them only")
+                channels |= more
     except OSError as error:
         raise UsageError(f"the trace {path} cannot be read ({error.strerror}); check its name") from error
     except UnicodeDecodeError as error:
@@ -163,20 +179,33 @@ def _header(path: Path, lines: list[str]) -> tuple[str, int]:
 
 
 def _column(path: Path, names: list[str], kind: str) -> tuple[int, float] | None:
-    """Where a column is, and its unit in SI; None where there is none."""
+    """Where a column is, and its unit in SI; None where there is none.
+
+    Raises:
+        UsageError: there are two, or none has a known unit.
+    """
+    found: dict[int, float] = {}
+    unknown: list[tuple[str, str | None]] = []
     for index, name in enumerate(names):
         parts = HEADING.fullmatch(name)
         if parts is None or not NAMES[kind].fullmatch(parts[1].strip().lower()):
             continue
         told = parts[2] or parts[3]
-        if told is None and _is_joulescope(names):
-            return index, 1.0
         unit = (told or "").replace("µ", "u").replace("μ", "u").lower()
-        if unit not in UNITS[kind]:
-            what = f"the unit '{told}'" if told else "no unit"
-            raise UsageError(f"the column '{name}' of {path} has {what}; write it as {EXAMPLES[kind]}")
-        return index, UNITS[kind][unit]
-    return None
+        if told is None and _is_joulescope(names):
+            found[index] = 1.0
+        elif unit in UNITS[kind]:
+            found[index] = UNITS[kind][unit]
+        else:
+            unknown.append((name, told))
+    if len(found) > 1:
+        both = " and ".join(f"'{names[index]}'" for index in found)
+        raise UsageError(f"{path} has {len(found)} columns of {kind}, {both}; export one of them only")
+    if unknown and not found:
+        name, told = unknown[0]
+        what = f"the unit '{told}'" if told else "no unit"
+        raise UsageError(f"the column '{name}' of {path} has {what}; write it as {EXAMPLES[kind]}")
+    return next(iter(found.items()), None)
 
 
 def _is_joulescope(names: list[str]) -> bool:
@@ -184,10 +213,10 @@ def _is_joulescope(names: list[str]) -> bool:
 
 
 class _Table:
-    """The rows behind the header."""
+    """The rows behind the header, which names `cells` columns; rows may have more where those are blank."""
 
-    def __init__(self, path: Path, begin: int, delimiter: str) -> None:
-        self.path, self.begin, self.delimiter = path, begin, delimiter
+    def __init__(self, path: Path, begin: int, delimiter: str, cells: int) -> None:
+        self.path, self.begin, self.delimiter, self.cells = path, begin, delimiter, cells
 
     def numbers(self, columns: list[int]) -> Floats:
         """Some columns (rows, columns); UsageError naming the first line without a number where one belongs."""
@@ -212,12 +241,32 @@ class _Table:
     def _read(self, columns: list[int], kind: Any) -> Any:
         with warnings.catch_warnings(), self.path.open(encoding="utf-8-sig") as file:
             warnings.filterwarnings("ignore", message=".*contained no data")
-            lines: Iterator[str] = islice(file, self.begin, None)
+            lines = self._lines(file)
             if self.delimiter != "," and kind is np.float64:
                 lines = (line.replace(",", ".") for line in lines)
             return np.loadtxt(
                 lines, kind, comments="#", delimiter=self.delimiter, usecols=columns, ndmin=2, quotechar='"'
             )
+
+    def _lines(self, file: Iterator[str]) -> Iterator[str]:
+        """The rows; UsageError at the first with more cells than the header, as decimal commas make them."""
+        for number, line in enumerate(islice(file, self.begin, None), self.begin + 1):
+            if line.count(self.delimiter) >= self.cells:
+                cells = self._split(line.partition("#")[0])
+                if any(cells[self.cells :]):
+                    hint = "with decimal points and no other commas in numbers" if self.delimiter == "," else "again"
+                    raise UsageError(
+                        f"line {number} of {self.path} has {len(cells)} cells and the header {self.cells}; export it "
+                        f"{hint}"
+                    )
+            yield line
+
+    def _split(self, line: str) -> list[str]:
+        """Cells of a line, as numpy splits it."""
+        try:
+            return [cell.strip() for row in csv.reader([line], delimiter=self.delimiter) for cell in row]
+        except csv.Error:  # a cell that is longer than any number
+            return [cell.strip() for cell in line.split(self.delimiter)]
 
     def _blame(self, columns: list[int], text: bool = False) -> UsageError:
         """The error for the first line that cannot be read."""
@@ -225,13 +274,15 @@ class _Table:
             for number, line in enumerate(file, 1):
                 if number <= self.begin or not line.strip() or line.startswith("#"):
                     continue
-                cells = [cell.strip().strip('"') for cell in line.split(self.delimiter)]
+                cells = self._split(line)
                 if len(cells) <= max(columns):
                     return UsageError(f"line {number} of {self.path} has {len(cells)} columns only; export it again")
-                wrong = [] if text else [at for at in columns if not _is_number(cells[at].replace(",", "."))]
+                mark = "," if self.delimiter == "," else "."
+                wrong = [] if text else [at for at in columns if not _is_number(cells[at].replace(",", mark))]
                 if wrong:
+                    cell = cells[wrong[0]][:40]
                     return UsageError(
-                        f"line {number} of {self.path} has '{cells[wrong[0]]}' where a number belongs; export it again"
+                        f"line {number} of {self.path} has '{cell}' where a number belongs; export it again"
                     )
         return UsageError(f"the rows of {self.path} cannot be read; export it again")
 

@@ -41,10 +41,11 @@ class MeasuredEnergy:
 
 
 def by_channel(trace: PowerTrace, channel: str | None = None, supply_v: float | None = None) -> MeasuredEnergy:
-    """An inference for every time that the channel is high; those cut off at an end of the trace do not count.
+    """An inference for every time that the channel is high; those cut off at an end of the trace do not count, nor
+    those with missing samples and those that are far shorter than the others.
 
     Raises:
-        UsageError: no channel tells, it is never seen to rise and fall, or there are no volts.
+        UsageError: no channel tells, it is never seen to rise and fall without missing samples, or there are no volts.
     """
     name, high = trace.channel(channel)
     edges = np.diff(high.astype(np.int8))
@@ -56,16 +57,49 @@ def by_channel(trace: PowerTrace, channel: str | None = None, supply_v: float | 
             f"{name} of {trace.path} never rises and falls again; export the whole inference, or say where it lies: "
             "--window START,END --inferences N"
         )
-    watts = trace.watts(supply_v)
-    joules = _between(watts * trace.width, rises, falls)
+    cut = int(high[0]) + int(high[-1])
+    notes = [f"{cut} cut off at an end of the trace"] if cut else []
+    whole, told = _whole(trace, name, rises, falls)
+    rises, falls = rises[whole], falls[whole]
+    joules = _between(trace.watts(supply_v) * trace.width, rises, falls)
     seconds = _between(trace.width, rises, falls)
     inside = np.zeros(len(high), bool)
     for begin, end in zip(rises, falls, strict=True):
         inside[begin:end] = True
-    cut = int(high[0]) + int(high[-1])
-    notes = [f"{cut} cut off at an end of the trace"] if cut else []
     basis = f"{name} of {trace.path.name}"
-    return _measured(trace, inside, ~high, joules, seconds, supply_v, basis, notes, alone=True)
+    least = float((falls - rises).min())
+    return _measured(trace, inside, ~high, joules, seconds, supply_v, basis, [*notes, *told], least, alone=True)
+
+
+def _whole(
+    trace: PowerTrace, name: str, rises: NDArray[np.intp], falls: NDArray[np.intp]
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """Which of the spans [rise, fall) of samples are whole inferences, and notes about the others: samples are missing
+    in them or at their edges, or they have fewer than half of the samples that the median of the rest has.
+
+    Raises:
+        UsageError: samples are missing in all of them.
+    """
+    # one sample more on both sides: where the channel changes within a gap, the gap's sample is the one before or after
+    missing = np.concatenate([[0], np.cumsum(trace.gaps)])
+    holed = missing[np.minimum(falls + 1, len(missing) - 1)] > missing[rises - 1]
+    notes = []
+    if holed.all():
+        raise UsageError(
+            f"samples are missing in every inference that {name} of {trace.path} marks, or at its edges; record it "
+            "again, with a slower sampling if the meter loses samples"
+        )
+    if holed.any():
+        notes.append(f"{int(holed.sum())} left out: samples are missing inside or at the edges")
+    samples = falls - rises
+    usual = float(np.median(samples[~holed]))
+    short = ~holed & (samples < usual / 2)
+    if short.any():
+        notes.append(
+            f"{int(short.sum())} left out as too short, with less than half of the usual {usual:g} samples; look for "
+            f"glitches on {name}"
+        )
+    return ~holed & ~short, notes
 
 
 def by_window(
@@ -86,10 +120,11 @@ def by_window(
     inside = width > 0
     joules = np.array([float((trace.watts(supply_v) * width).sum()) / inferences])
     seconds = np.array([(end_s - begin_s) / inferences])
+    each = int(inside.sum()) / inferences
     basis = (
         f"{inferences} inferences from {begin_s:g} s to {end_s:g} s of {trace.path.name}, with what lies between them"
     )
-    return _measured(trace, inside, ~inside, joules, seconds, supply_v, basis, [], alone=False, count=inferences)
+    return _measured(trace, inside, ~inside, joules, seconds, supply_v, basis, [], each, alone=False, count=inferences)
 
 
 def _between(values: Floats, begins: NDArray[np.intp], ends: NDArray[np.intp]) -> Floats:
@@ -107,19 +142,20 @@ def _measured(
     supply_v: float | None,
     basis: str,
     notes: list[str],
+    samples: float,
     *,
     alone: bool,
     count: int | None = None,
 ) -> MeasuredEnergy:
+    """The means; `samples` is how many the inference has that has the fewest."""
     if float(joules.mean()) <= 0:
         raise UsageError(f"the inferences in {trace.path} take no energy; check how the meter's leads are connected")
     gaps = int((trace.gaps & inside).sum())
     if gaps:
         notes = [*notes, f"samples are missing in {gaps} places inside of inferences"]
-    samples = int(inside.sum()) / (count or len(joules))
     if samples < 10:
         notes = [*notes, f"{samples:.3g} samples an inference are few; let the meter sample faster"]
-    weight, rest = trace.width * inside, trace.width * outside
+    weight, rest = trace.width * inside, trace.width * (outside & ~trace.gaps)
     volts = supply_v if trace.voltage is None else float((trace.voltage * weight).sum() / weight.sum())
     between = float((trace.current * rest).sum() / rest.sum()) * 1e3 if rest.sum() > 0 else None
     return MeasuredEnergy(

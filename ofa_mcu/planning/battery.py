@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 _HOURS_PER_DAY, _DAYS_PER_YEAR, _MS_PER_HOUR = 24.0, 365.0, 3.6e6
+_MOST_CELLS, _MOST_MAH, _MOST_VOLTS, _MOST_YEARS = 1000, 1_000_000, 1000, 1000
+"""What no board has."""
 _SECONDS = {
     "ms": 1e-3,
     "s": 1.0,
@@ -196,23 +198,29 @@ def cell_named(text: str) -> Cell:
     """`cr2032`; `2xaa`, two in series; `lipo:500mAh`; `500mAh@3.7V`.
 
     Raises:
-        UsageError: there is no such cell.
+        UsageError: there is no such cell, or there are more than a thousand, or of more than can be.
     """
     found = re.fullmatch(
         r"(?:(\d+)x)?(?:(\w+?)(?::(\d+(?:\.\d+)?)mah)?|(\d+(?:\.\d+)?)mah@(\d+(?:\.\d+)?)v)", text.lower()
     )
-    series = int(found[1]) if found and found[1] else 1
+    series = float(found[1] or 1) if found else 1.0
     capacity = float(found[3] or found[4] or 1) if found else 0.0
-    if found and series > 0 and capacity > 0:
-        if found[4] and float(found[5]) > 0:
-            return Cell(text.lower(), capacity, float(found[5]) * series, 0.0, None, "as given, without self-discharge")
+    volts = float(found[5] or 1) if found else 0.0
+    if found and series > 0 and capacity > 0 and volts > 0:
+        if series > _MOST_CELLS or capacity > _MOST_MAH or volts > _MOST_VOLTS:
+            raise UsageError(
+                f"the battery '{_short(text)}' is beyond {_MOST_CELLS} cells of {_MOST_MAH:,} mAh and {_MOST_VOLTS} V; "
+                "give that of one board"
+            )
+        if found[4]:
+            return Cell(text.lower(), capacity, volts * series, 0.0, None, "as given, without self-discharge")
         known = CELLS.get(found[2] or "")
         if known is not None:
             larger = replace(known, capacity_mah=capacity) if found[3] else known
             return replace(larger, name=text.lower(), volts=known.volts * series)
     raise UsageError(
-        f"there is no battery '{text}'; known: {', '.join(CELLS)}, several in series as 2xaa, others by capacity as "
-        "lipo:500mAh or 500mAh@3.7V"
+        f"there is no battery '{_short(text)}'; known: {', '.join(CELLS)}, several in series as 2xaa, others by "
+        "capacity as lipo:500mAh or 500mAh@3.7V"
     )
 
 
@@ -220,12 +228,18 @@ def duration(option: str, text: str) -> float:
     """Seconds of `10s`, `5 min`, `6 months`, `1y`.
 
     Raises:
-        UsageError: the text is no duration.
+        UsageError: the text is no duration, or one of more than a thousand years.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
     unit = found[2] if found else ""
     size = _SECONDS.get(unit) or _SECONDS.get(unit.removesuffix("s")) if unit else None
     amount = float(found[1]) * size if found and size else 0.0
     if not amount > 0:
-        raise UsageError(f"{option} '{text}' is no duration; write for example 10s, 5min, 6months or 2y")
+        raise UsageError(f"{option} '{_short(text)}' is no duration; write for example 10s, 5min, 6months or 2y")
+    if amount > _MOST_YEARS * _SECONDS["year"]:
+        raise UsageError(f"{option} '{_short(text)}' is longer than {_MOST_YEARS} years; give a shorter one")
     return amount
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}..."

@@ -7,12 +7,13 @@ The time is measured, estimated or given; so is the power. Or both are measured,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ofa_mcu import schemas
 from ofa_mcu.devices.power_windows import MeasuredEnergy
+from ofa_mcu.devices.trial import fault_of
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.planning.battery import Cell, Duty, inferences_per_day, life, sleep_current
 from ofa_mcu.planning.cost import milliseconds_each
@@ -23,6 +24,12 @@ __all__ = ["DEFAULT_CELLS", "Energy", "Quantity", "energy_of", "energy_report", 
 
 DEFAULT_CELLS = ("cr2032", "cr123a", "2xaa", "2xl91", "lipo")
 """What lives are told of where nobody names a battery."""
+
+_COUNTS = ("model_crc32", "bytes_compared", "differing_bytes", "stack_used", "stack_reserved")
+"""What a measurement has to tell to count."""
+
+_MOST_MS = 1e9
+"""No inference takes that many."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +63,22 @@ class Energy:
         return Quantity(self.ms.value * self.mw.value / 1e3, f"{self.mw.basis}; {self.ms.basis}", self.ms.band)
 
 
-def time_of_run(run: Run, profile: BoardProfile, cycles_per_instruction: float | None = None) -> Quantity:
+def time_of_run(
+    run: Run,
+    profile: BoardProfile,
+    cycles_per_instruction: float | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Quantity:
     """Time of an inference: what `bench` measured on the board, else the search's estimate.
+
+    A measurement of another board, model or runtime than the run's, or one that failed, does not count; that is said.
 
     Raises:
         UsageError: nothing was measured, and the profile lacks the basis for an estimate.
     """
-    try:
-        measured = run.read("bench.json")
-    except OfaMcuError:
-        measured = {}
-    value = measured.get("milliseconds")
-    if isinstance(value, int | float) and value > 0 and measured.get("board") == profile.id:
-        return Quantity(float(value), f"measured on the board: median of {measured.get('runs')} inferences")
+    measured = _time_on_board(run, profile.id, say)
+    if measured is not None:
+        return measured
     pick = run.report()["pick"]
     if cycles_per_instruction is None:
         estimate = (pick.get("estimates") or {}).get("ms")
@@ -84,6 +94,39 @@ def time_of_run(run: Run, profile: BoardProfile, cycles_per_instruction: float |
     each, cycles = milliseconds_each(profile, cycles_per_instruction), cycles_per_instruction
     basis = "the profile's cycles per instruction" if cycles is None else f"{cycles:g} cycles per instruction as given"
     return Quantity(pick["instructions"] * each, f"estimated: {pick['instructions']:,} instructions, {basis}")
+
+
+def _time_on_board(run: Run, board: str, say: Callable[[str], None]) -> Quantity | None:
+    """What `bench` measured of the run's model on the board; None where there is nothing that counts."""
+    files = ["bench.json", "bench-tflm.json"]
+    for name in files if run.runtime == "compiled" else reversed(files):
+        try:
+            bench = run.read(name)
+        except OfaMcuError:
+            continue
+        value = bench.get("milliseconds")
+        if isinstance(value, int | float) and 0 < value < _MOST_MS:
+            wrong = _why_not(bench, run, board)
+            if wrong is None:
+                return Quantity(float(value), f"measured on the board: median of {bench.get('runs')} inferences")
+            say(f"the time in {run.folder / name} does not count: {wrong}")
+    return None
+
+
+def _why_not(bench: Mapping[str, Any], run: Run, board: str) -> str | None:
+    """Why a measurement says nothing of the run's model on that board; None where it does."""
+    lacking = [key for key in _COUNTS if not isinstance(bench.get(key), int)]
+    if lacking:
+        return f"it does not tell {', '.join(lacking)}; measure again with ofa-mcu bench"
+    kinds = {
+        "board": board,
+        "runtime": run.runtime,
+        "model_crc32": run.report()["pick"].get("model_crc32"),
+    }
+    for key, wanted in kinds.items():
+        if bench.get(key) != wanted:
+            return f"its {key} is {bench.get(key)} and that of this run {wanted}; measure again with ofa-mcu bench"
+    return fault_of(bench)
 
 
 def energy_of(

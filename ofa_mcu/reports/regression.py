@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ofa_mcu import schemas
+from ofa_mcu.devices.trial import fault_of
 from ofa_mcu.errors import RegressionError, UsageError
 
 __all__ = ["FIGURES", "Allowance", "Compared", "Comparison", "allowances", "compare", "read_baseline"]
@@ -22,6 +22,10 @@ _WORDS = {"counter": "the counter", "task": "the task", "input_shape": "model in
 _UNITS = {"": 1, "k": 1000, "m": 1000**2}
 _MEMORY_UNITS = {"": 1, "k": 1024, "m": 1024**2}
 _ROUNDING = 1e-9
+_MOST = 10**18
+"""No figure of a measurement is larger."""
+_CHECKED = ("bytes_compared", "differing_bytes", "stack_used", "stack_reserved")
+"""What tells whether a measurement passed."""
 
 
 @dataclass(frozen=True)
@@ -212,15 +216,18 @@ def read_baseline(path: Path, board: str) -> dict[str, Any]:
     """The JSON object that `bench --json` printed earlier for this board.
 
     Raises:
-        UsageError: the file cannot be read, holds something else, or the measurement of another board.
+        UsageError: the file cannot be read, holds something else, or the measurement of another board, or one that
+            failed.
     """
     again = f"record it with: ofa-mcu bench --json > {path}"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_bytes())  # UTF-8 or, as PowerShell redirects, UTF-16, with or without a BOM
     except OSError as error:
         raise UsageError(f"the baseline {path} cannot be read ({error.strerror}); {again}") from error
     except ValueError as error:
         raise UsageError(f"the baseline {path} is no JSON ({error}); {again}") from error
+    except RecursionError as error:
+        raise UsageError(f"the baseline {path} is no JSON (nested too deep); {again}") from error
     if isinstance(value, dict) and "error" in value:
         raise UsageError(f"the baseline {path} holds the error of a bench that failed; {again}")
     if not isinstance(value, dict) or not isinstance(value.get("board"), str) or "accuracy" not in value:
@@ -234,6 +241,12 @@ def read_baseline(path: Path, board: str) -> dict[str, Any]:
             raise UsageError(f"the baseline {path} does not say {_WORDS[key]}; {again}")
     for figure in FIGURES:
         _number(value, figure, path)
+    for key in _CHECKED:
+        if not _is_figure(value.get(key)):
+            raise UsageError(f"the baseline {path} has {_short(value.get(key))} as its {key}; {again}")
+    fault = fault_of(value)
+    if fault is not None:
+        raise UsageError(f"the baseline {path} is of a bench that failed ({fault.partition(';')[0]}); {again}")
     if value["board"] != board:
         raise UsageError(f"the baseline {path} is of board {value['board']}, not of {board}; give that of {board}")
     return value
@@ -244,9 +257,19 @@ def _number(value: Mapping[str, Any], figure: Figure, path: Path) -> float | Non
     number = value.get(figure.key)
     if number is None:
         return None
-    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number) or number < 0:
-        raise UsageError(f"the baseline {path} has {number!r} as its {figure.key}; record it again")
+    if not _is_figure(number) or (figure.key == "accuracy" and number > 1):
+        raise UsageError(f"the baseline {path} has {_short(number)} as its {figure.key}; record it again")
     return number
+
+
+def _is_figure(value: object) -> TypeGuard[int | float]:
+    """Whether it is a number that a measurement can have."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 def compare(

@@ -13,6 +13,17 @@ from ofa_mcu.runs import Run
 from tests.cli.verbs import run
 
 BOARD = "stm32l4r5"  # 41.5 mW at 1.8 V
+BENCH = {
+    "board": BOARD,
+    "runtime": "compiled",
+    "model_crc32": 77,
+    "bytes_compared": 90,
+    "differing_bytes": 0,
+    "stack_used": 300,
+    "stack_reserved": 2048,
+    "milliseconds": 50.0,
+    "runs": 9,
+}
 ESTIMATE = {"value": 100.0, "basis": "so many instructions", "band": 0.25}
 
 
@@ -25,7 +36,7 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str | Path, code: int
 @pytest.fixture
 def searched(tmp_path: Path) -> Run:
     found = Run(tmp_path / "run")
-    pick = {"subnet": "r1", "instructions": 1_200_000, "estimates": {"ms": ESTIMATE, "mj": None}}
+    pick = {"subnet": "r1", "model_crc32": 77, "instructions": 1_200_000, "estimates": {"ms": ESTIMATE}}
     found.write("report.json", {"board": BOARD, "pick": pick})
     return found
 
@@ -48,14 +59,44 @@ def test_a_run_has_its_time(searched: Run, capsys: pytest.CaptureFixture[str]) -
     }
     given = answer(capsys, "--run", searched.folder, "--cycles-per-instruction", "2")
     assert given["time"]["ms"] == pytest.approx(2 * 1.2e6 / 120e6 * 1e3) and given["time"]["band"] is None
-    searched.write("bench.json", {"board": BOARD, "milliseconds": None, "runs": 9})
+    searched.write("bench.json", BENCH | {"milliseconds": None})
     assert answer(capsys, "--run", searched.folder)["time"]["ms"] == 100
-    searched.write("bench.json", {"board": "rp2040", "milliseconds": 7.0, "runs": 9})
-    assert answer(capsys, "--run", searched.folder)["time"]["ms"] == 100
-    searched.write("bench.json", {"board": BOARD, "milliseconds": 50.0, "runs": 9})
+    searched.write("bench.json", BENCH)
     measured = answer(capsys, "--run", searched.folder)
     assert measured["energy"]["mj"] == pytest.approx(2.075) and measured["energy"]["band"] is None
     assert measured["time"]["basis"] == "measured on the board: median of 9 inferences"
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"board": "rp2040"}, f"its board is rp2040 and that of this run {BOARD}; measure again"),
+        ({"runtime": "tflm"}, "its runtime is tflm and that of this run compiled"),
+        ({"model_crc32": 78}, "its model_crc32 is 78 and that of this run 77"),
+        ({"differing_bytes": 7}, f"7 of 90 output bytes of {BOARD} differ from the reference"),
+        ({"stack_used": 2049}, f"{BOARD} used "),
+        ({"stack_used": None, "model_crc32": "x"}, "it does not tell model_crc32, stack_used; measure again"),
+    ],
+)
+def test_measurements_that_do_not_count(
+    searched: Run, capsys: pytest.CaptureFixture[str], changed: dict[str, Any], words: str
+) -> None:
+    """The estimate stands in, and a note says why."""
+    searched.write("bench.json", BENCH | changed)
+    assert run("energy", "--run", searched.folder, "--json") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["time"] == {"ms": 100, "basis": "estimated: so many instructions", "band": 0.25}
+    assert told.err.startswith(f"note: the time in {searched.folder / 'bench.json'} does not count: {words}")
+
+
+def test_a_run_for_tflite_micro(searched: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    searched.write("report.json", searched.report() | {"runtime": "tflm"})
+    searched.write("bench.json", BENCH)
+    assert run("energy", "--run", searched.folder, "--json") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["time"]["ms"] == 100 and "its runtime is compiled and that of this run tflm" in told.err
+    searched.write("bench-tflm.json", BENCH | {"runtime": "tflm", "milliseconds": 80})
+    assert answer(capsys, "--run", searched.folder)["time"]["ms"] == 80
 
 
 def test_the_newest_run(searched: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +165,15 @@ def test_a_trace_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         ((), "there is no run under runs/"),
         (("--board", BOARD), "energy needs the time of an inference"),
         (("--ms", "2"), "energy needs the active power: give --power-mw"),
-        (("--ms", "inf", "--power-mw", "3"), "inf is no amount"),
+        (("--ms", "inf", "--power-mw", "3"), "--ms inf is no sensible amount; give one from 1e-06 to 1e"),
+        (("--ms", "nan", "--power-mw", "3"), "--ms nan is no sensible amount"),
+        (("--ms", "2", "--power-mw", "1e300"), "--power-mw 1e[+]300 is no sensible amount"),
+        (("--ms", "2", "--supply-v", "1e300"), r"--supply-v 1e\+300 is no sensible amount; give one from 0.5 to 60"),
+        (("--ms", "2", "--supply-v", "0.4"), r"--supply-v 0.4 is no sensible amount"),
+        (("--ms", "2", "--sleep-ua", "-1"), r"--sleep-ua -1.0 is no sensible amount; give one from 0 to"),
+        (("--power-csv", "x.csv", "--window", "0,1", "--inferences", "0"), "--inferences 0 is no sensible amount"),
+        (("--ms", "2", "--board", BOARD, "--sleep-ua", "1", "--battery", "1001xaa"), "'1001xaa' is beyond 1000 cells"),
+        (("--ms", "2", "--board", BOARD, "--sleep-ua", "1", "--every", "1001y"), "'1001y' is longer than 1000 years"),
         (("--ms", "2", "--board", "stm32f103"), "stm32f103 has no active_power_mw, .*--power-mw, or measure"),
         (("--ms", "2", "--board", BOARD, "--supply-v", "3.3"), "is that at 1.8 V and not at 3.3 V: give --power-mw"),
         (("--ms", "2", "--board", BOARD, "--harvest-uw", "9"), "need the current between inferences: give --sleep-ua"),
@@ -135,6 +184,12 @@ def test_a_trace_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (("--window", "0,1"), "are about a trace; name it with --power-csv"),
         (("--power-csv", "x.csv", "--window", "0,1"), "takes --window with --inferences, or --channel alone"),
         (("--power-csv", "x.csv"), "the trace x.csv cannot be read"),
+        (("--power-csv", "x.csv", "--ms", "20"), "--power-csv measures what --ms would tell"),
+        (
+            ("--power-csv", "x.csv", "--power-mw", "9", "--ms", "2"),
+            "measures what --ms and --power-mw would tell; leave",
+        ),
+        (("--power-csv", "x.csv", "--cycles-per-instruction", "2"), "what --cycles-per-instruction would tell"),
         (("--run", "none"), "none holds no run"),
         (("--run", "none", "--board", BOARD), "leave out --board"),
     ],
@@ -157,3 +212,13 @@ def test_a_window_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str
     path.write_text("time(s),current(A)\n0,1\n1,2\n")
     error = answer(capsys, "--power-csv", path, "--window", "now", "--inferences", "1", "--supply-v", "3", code=2)
     assert "is no pair of seconds" in error["error"]["message"]
+
+
+def test_volts_are_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the trace come before a profile's, which nobody gave."""
+    path = tmp_path / "t.csv"
+    path.write_text("time(s),current(A),voltage(V)\n0,1,2\n1,2,2\n")
+    asked = ("--power-csv", path, "--window", "0,2", "--inferences", "1")
+    error = answer(capsys, *asked, "--supply-v", "5", code=2)["error"]["message"]
+    assert error == f"{path} has a column of volts, and --supply-v 5 tells others; leave out --supply-v"
+    assert answer(capsys, *asked, "--board", BOARD)["trace"]["volts"] == 2

@@ -104,8 +104,60 @@ def test_what_is_cut_off_or_missing_is_told(tmp_path: Path) -> None:
     assert found.notes == ("2 cut off at an end of the trace",) and found.between_ma == pytest.approx(0.05)
     gap = [row for index, row in enumerate(rows) if not 550 <= index < 570]
     found = by_channel(read_trace(ppk2(tmp_path, gap)), supply_v=3.0)
-    assert found.mj == pytest.approx(0.130)  # the sample before a gap holds on
+    assert found.inferences == 2 and found.mj == pytest.approx(0.135) and found.between_ma == pytest.approx(0.05)
+    assert found.notes == ("1 left out: samples are missing inside or at the edges",)
+    found = by_window(read_trace(ppk2(tmp_path, gap)), 0.005, 0.007, 1, supply_v=3.0)
+    assert found.mj == pytest.approx(0.120)  # the sample before a gap holds on
     assert found.notes == ("samples are missing in 1 places inside of inferences",)
+
+
+TRAIN = [(begin, begin + 200) for begin in range(200, 2200, 200 * 2)]
+"""Five inferences of 20 ms, as samples [begin, end) of 0.1 ms, with 20 ms between them."""
+
+
+def train(marked: Sequence[tuple[int, int]] = TRAIN, lost: range = range(0)) -> list[tuple[float, float, int]]:
+    rows = []
+    for index in range(2400):
+        active = any(begin <= index < end for begin, end in TRAIN)
+        high = any(begin <= index < end for begin, end in marked)
+        rows.append((index / 10, float(ACTIVE_UA if active else IDLE_UA), int(high)))
+    return [row for index, row in enumerate(rows) if index not in lost]
+
+
+@pytest.mark.parametrize(
+    ("lost", "inferences", "out"),
+    [
+        (range(550, 700), 4, 1),  # the beginning of one
+        (range(750, 900), 4, 1),  # its end
+        (range(650, 720), 4, 1),  # its inside
+        (range(580, 600), 4, 1),  # right up to its beginning
+        (range(800, 820), 4, 1),  # from its end on
+        (range(780, 1050), 3, 1),  # its end, what is between, and the next one's beginning: seen as one
+        (range(550, 850), 4, 0),  # one as a whole
+        (range(850, 950), 5, 0),  # only what is between
+    ],
+)
+def test_inferences_with_missing_samples_are_left_out(tmp_path: Path, lost: range, inferences: int, out: int) -> None:
+    found = by_channel(read_trace(ppk2(tmp_path, train(lost=lost))), supply_v=1.0)
+    assert found.inferences == inferences and found.between_ma == pytest.approx(0.05)
+    assert [found.mj_least, found.mj, found.mj_most] == pytest.approx(3 * [0.4]) and found.ms == pytest.approx(20)
+    assert found.notes == (f"{out} left out: samples are missing inside or at the edges",) * out
+
+
+def test_missing_samples_everywhere(tmp_path: Path) -> None:
+    lost = [row for index, row in enumerate(train()) if index % 200 > 30]
+    with pytest.raises(UsageError, match="samples are missing in every inference that D2 of .*; record it again"):
+        by_channel(read_trace(ppk2(tmp_path, lost)), supply_v=1.0)
+
+
+def test_glitches_are_no_inferences(tmp_path: Path) -> None:
+    found = by_channel(read_trace(ppk2(tmp_path, train([*TRAIN, (500, 501), (900, 990)]))), supply_v=1.0)
+    assert found.inferences == 5 and found.mj == pytest.approx(0.4) and found.ms == pytest.approx(20)
+    assert found.notes == (
+        "2 left out as too short, with less than half of the usual 200 samples; look for glitches on D2",
+    )
+    few = by_channel(read_trace(ppk2(tmp_path, train([(200, 212), (600, 607), (1000, 1012)]))), supply_v=1.0)
+    assert few.inferences == 3 and few.notes == ("7 samples an inference are few; let the meter sample faster",)
 
 
 def test_large_traces_are_read(tmp_path: Path) -> None:
@@ -132,6 +184,31 @@ def test_large_traces_are_read(tmp_path: Path) -> None:
         ("time(s),current(A)\n0,1\n\n1,nan\n2,3\n", "line 4 of .* has 'nan' where a number belongs"),
         ("time(s),current(A)\n0,1\n1,2\n2\n", "line 4 of .* has 1 columns only; export it again"),
         ("time(s),current(A),D0\n0,1,0\n1,2\n2,3,1\n", "line 3 of .* has 2 columns only"),
+        (
+            "Timestamp(ms),Current(mA)\n20,10,5\n21,10,5\n",
+            "line 2 .* has 3 cells and the header 2; export it with decimal",
+        ),
+        (
+            "Timestamp(ms),Current(uA)\n19,0\n20,10,500\n",
+            "line 3 of .* has 3 cells and the header 2; .* no other commas",
+        ),
+        ("Timestamp(ms),Current(mA),\n0,0,20,0\n0,1,20,0\n", "line 2 of .* has 4 cells and the header 2"),
+        ('time(s),current(A)\n0,"1,5"\n1,2\n', "line 2 of .* has '1,5' where a number belongs"),
+        ("time(s),current(A)\n0," + 200_000 * "x" + "\n1,2\n", "where a number belongs"),
+        ("time(s);current(A)\n0;1;2\n1;2\n", "line 2 of .* has 3 cells and the header 2; export it again"),
+        (
+            "time(s),Current(uA),Current(uA)\n0,1,2\n",
+            r"has 2 columns of current, 'Current\(uA\)' and 'Current\(uA\)'; exp",
+        ),
+        ("time(s),Current(uA),i_ma\n0,1,2\n", r"has 2 columns of current, 'Current\(uA\)' and 'i_ma'; export one"),
+        ("time(s),t(ms),Current(uA)\n0,0,2\n", r"has 2 columns of time, 'time\(s\)' and 't\(ms\)'"),
+        ("time(s),Current(uA),D0-D7,D1\n0,1,00000000,1\n1,1,00000000,1\n", "two columns of the digital channel D1"),
+        (
+            "time(s),Current(uA)\n0,1\n1,-1e308\n",
+            r"has a current of 1e\+302 A, which no meter measures; .*'Current\(uA\)'",
+        ),
+        ("time(s),Current(uA),v_mv\n0,1,1\n1,1,1e300\n", r"has a voltage of 1e\+297 V, .* the unit in 'v_mv'"),
+        ("time(s),Current(uA)\n0,1\n1e300,1\n", r"has a time of 1e\+300 s"),
         ("time(s),current(A)\n0,1\n2,2\n1,3\n", "goes from 2 s to 1 s; export it in order"),
     ],
 )
@@ -141,6 +218,12 @@ def test_bad_files(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         read_trace(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_blank_cells_and_remarks_at_a_rows_end(tmp_path: Path) -> None:
+    rows = ["0,1,", "1,2, ,", '"2",3,""', "3,4 # a remark, with commas, in it"]
+    trace = read_trace(written(tmp_path, "time(s),current(A)", rows))
+    assert trace.current.tolist() == [1, 2, 3, 4] and trace.start.tolist() == [0, 1, 2, 3]
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

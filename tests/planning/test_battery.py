@@ -101,6 +101,21 @@ def test_other_cells_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["1001xaa", f"{400 * '9'}xaa", f"{5000 * '9'}xaa", f"lipo:{400 * '9'}mAh", "500mAh@1001V", "1000001mAh@3V"]
+)
+def test_batteries_that_nobody_has_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is beyond 1000 cells of 1,000,000 mAh and 1000 V; give") as caught:
+        cell_named(text)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("text", ["1001y", f"{400 * '9'}s"])
+def test_periods_that_nobody_sees_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--every .* is longer than 1000 years; give a shorter one"):
+        duration("--every", text)
+
+
+@pytest.mark.parametrize(
     ("text", "seconds"),
     [("10s", 10), ("500 ms", 0.5), ("5min", 300), ("2 h", 7200), ("6 months", 182.5 * 86_400), ("1y", 365 * 86_400)],
 )

@@ -139,6 +139,21 @@ def test_what_was_named_must_be_there() -> None:
         (json.dumps(BASE | {"board": "rp2040"}), "is of board rp2040, not of stm32f746"),
         (json.dumps({key: BASE[key] for key in BASE if key != "task"}), "does not say the task"),
         (json.dumps(BASE | {"instructions": "many"}), "has 'many' as its instructions"),
+        (json.dumps(BASE | {"accuracy": 95.0}), "has 95.0 as its accuracy; record it again"),
+        (
+            json.dumps(BASE | {"differing_bytes": 7}),
+            r"is of a bench that failed \(7 of 800 output bytes .*\); record it",
+        ),
+        (
+            json.dumps(BASE | {"stack_used": 2049}),
+            "is of a bench that failed .*used .*2048 B .*reserved",
+        ),
+        (json.dumps(BASE | {"differing_bytes": "7"}), "has '7' as its differing_bytes; record it with"),
+        (json.dumps({key: BASE[key] for key in BASE if key != "differing_bytes"}), "has None as its differing_bytes"),
+        (json.dumps(BASE | {"instructions": 10**400}), r"has 1000*\.\.\. as its instructions"),
+        (json.dumps(BASE | {"instructions": float("nan")}), "has nan as its instructions"),
+        (json.dumps(BASE).replace("1000000", 5000 * "1"), "is no JSON"),
+        (100_000 * "[", "is no JSON .nested too deep.; record it with"),
         (json.dumps(BASE | {"accuracy": True}), "has True as its accuracy"),
     ],
 )
@@ -149,6 +164,14 @@ def test_files_that_are_no_baseline(tmp_path: Path, text: str | None, words: str
     with pytest.raises(UsageError, match=words) as caught:
         read_baseline(path, "stm32f746")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_files_as_shells_write_them(tmp_path: Path, encoding: str) -> None:
+    """PowerShell's redirection begins a file with a byte order mark, and older ones write UTF-16."""
+    path = tmp_path / "base.json"
+    path.write_text(json.dumps(BASE), encoding=encoding)
+    assert read_baseline(path, "stm32f746") == BASE
 
 
 def test_junit() -> None:
