@@ -162,7 +162,7 @@ def test_a_trial_in_the_twin(made: BoardModel, tmp_path: Path) -> None:
     with pytest.raises(MismatchError, match=r"2 of 30 output bytes .* ofa-mcu validate"):
         wrong.check()
     deep = replace(trial, measurement=replace(measured, stack=replace(measured.stack, used=5000)))
-    with pytest.raises(MismatchError, match="5000 B of stack"):
+    with pytest.raises(MismatchError, match="used up the 2048 B of stack"):
         deep.check()
 
 
