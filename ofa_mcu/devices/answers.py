@@ -6,7 +6,7 @@ from ofa_mcu.devices.framing import Line
 from ofa_mcu.devices.tflm_failures import tflm_failure
 from ofa_mcu.errors import DeviceError
 
-__all__ = ["GARBLED", "RefusedError", "judge", "silence"]
+__all__ = ["GARBLED", "RefusedError", "SilentError", "judge", "silence"]
 
 GARBLED = frozenset({"crc", "length", "format"})
 """Reasons of an `err` that only say: send it again."""
@@ -18,6 +18,17 @@ class RefusedError(DeviceError):
     def __init__(self, message: str, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class SilentError(DeviceError):
+    """No answer came; `about` says to what, and for how long."""
+
+    def __init__(self, url: str, about: str) -> None:
+        super().__init__(
+            f"{url}: the device gave no answer {about}; check that it runs this firmware (ofa-mcu flash) and press its "
+            "reset button."
+        )
+        self.about = about
 
 
 def judge(url: str, command: str, line: Line) -> tuple[str, ...]:
@@ -55,7 +66,4 @@ def silence(url: str, command: str, waited_s: float, garbage: bytes) -> DeviceEr
             f"{url}: only garbled data came back for {command!r} (such as {bytes(garbage[:24])!r}); "
             "check that the board runs this firmware and that the line is sound."
         )
-    return DeviceError(
-        f"{url}: the device gave no answer to {command!r} within {waited_s:.3g} s; "
-        "check that it runs this firmware (ofa-mcu flash) and press its reset button."
-    )
+    return SilentError(url, f"to {command!r} within {waited_s:.3g} s")

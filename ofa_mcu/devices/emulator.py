@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ofa_mcu.devices.answers import SilentError
 from ofa_mcu.errors import DeviceError
 from ofa_mcu.profiles.profile import Emulator
 
@@ -49,7 +50,7 @@ class RunningEmulator:
 
     It dies with this object, with the interpreter, and (where util-linux's setpriv is there) with the thread that
     started it, however that ends. DeviceError where QEMU is missing or does not start within `timeout_s`, and in place
-    of another DeviceError that ends the block where QEMU had ended before.
+    of another DeviceError that ends the block where QEMU had ended before, or runs and is silent.
     """
 
     def __init__(self, twin: Emulator, elf: Path, *, timeout_s: float = 20.0, options: Sequence[str] = ()) -> None:
@@ -97,6 +98,11 @@ class RunningEmulator:
             said = " ".join(word for word in self._words if word)
             raise DeviceError(
                 f"QEMU ({self.machine}) {how} in the midst of it{f' ({said})' if said else ''}; try again."
+            ) from error
+        if isinstance(error, SilentError):
+            raise DeviceError(
+                f"QEMU ({self.machine}) runs, and its firmware gave no answer {error.about}; check addresses and core "
+                "under [emulator] of the profile, or try again if the machine is busy."
             ) from error
 
     def stop(self) -> None:

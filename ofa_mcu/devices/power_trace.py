@@ -156,7 +156,7 @@ def read_trace(path: Path) -> PowerTrace:
     except OSError as error:
         raise UsageError(f"the trace {path} cannot be read ({error.strerror}); check its name") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"the trace {path} is no text; export it as CSV") from error
+        raise UsageError(f"the trace {path} is no text in UTF-8; export it as CSV, in that encoding") from error
     mean_before = _is_joulescope(names) and columns["power"] is not None
     start, width = _spans(path, values["time"], mean_before)
     voltage, power = values.get("voltage"), values.get("power")

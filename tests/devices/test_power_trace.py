@@ -230,7 +230,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read .*; check its name"):
         read_trace(tmp_path / "none.csv")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(UsageError, match="is no text; export it as CSV"):
+    with pytest.raises(UsageError, match="is no text in UTF-8; export it as CSV"):
         read_trace(tmp_path / "binary.csv")
 
 
