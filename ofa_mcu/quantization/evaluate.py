@@ -5,7 +5,7 @@ Nothing here depends on the number of cores: the same supernet and subnet give t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
@@ -93,23 +93,30 @@ class Evaluator:
         _, height, width, _ = graph.structure.shapes[graph.structure.inputs[0]]
         return int8_accuracy(graph, self.codes(part, resolution_of((height, width))), self._part(part).labels)
 
-    def specialise_and_score(self, subnets: Sequence[Subnet], part: str) -> list[tuple[Specialised, float]]:
+    def specialise_and_score(
+        self, subnets: Sequence[Subnet], part: str, ready: Callable[[Specialised], None] = lambda net: None
+    ) -> list[tuple[Specialised, float]]:
         """Each subnet specialised, with its int8 accuracy on a part of the data; what was asked before is remembered.
 
-        Subnets are specialised side by side; whenever one is ready, its images join what the cores have to do.
+        Subnets are specialised side by side; whenever one is ready, its images join what the cores have to do, and
+        `ready` is told of it in this thread meanwhile.
         """
         fresh = [subnet for subnet in dict.fromkeys(subnets) if (subnet, part) not in self._scores]
         labels = self._part(part).labels
         with one_thread_each() as workers, ThreadPoolExecutor(workers) as pool:
-            ready = {pool.submit(self._specialised, subnet): subnet for subnet in fresh}
+            coming = {pool.submit(self._specialised, subnet): subnet for subnet in fresh}
             answers = {}
-            for done in as_completed(ready):
-                subnet = ready[done]
+            for done in as_completed(coming):
+                subnet = coming[done]
                 self._special[subnet] = done.result()
                 codes = self.codes(part, subnet.resolution)
                 answers[subnet] = answers_in(pool, self._special[subnet].graph, codes, labels)
+                ready(self._special[subnet])
             for subnet, parts in answers.items():
                 self._scores[subnet, part] = sum(int(found.result().sum()) for found in parts) / len(labels)
+        for subnet in dict.fromkeys(subnets):
+            if subnet not in fresh:
+                ready(self._special[subnet])
         return [(self._special[subnet], self._scores[subnet, part]) for subnet in subnets]
 
     def _specialised(self, subnet: Subnet) -> Specialised:

@@ -194,19 +194,15 @@ class ClusterWork(Work):
         found: list[Candidate] = self._answer(name)
         return found
 
-    def scored(self, subnets: Sequence[Subnet]) -> list[tuple[Specialised, float]]:
+    def measured(self, subnets: Sequence[Subnet], budget: Budget) -> list[tuple[Specialised, float, Settled]]:
         """As of `Work`."""
-        names = [("scored", subnet) for subnet in subnets]
-        for name, subnet in zip(names, subnets, strict=True):
-            self._ask(name, _scored, self._where(), subnet)
-        return [self._answer(name) for name in names]
-
-    def settled(self, nets: Sequence[Specialised], budget: Budget) -> list[Settled]:
-        """As of `Work`."""
-        names = [("settled", net, budget.profile, budget.runtime) for net in nets]
-        for name, net in zip(names, nets, strict=True):
+        for subnet in subnets:
+            self._ask(("scored", subnet), _scored, self._where(), subnet)
+        scored = [self._answer(("scored", subnet)) for subnet in subnets]
+        names = [("settled", net, budget.profile, budget.runtime) for net, _ in scored]
+        for name, (net, _) in zip(names, scored, strict=True):
             self._ask(name, settled, net.graph, budget.profile, budget.runtime)
-        return [self._answer(name) for name in names]
+        return [(net, score, self._answer(name)) for name, (net, score) in zip(names, scored, strict=True)]
 
     def tested(self, pick: Specialised, seed: int) -> Tested:
         """As of `Work`."""

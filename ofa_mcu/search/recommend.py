@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ofa_mcu.allocator import keep_freed_memory
 from ofa_mcu.errors import UsageError
 from ofa_mcu.files import write_text
 from ofa_mcu.ledger import Stopwatch, recorded
@@ -85,6 +86,7 @@ class Source:
     """
 
     def __init__(self, task: str, supernet: Path | None = None, data_dir: Path | None = None) -> None:
+        keep_freed_memory()  # before any thread begins
         self.task = task_named(task, data_dir)
         self._folder = supernet_folder(task, supernet)
         self._data_dir = data_dir

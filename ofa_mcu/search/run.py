@@ -104,12 +104,11 @@ def search(
     measured: list[Measured] = []
     while candidates := next_to_measure(front, measured, options.objective, options.give, predictor.quality):
         report(f"measuring {', '.join(str(c.subnet) for c in candidates)} on validation images")
-        scored = work.scored([c.subnet for c in candidates])
-        found_nets = [net for net, _ in scored]
-        costs |= zip(found_nets, work.settled(found_nets, options.budget), strict=True)
-        for candidate, (net, score) in zip(candidates, scored, strict=True):
+        answers = work.measured([c.subnet for c in candidates], options.budget)
+        for candidate, (net, score, cost_with_weights) in zip(candidates, answers, strict=True):
+            costs[net] = cost_with_weights
             # The weights can ask for more than shapes promise.
-            violations = options.budget.violations(costs[net].cost)
+            violations = options.budget.violations(cost_with_weights.cost)
             if violations:
                 del fitting[candidate.subnet]
                 front = pareto_front(list(fitting.values()))

@@ -75,13 +75,15 @@ class Work:
         """The subnets as the board's planner sees them."""
         return list(map(CandidatePool(self.predictor, budget), subnets))
 
-    def scored(self, subnets: Sequence[Subnet]) -> list[tuple[Specialised, float]]:
-        """Each subnet specialised, with its int8 accuracy (0..1) on validation examples."""
-        return self.evaluator.specialise_and_score(subnets, "validation")
+    def measured(self, subnets: Sequence[Subnet], budget: Budget) -> list[tuple[Specialised, float, Settled]]:
+        """Each subnet specialised, its int8 accuracy (0..1) on validation examples, what it costs with its weights."""
+        costs: dict[Specialised, Settled] = {}
 
-    def settled(self, nets: Sequence[Specialised], budget: Budget) -> list[Settled]:
-        """What each subnet costs with its weights."""
-        return [settled(net.graph, budget.profile, budget.runtime) for net in nets]
+        def settle(net: Specialised) -> None:
+            costs[net] = settled(net.graph, budget.profile, budget.runtime)
+
+        scored = self.evaluator.specialise_and_score(subnets, "validation", settle)
+        return [(net, score, costs[net]) for net, score in scored]
 
     def tested(self, pick: Specialised, seed: int) -> Tested:
         """The pick's file and accuracies.
