@@ -54,9 +54,9 @@ class FlashPlan:
 
     def check_port(self) -> None:
         """Raises DeviceError where the upload goes through a serial port that is not there."""
-        port = self.upload_port
-        if port is not None and self.protocol not in BY_USB and "://" not in port and not Path(port).exists():
-            raise DeviceError(f"{port}: there is no such port; plug the board in, or name another")
+        missing = _missing(self.upload_port)
+        if missing is not None and self.protocol not in BY_USB:
+            raise DeviceError(missing)
 
     def command(self, folder: Path) -> str:
         """The command that builds and uploads the project in the folder."""
@@ -208,12 +208,20 @@ def _notes(
             f"{named.name} is {named.description} ({named.usb}), and a {profile.id} has {' or '.join(profile.usb)}; "
             "check that it is the board you mean"
         )
-    if port is not None and named is None and "://" not in port and not Path(port).exists():
-        notes.append(f"{port}: there is no such port; plug the board in, or name another")
+    missing = _missing(port) if named is None else None
+    if missing is not None:
+        notes.append(missing)
     if port is None and not usable:
         what = f"none with the USB ids {' or '.join(profile.usb)}" if profile.usb else "its USB ids are unknown"
         notes.append(f"no {profile.id} is in sight ({what}, and nothing for {protocol}); plug it in")
     return notes
+
+
+def _missing(port: str | None) -> str | None:
+    """What to say of a serial port that is not there; None where it is, or where none is named."""
+    if port is None or "://" in port or Path(port).exists():
+        return None
+    return f"{port}: there is no such port; plug the board in, or name another"
 
 
 def _identity(thing: Port | UsbDevice) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_an_existing_file_stays(capsys: pytest.CaptureFixture[str]) -> None:
         (("--data-dir", "/abs/dir"), "--data-dir names /abs/dir, which the job cannot have"),
         (("--data-dir", "../up"), "--data-dir names ../up, which"),
         (("--data-dir", "a/../../up"), "--data-dir names a/../../up, which"),
-        (("--baseline", "/tmp/base.json"), "--baseline names /tmp/base.json, which"),
+        (("--baseline", "/elsewhere/base.json"), "--baseline names /elsewhere/base.json, which"),
         (("--images", "999999"), "--images 999999 are more than the job can run in its hour; take 10000 at most"),
     ],
 )
