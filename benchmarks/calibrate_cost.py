@@ -10,6 +10,10 @@ Same toolchain, same figures. Run from the root of a checkout (some minutes per 
 
     python -m benchmarks.calibrate_cost [--cores cortex-m7 ...] [--kinds depthwise ...] [--kernels ofa_depthwise ...]
 
+The loops of cascades alone (some minutes per core):
+
+    python -m benchmarks.calibrate_cost --cascades
+
 After a change of the firmware around the models, its own figures alone (a minute per core):
 
     python -m benchmarks.calibrate_cost --firmware
@@ -33,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from benchmarks.cascade_probes import cascade_rows
 from benchmarks.cost_probes import FILTERS, OTHERS, PROBE_KINDS, probe_graph
 from benchmarks.m4_timing import cycles_of, plugin, profile_command
 from ofa_mcu.codegen.layers import make_layers
@@ -437,6 +442,7 @@ def calibrate(core: str, folder: Path) -> None:
         "errors": errors,
     }
     settle(core, folder, figures, empty)
+    measure_cascades(core, folder / "cascades")
 
 
 def settle(core: str, folder: Path, figures: dict[str, Any], empty: Image) -> None:
@@ -523,6 +529,27 @@ def measure_firmware(core: str, folder: Path) -> None:
     settle(core, folder, figures, empty)
 
 
+def measure_cascades(core: str, folder: Path) -> None:
+    """Measures the loops around the layers of cascades, where the core's other figures are known."""
+    (folder / "probes").mkdir(parents=True)
+    emulator, kernel = Emulator(core, folder / "probes"), kernel_named("ofa_cascade")
+    figures = json.loads((DATA / f"{core}.json").read_text())
+    # Until they are known they cost nothing, so that there are ways to measure.
+    figures["instructions"][kernel.name] = dict.fromkeys(kernel.features, 0.0)
+    write_json(DATA / f"{core}.json", figures)
+    core_model.cache_clear()
+    found = list(cascade_rows(core_model(core), emulator, lambda: symbols(emulator.program)))
+    figures["instructions"][kernel.name], figures["errors"][kernel.name], line = fitted(
+        kernel, [(counts, instructions) for counts, instructions, _ in found if instructions >= SHORTEST]
+    )
+    figures["layer_code_bytes"][kernel.name] = round(float(np.mean([size for *_, size in found])), 1)
+    print(core, *line, flush=True)
+    elf, _ = link_nothing(folder, roomy_board(core))
+    figures["library"] = library_code(emulator, code_terms(kernels_of(core)), frozenset(symbols(elf)))
+    write_json(DATA / f"{core}.json", figures)
+    core_model.cache_clear()
+
+
 def own_bytes(empty: Image) -> int:
     """SRAM of the firmware's variables."""
     return empty.sram_bytes - empty.sram[".stack"] - empty.sram[".ofa_arena"]
@@ -535,6 +562,7 @@ def main() -> None:
     parser.add_argument("--cores", nargs="+", default=everything, choices=everything, metavar="CORE")
     parser.add_argument("--kinds", nargs="+", metavar="KIND", help="only amend what layers of these kinds tell")
     parser.add_argument("--kernels", nargs="+", default=(), metavar="KERNEL", help="with --kinds: only these kernels")
+    parser.add_argument("--cascades", action="store_true", help="only the loops of cascades")
     parser.add_argument("--firmware", action="store_true", help="only what is the firmware's own")
     asked = parser.parse_args()
     for core in asked.cores:
@@ -542,6 +570,8 @@ def main() -> None:
             os.environ["PLATFORMIO_CORE_DIR"] = str(Path(name) / "core")
             if asked.firmware:
                 measure_firmware(core, Path(name))
+            elif asked.cascades:
+                measure_cascades(core, Path(name))
             elif asked.kinds:
                 amend(core, Path(name), asked.kinds, asked.kernels)
             else:

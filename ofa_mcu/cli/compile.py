@@ -39,6 +39,10 @@ def compile_verb(
         str | None,
         typer.Option(help="Arena that speed may take (64k), an allowance; default: as little as is sensible."),
     ] = None,
+    max_sram: Annotated[
+        str | None,
+        typer.Option(help="SRAM it may take in all (20k), where that is less than the board has."),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Print what each pass changed and which ways each layer had.")
     ] = False,
@@ -49,6 +53,9 @@ def compile_verb(
     as_json: JSON = False,
 ) -> None:
     """Compile an int8 .tflite file to C for a board: a PlatformIO project, and what every layer costs.
+
+    Where the model does not fit the board's SRAM as it is, or --max-sram, chains of layers run some rows at a time: a
+    few more instructions, and often half of the memory.
 
     Instructions, SRAM and flash are the planner's prediction. With --emulate the project is built with the board's own
     memory sizes and run in QEMU on extreme and random inputs; every output byte is compared with the reference, and the
@@ -70,6 +77,7 @@ def compile_verb(
         from ofa_mcu.errors import UsageError
         from ofa_mcu.planning.compile import CompileOptions
         from ofa_mcu.planning.latency_files import latency_for
+        from ofa_mcu.planning.places import sram_allowed
         from ofa_mcu.planning.plan import Optimize
         from ofa_mcu.profiles import load_profile
         from ofa_mcu.reports.compilation import compilation_json
@@ -84,7 +92,8 @@ def compile_verb(
         profile = load_profile(board)
         if emulate:
             require_twin(profile)
-        options = CompileOptions(Optimize(optimize), not no_dead_channels, limit)
+        most = sram_allowed(profile, quantity("--max-sram", max_sram, memory=True))
+        options = CompileOptions(Optimize(optimize), not no_dead_channels, limit, max_sram=most)
         latency = latency_for(profile, profile_path=Path(board) if Path(board).is_file() else None)
         made = compile_model(model, profile, options, latency)
         files = model_files(made, debug=debug)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ofa_mcu.codegen.c_text import identifier
+from ofa_mcu.codegen.cascades import write_cascade
 from ofa_mcu.codegen.kernels import WRITERS
 from ofa_mcu.codegen.kernels.base import LayerCode, PlacedLayer
 from ofa_mcu.errors import OfaMcuError
@@ -15,7 +16,7 @@ from ofa_mcu.planning.facts import GraphFacts
 from ofa_mcu.planning.kernels.base import LayerView, Way
 from ofa_mcu.planning.memory import SCRATCH_ALIGNMENT, MemoryPlan
 from ofa_mcu.planning.plan import Plan
-from ofa_mcu.space.shapes import Activation, Conv2D, DepthwiseConv2D, Operator, Shape, ShapeGraph
+from ofa_mcu.space.shapes import Activation, Cascade, Conv2D, DepthwiseConv2D, Operator, Shape, ShapeGraph
 
 __all__ = ["Layer", "describe", "functions_of", "make_layers"]
 
@@ -36,10 +37,16 @@ def make_layers(graph: Int8Graph, plan: Plan, facts: GraphFacts, first: int = 0)
 
     `first` is the number of the first layer, by which its functions and constants are called.
     """
-    structure, memory = graph.structure, plan.memory
+    structure, memory = plan.structure, plan.memory
     layers = []
     for index, (operator, one) in enumerate(zip(structure.operators, plan.ways, strict=True), first):
         _check_places(structure, operator, one.way, memory)
+        symbol = f"layer_{index:02d}_{identifier(operator.name)}"
+        description = describe(structure, operator, one.way)
+        if isinstance(operator, Cascade):
+            code = write_cascade(graph, operator, one.way, facts, memory, index)
+            layers.append(Layer(index, operator, symbol, description, code))
+            continue
         prefix = f"ofa_{index:02d}"
         inputs = [
             f"{prefix}_constant{position}" if name in structure.constants else f"ofa_arena + {memory.offsets[name]}"
@@ -47,7 +54,7 @@ def make_layers(graph: Int8Graph, plan: Plan, facts: GraphFacts, first: int = 0)
         ]
         placed = PlacedLayer(
             graph=graph,
-            index=index,
+            prefix=prefix,
             view=LayerView(structure, operator, facts.of(operator)),
             way=one.way,
             constants=operator_constants(graph, operator),
@@ -56,10 +63,10 @@ def make_layers(graph: Int8Graph, plan: Plan, facts: GraphFacts, first: int = 0)
             output=f"ofa_arena + {memory.offsets[operator.output]}",
             scratch=f"ofa_arena + {memory.scratch[operator.name]}" if one.way.scratch_bytes else "0",
             backward=operator.name in memory.backward,
+            distance=f"({inputs[1]}) - (ofa_arena + {memory.offsets[operator.output]})" if len(inputs) > 1 else "",
         )
         code = WRITERS[one.way.kernel](placed)
-        symbol = f"layer_{index:02d}_{identifier(operator.name)}"
-        layers.append(Layer(index, operator, symbol, describe(structure, operator, one.way), code))
+        layers.append(Layer(index, operator, symbol, description, code))
     functions_of(layers)
     return layers
 
@@ -77,6 +84,8 @@ def describe(structure: ShapeGraph, operator: Operator, way: Way) -> str:
     cost = f", {macs:,} MACs" if macs else ""
     variant = f" ({way.variant})" if way.variant else ""
     kind = type(operator).__name__
+    if isinstance(operator, Cascade):
+        details = f" of {', '.join(step.name for step in operator.steps)}"
     return f"{operator.name}: {kind}{details}, {' + '.join(shapes[:-1])} -> {shapes[-1]}{cost}, {way.kernel}{variant}"
 
 

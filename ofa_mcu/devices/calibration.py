@@ -69,7 +69,7 @@ class Calibration:
                 "held_out": held,
                 "instructions_planned": sample.cost.instructions,
                 "measured": round(sample.measured, 3),
-                "predicted": round(model.network(sample.cost.layers), 3),
+                "predicted": round(model.network(sample.cost.runs), 3),
             }
             for held, part in ((False, self.fitted), (True, self.held))
             for name, sample in part

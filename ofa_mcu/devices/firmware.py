@@ -17,7 +17,7 @@ from ofa_mcu.errors import MismatchError, OfaMcuError, UsageError
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_reader import read_tflite
 from ofa_mcu.ledger import recorded
-from ofa_mcu.planning.compile import compile_graph
+from ofa_mcu.planning.compile import CompileOptions, compile_graph
 from ofa_mcu.planning.cost import Cost
 from ofa_mcu.profiles import BoardProfile
 from ofa_mcu.runs import Run
@@ -83,7 +83,7 @@ def project_of(run: Run, profile: BoardProfile, say: Callable[[str], None] = lam
     """Write the run's PlatformIO project for a board; the project and the planner's promise for it."""
     subnet = run.subnet
     graph, crc = run_graph(run)
-    compiled = compile_graph(graph, profile)
+    compiled = compile_graph(graph, profile, CompileOptions(max_sram=int(run.report()["bounds"]["sram"])))
     files = emit_c(compiled.graph, compiled.plan, name=subnet, model_crc32=crc, facts=compiled.facts)
     project = write_project(run.project_path, profile, {**files, **meaning(run)})
     if project.set_aside is not None:

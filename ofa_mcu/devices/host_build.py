@@ -104,4 +104,4 @@ class HostBuild:
                 words = done.stderr.decode(errors="replace").strip().splitlines()
                 why = next((line for line in words if "rror" in line), f"exit code {done.returncode}")
                 raise MismatchError(f"the generated C failed on this machine ({why.strip()}); report it with the model")
-            return read_tensors((folder / TENSORS).read_bytes(), model.graph.structure, len(inputs))
+            return read_tensors((folder / TENSORS).read_bytes(), model.plan.structure, len(inputs))

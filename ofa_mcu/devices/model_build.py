@@ -31,7 +31,7 @@ from ofa_mcu.graph.verify import Verification, compare_with_tflm, probe_inputs
 from ofa_mcu.planning.compile import Compiled, CompileOptions, compile_graph
 from ofa_mcu.planning.cost import Cost
 from ofa_mcu.planning.latency import LatencyTable
-from ofa_mcu.planning.places import ARENA, FLASH, SRAM, memory_uses
+from ofa_mcu.planning.places import ALLOWED, ARENA, FLASH, SRAM, memory_uses
 from ofa_mcu.profiles import BoardProfile
 
 __all__ = [
@@ -97,7 +97,9 @@ class BoardModel:
 
     def excess(self) -> dict[str, int]:
         """Bytes by which the promise exceeds the board, by kind of `memory_uses`; empty where it fits."""
-        return {use.kind: use.excess for use in memory_uses(self.cost, self.profile) if use.excess}
+        return {
+            use.kind: use.excess for use in memory_uses(self.cost, self.profile, self.options.max_sram) if use.excess
+        }
 
     def check_fit(self) -> None:
         """Raise InfeasibleError naming what overflows, and by how much."""
@@ -251,8 +253,8 @@ def _ask_tflm(model: ModelFile, inputs: Mapping[str, NDArray[Any]]) -> tuple[Ver
 
 
 def _too_large(made: BoardModel, over: Mapping[str, int]) -> InfeasibleError:
-    uses = {use.kind: use for use in memory_uses(made.cost, made.profile)}
-    names = {SRAM: "its SRAM", ARENA: "the memory of its arena", FLASH: "its flash"}
+    uses = {use.kind: use for use in memory_uses(made.cost, made.profile, made.options.max_sram)}
+    names = {SRAM: "its SRAM", ARENA: "the memory of its arena", FLASH: "its flash", ALLOWED: "the SRAM it may take"}
     parts = " and ".join(
         f"{names[kind]} ({uses[kind].where}) of {uses[kind].there:,} bytes by {count:,} "
         f"(promised {uses[kind].needed:,})"

@@ -25,6 +25,7 @@ from ofa_mcu.graph.pipeline import Optimized, optimize
 from ofa_mcu.graph.verify import probe_inputs
 from ofa_mcu.planning.core_model import core_model, core_of
 from ofa_mcu.planning.facts import GraphFacts, analyse
+from ofa_mcu.planning.places import arena_room
 from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.profiles import BoardProfile
 
@@ -93,7 +94,7 @@ def _validated(
     codes = flat_bytes(checks.wanted, optimized.graph.structure.inputs)
     with HostBuild() as host:
         for core in cores:
-            debug = _debug_model(optimized, facts, core)
+            debug = _debug_model(optimized, facts, core, profile)
             name = f"C for {core}, this machine"
             if not runs_here(debug.plan):
                 checks.skip(
@@ -104,7 +105,7 @@ def _validated(
             checks.ours(name, host.run(debug, codes))
     if profile is not None and emulate:
         say(f"C for {profile.id}, emulated")
-        debug = _debug_model(optimized, facts, core_of(profile))
+        debug = _debug_model(optimized, facts, core_of(profile), profile)
         checks.ours(f"C for {profile.id}, emulated", observe_on_twin(debug, profile, codes))
     if profile is not None and link is not None:
         say(f"{profile.id} at {link.url}")
@@ -113,9 +114,10 @@ def _validated(
     return checks.done(seed, out)
 
 
-def _debug_model(optimized: Optimized, facts: GraphFacts, core: str) -> DebugModel:
-    """The model planned for the core."""
-    plan = make_plan(optimized.graph.structure, core_model(core), facts)
+def _debug_model(optimized: Optimized, facts: GraphFacts, core: str, profile: BoardProfile | None) -> DebugModel:
+    """The model planned for the core, and for the memory that a board has."""
+    room = None if profile is None else arena_room(profile)
+    plan = make_plan(optimized.graph.structure, core_model(core), facts, room=room)
     return DebugModel(optimized.graph, plan, facts)
 
 

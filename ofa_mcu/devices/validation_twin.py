@@ -98,4 +98,4 @@ def observe_on_twin(model: DebugModel, profile: BoardProfile, inputs: NDArray[np
                 f"the generated C failed on the emulated {twin.machine} ({(words or ['a fault'])[0]}, exit code "
                 f"{done.returncode}); report it with the model"
             )
-        return read_tensors((folder / TENSORS).read_bytes(), model.graph.structure, len(inputs))
+        return read_tensors((folder / TENSORS).read_bytes(), model.plan.structure, len(inputs))

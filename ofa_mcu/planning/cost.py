@@ -19,12 +19,14 @@ from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.core_model import CoreModel, core_model, core_of, stand_in
 from ofa_mcu.planning.latency import LatencyTable
 from ofa_mcu.planning.plan import Plan
-from ofa_mcu.planning.priced import plan_code
+from ofa_mcu.planning.priced import PricedWay, plan_code
 from ofa_mcu.profiles.profile import BoardProfile
+from ofa_mcu.space.shapes import Cascade, Operator, ShapeGraph
 
 __all__ = [
     "DEFAULT_STACK_BYTES",
     "INSTRUCTIONS_BAND",
+    "SECTION_ALIGNMENT",
     "CoreModel",
     "Cost",
     "Estimate",
@@ -45,7 +47,8 @@ DEFAULT_STACK_BYTES = 2048
 INSTRUCTIONS_BAND = 0.05
 """Promised relative error of the instructions of an inference."""
 
-_SECTION_ALIGNMENT = 8  # of the arena's section in the linker script
+SECTION_ALIGNMENT = 8
+"""Of the arena's section in the linker script."""
 
 _SEVERAL_CODE_BYTES, _SEVERAL_PLACE_BYTES = 116, 8
 """Flash of several inputs, or outputs, beyond that of one: code (60 to 190 on known cores), and a place each."""
@@ -55,7 +58,10 @@ _BAND = re.compile(r"\+-\s*(\d+(?:\.\d+)?)\s*%")
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One layer: its operator's name, kernel and variant, multiply-accumulates, instructions, constants in flash."""
+    """One layer: its operator's name, kernel and variant, multiply-accumulates, instructions, constants in flash.
+
+    `parts` are the layers of a cascade and the loops around them.
+    """
 
     name: str
     kernel: str
@@ -63,6 +69,7 @@ class LayerCost:
     macs: int
     instructions: float
     weight_bytes: int
+    parts: tuple[LayerCost, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,11 @@ class Cost:
     macs: int
     layers: tuple[LayerCost, ...]
 
+    @property
+    def runs(self) -> tuple[LayerCost, ...]:
+        """The layers, cascades taken apart."""
+        return tuple(part for layer in self.layers for part in layer.parts or (layer,))
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -109,6 +121,7 @@ def estimate(plan: Plan, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK
             macs=structure.macs_of(operator),
             instructions=one.instructions,
             weight_bytes=one.way.constant_bytes,
+            parts=_parts(structure, operator, one),
         )
         for operator, one in zip(structure.operators, plan.ways, strict=True)
     )
@@ -135,9 +148,27 @@ def estimate(plan: Plan, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK
     )
 
 
+def _parts(structure: ShapeGraph, operator: Operator, one: PricedWay) -> tuple[LayerCost, ...]:
+    if not isinstance(operator, Cascade):
+        return ()
+    loops = one.instructions - sum([part.instructions for part in one.parts])
+    steps = [
+        LayerCost(
+            step.name,
+            part.way.kernel,
+            part.way.variant,
+            structure.macs_of(step),
+            part.instructions,
+            part.way.constant_bytes,
+        )
+        for step, part in zip(operator.steps, one.parts, strict=True)
+    ]
+    return (*steps, LayerCost(operator.name, one.way.kernel, one.way.variant, 0, loops, 0))
+
+
 def section_bytes(arena_bytes: Any) -> Any:
     """Bytes of the section that holds an arena, or of many."""
-    return -(-arena_bytes // _SECTION_ALIGNMENT) * _SECTION_ALIGNMENT
+    return -(-arena_bytes // SECTION_ALIGNMENT) * SECTION_ALIGNMENT
 
 
 def milliseconds_each(profile: BoardProfile, cycles_per_instruction: float | None = None) -> float:
@@ -163,7 +194,7 @@ def milliseconds(
     Cycles per instruction that are given win over the table. Errors as `milliseconds_each` has them.
     """
     if latency is not None and cycles_per_instruction is None:
-        value = latency.model.network(cost.layers) * latency.milliseconds_each
+        value = latency.model.network(cost.runs) * latency.milliseconds_each
         return Estimate(value, f"{cost.instructions:,} instructions by the {latency.basis}", latency.held_out.largest)
     value = cost.instructions * milliseconds_each(profile, cycles_per_instruction)
     cycles = cycles_per_instruction or profile.cycles_per_instruction

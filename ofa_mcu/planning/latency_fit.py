@@ -87,7 +87,7 @@ def fit_form(samples: Sequence[Sample], form: Form) -> LatencyModel:
     if form.by == "all":
         found = _solve(samples, form, ["all"], None) if form.weights else alone
         return LatencyModel(float(found[0]), float(found[1]), {}, float(found[2]) if form.weights else 0.0)
-    keys = sorted({form.key(layer.kernel) for sample in samples for layer in sample.cost.layers})
+    keys = sorted({form.key(layer.kernel) for sample in samples for layer in sample.cost.runs})
     shared = float(alone[1])
     constant, *factors = _solve(samples, form, keys, shared).tolist()
     per_byte = factors.pop() if form.weights else 0.0
@@ -101,7 +101,7 @@ def errors_of(model: LatencyModel, samples: Sequence[Sample]) -> Errors:
 
 
 def _relative(model: LatencyModel, samples: Sequence[Sample]) -> Floats:
-    return np.array([model.network(sample.cost.layers) / sample.measured - 1 for sample in samples])
+    return np.array([model.network(sample.cost.runs) / sample.measured - 1 for sample in samples])
 
 
 def _errors(relative: Floats) -> Errors:
@@ -130,7 +130,7 @@ def _solve(samples: Sequence[Sample], form: Form, keys: Sequence[str], shared: f
     rows = np.zeros((len(samples), width))
     for row, sample in zip(rows, samples, strict=True):
         row[0] = 1.0
-        for layer in sample.cost.layers:
+        for layer in sample.cost.runs:
             row[column[form.key(layer.kernel)]] += layer.instructions
             if form.weights:
                 row[-1] += layer.weight_bytes

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ofa_mcu.planning.kernels.base import Way
-from ofa_mcu.space.shapes import ShapeGraph
+from ofa_mcu.space.shapes import Operator, ShapeGraph
 
 __all__ = ["ALIGNMENT", "SCRATCH_ALIGNMENT", "Buffer", "Lifetimes", "MemoryPlan", "lifetimes", "place"]
 
@@ -82,11 +82,27 @@ class Lifetimes:
 
     def footprint(self, index: int, way: Way) -> int:
         """Bytes alive while the operator runs in that way, at best."""
-        target = self.written[index]
-        saved = 0
-        for position, source in self.dying[index]:
-            saved = max(saved, _overlap(way, position, source, target))
-        return self.alive[index] + _aligned(way.scratch_bytes) - saved
+        return _footprint(self.alive[index], self.dying[index], self.written[index], way)
+
+    def span_footprint(self, first: int, last: int, operator: Operator, way: Way) -> int:
+        """The same for one operator in the place of those from `first` to `last`, none of which writes elsewhere.
+
+        It reads one tensor, and what is written between the first and the last of them is gone.
+        """
+        alive = 0
+        dying: tuple[tuple[int, int], ...] = ()
+        for buffer in self.buffers:
+            inside = buffer.first >= first and buffer.last <= last
+            if buffer.last >= first and buffer.first <= last and not inside:
+                alive += buffer.bytes
+                if buffer.name in operator.inputs and buffer.last <= last:
+                    dying = ((0, self.structure.bytes_of(buffer.name)),)
+        return _footprint(alive, dying, self.structure.bytes_of(operator.output), way)
+
+
+def _footprint(alive: int, dying: Sequence[tuple[int, int]], written: int, way: Way) -> int:
+    saved = max([_overlap(way, position, source, written) for position, source in dying], default=0)
+    return alive + _aligned(way.scratch_bytes) - saved
 
 
 def _overlap(way: Way, position: int, source: int, target: int) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ofa_mcu.errors import UsageError
 from ofa_mcu.planning.core_model import core_model, core_of
-from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES, Cost
+from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES, SECTION_ALIGNMENT, Cost
 from ofa_mcu.profiles.profile import BoardProfile
 
-__all__ = ["ARENA", "FLASH", "SRAM", "MemoryUse", "memory_uses", "sram_limit"]
+__all__ = ["ALLOWED", "ARENA", "FLASH", "SRAM", "MemoryUse", "arena_room", "memory_uses", "sram_allowed", "sram_limit"]
 
-SRAM, ARENA, FLASH = "sram", "arena", "flash"
-"""Kinds of use: all data, or what is left of it beside an arena of its own region; that arena; code and constants."""
+SRAM, ARENA, FLASH, ALLOWED = "sram", "arena", "flash", "allowed"
+"""Kinds of use: all data, or what is left of it beside an arena of its own region; that arena; code and constants; data
+in all memories, where a user allows less than there is."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,15 @@ class MemoryUse:
         return max(0, self.needed - self.there)
 
 
-def memory_uses(cost: Cost, profile: BoardProfile) -> tuple[MemoryUse, ...]:
-    """What the board's memories must hold of a network, RAM first."""
+def memory_uses(cost: Cost, profile: BoardProfile, max_sram: int | None = None) -> tuple[MemoryUse, ...]:
+    """What the board's memories must hold of a network, RAM first; then what a user allows, where that is given."""
     flash = MemoryUse(FLASH, profile.flash_region, cost.flash_bytes, profile.flash_bytes)
+    allowed = () if max_sram is None else (MemoryUse(ALLOWED, "--max-sram", cost.sram_bytes, max_sram),)
     if profile.arena_region is None:
-        return MemoryUse(SRAM, profile.ram_names, cost.sram_bytes, profile.ram_bytes), flash
+        return MemoryUse(SRAM, profile.ram_names, cost.sram_bytes, profile.ram_bytes), flash, *allowed
     arena = MemoryUse(ARENA, profile.arena_region, cost.arena_bytes, profile.arena_bytes)
     rest = MemoryUse(SRAM, profile.ram_names, cost.sram_bytes - cost.arena_bytes, profile.ram_bytes)
-    return arena, rest, flash
+    return arena, rest, flash, *allowed
 
 
 def sram_limit(profile: BoardProfile, stack_bytes: int = DEFAULT_STACK_BYTES) -> int:
@@ -49,3 +52,25 @@ def sram_limit(profile: BoardProfile, stack_bytes: int = DEFAULT_STACK_BYTES) ->
         return profile.ram_bytes
     rest = core_model(core_of(profile)).static_bytes + stack_bytes
     return rest + profile.arena_bytes if rest <= profile.ram_bytes else 0
+
+
+def arena_room(profile: BoardProfile, stack_bytes: int = DEFAULT_STACK_BYTES, max_sram: float | None = None) -> int:
+    """Bytes for an arena, of `max_sram` bytes of all memories, or of as many as the board has."""
+    limit = sram_limit(profile, stack_bytes) if max_sram is None else int(max_sram)
+    rest = core_model(core_of(profile)).static_bytes + stack_bytes
+    return max(limit - rest, 0) // SECTION_ALIGNMENT * SECTION_ALIGNMENT
+
+
+def sram_allowed(profile: BoardProfile, asked: int | None) -> int | None:
+    """Bytes of SRAM that may be used where a user asked for no more than so many; None: all there are.
+
+    Raises UsageError where the board has fewer.
+    """
+    if asked is None:
+        return None
+    if asked > profile.sram_bytes:
+        raise UsageError(
+            f"--max-sram {asked} is more than board {profile.id} has ({profile.sram_bytes} B); give less or leave it "
+            "out"
+        )
+    return min(asked, sram_limit(profile))

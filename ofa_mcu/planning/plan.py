@@ -2,38 +2,37 @@
 
 Ways are chosen by predicted instructions. Among ways that need different amounts of memory, those that keep the arena
 small come first; a faster one is taken wherever the arena stays as small, or grows by at most an eighth (1 KiB where
-that is more) and buys more speed than it costs memory. Where code shall be small, too, layers give up functions of
+that is more) and buys more speed than it costs memory. Where the arena would not fit, chains of layers run as cascades.
+Where code shall be small, too, layers give up functions of
 their own for shared ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cache
 from math import inf
 
-from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.planning.cascades import Segment, cheapest, goal_in, least_room, least_room_at, segments_of, with_chains
 from ofa_mcu.planning.code_size import small_code
 from ofa_mcu.planning.core_model import CoreModel
 from ofa_mcu.planning.facts import SHAPES_ONLY, GraphFacts
-from ofa_mcu.planning.kernels import KERNELS
-from ofa_mcu.planning.kernels.base import Facts, LayerView, Way
 from ofa_mcu.planning.memory import ALIGNMENT, Lifetimes, MemoryPlan, lifetimes, place
-from ofa_mcu.planning.priced import PricedWay, plan_code, priced, was_measured
-from ofa_mcu.space.shapes import Conv2D, DepthwiseConv2D, FullyConnected, Operator, ShapeGraph
+from ofa_mcu.planning.priced import PricedWay, plan_code
+from ofa_mcu.space.shapes import ShapeGraph
 
 __all__ = [
     "BALANCED_CODE",
     "BALANCED_SLOWDOWN",
     "GOALS",
+    "THRIFT",
     "Optimize",
     "Plan",
+    "best_room",
     "goal_of",
     "how_small",
     "make_plan",
-    "priced_ways",
 ]
 
 BALANCED_SLOWDOWN = 0.10
@@ -45,7 +44,9 @@ BALANCED_CODE = 0.5
 GOALS = 12
 """Arenas, each larger than the one before, that are tried for a plan beside the smallest."""
 
-_MOST_PRICED = 1 << 16
+THRIFT = 0.01
+"""Share of instructions that a thrifty plan gives up for a smaller arena."""
+
 _UPGRADES = 6
 _LITTLE = 1024  # bytes of arena that any board can spare for speed
 
@@ -60,7 +61,10 @@ class Optimize(Enum):
 
 @dataclass(frozen=True)
 class Plan:
-    """A way for every operator, in order, with its instructions; the places of all buffers; the core they hold for."""
+    """A way for every operator, in order, with its instructions; the places of all buffers; the core they hold for.
+
+    `structure` is the network's, with cascades where chains of its operators run as such.
+    """
 
     structure: ShapeGraph
     ways: tuple[PricedWay, ...]
@@ -72,85 +76,10 @@ class Plan:
         """Size of the arena."""
         return self.memory.arena_bytes
 
-
-@cache
-def _known(figures: CoreModel) -> dict[object, tuple[PricedWay, ...]]:
-    """Layers of the core priced so far: subnets of one space have most of their layers in common."""
-    return {}
-
-
-def _key(structure: ShapeGraph, operator: Operator, facts: Facts) -> object:
-    """Everything the ways of a layer depend on."""
-    shapes = structure.shapes
-    read = tuple((shapes[name], name in structure.constants, name in structure.floats) for name in operator.inputs)
-    same = tuple(operator.inputs.index(name) for name in operator.inputs)
-    written = (shapes[operator.output], operator.output in structure.floats)
-    if isinstance(operator, Conv2D | DepthwiseConv2D):
-        options: tuple[object, ...] = (operator.kernel, operator.stride, operator.padding, operator.dilation)
-        options += (operator.activation,)
-    elif isinstance(operator, FullyConnected):
-        options = (operator.activation, operator.keep_num_dims)
-    else:
-        options = tuple(
-            (name, value) for name, value in vars(operator).items() if name not in ("name", "inputs", "output")
-        )
-    return type(operator), read, same, written, options, facts
-
-
-def priced_ways(structure: ShapeGraph, operator: Operator, figures: CoreModel, facts: Facts) -> tuple[PricedWay, ...]:
-    """Every way of every kernel that the core runs and that was measured on it, cheapest first.
-
-    Raises OfaMcuError where there is none, UsageError where none was measured.
-    """
-    known_ways = _known(figures)
-    key = _key(structure, operator, facts)
-    known = known_ways.get(key)
-    if known is None:
-        if len(known_ways) > _MOST_PRICED:
-            known_ways.clear()
-        view = LayerView(structure, operator, facts)
-        runs = figures.flavour.runs
-        ways = [way for kernel in KERNELS if kernel.flavour in runs for way in kernel.ways(view)]
-        found = [one for one in (priced(way, figures) for way in ways) if was_measured(one, figures)]
-        if not found and ways:
-            kernels = ", ".join(dict.fromkeys(way.kernel for way in ways))
-            raise UsageError(
-                f"layer '{operator.name}' of type {type(operator).__name__} asks {kernels} for what was never measured "
-                f"on {figures.core}: run benchmarks/calibrate_cost.py --cores {figures.core}"
-            )
-        if not found:
-            raise OfaMcuError(
-                f"layer '{operator.name}' of type {type(operator).__name__} has no kernel for {figures.core} with its "
-                "shapes and options: export a model without it"
-            )
-        known = known_ways[key] = tuple(_frontier(found))
-    return known
-
-
-def _frontier(ways: Iterable[PricedWay]) -> list[PricedWay]:
-    """The ways that no other beats or equals in instructions, memory and code at once, cheapest first."""
-    kept: list[PricedWay] = []
-    for one in sorted(ways, key=lambda each: each.effort):
-        if not any(_memory(other.way, one.way) and other.way.code == one.way.code for other in kept):
-            kept.append(one)
-    return kept
-
-
-def _memory(a: Way, b: Way) -> bool:
-    """Whether a needs no more memory than b wherever it is used."""
-
-    def gap(value: int | None) -> float:
-        return float("inf") if value is None else value
-
-    return (
-        a.scratch_bytes <= b.scratch_bytes
-        and gap(a.forward_gap) <= gap(b.forward_gap)
-        and gap(a.backward_gap) <= gap(b.backward_gap)
-        and a.overread <= b.overread
-        and (a.in_place or not b.in_place)
-        and (a.in_place_second or not b.in_place_second)
-        and a.constant_bytes <= b.constant_bytes
-    )
+    @property
+    def effort(self) -> float:
+        """Of all ways."""
+        return sum([one.effort for one in self.ways])
 
 
 def make_plan(
@@ -160,6 +89,8 @@ def make_plan(
     optimize: Optimize = Optimize.SPEED,
     arena_limit: int = 0,
     fastest: Plan | None = None,
+    room: int | None = None,
+    thrifty: bool = False,
 ) -> Plan:
     """The plan of a network for a core.
 
@@ -171,15 +102,56 @@ def make_plan(
         arena_limit: bytes up to which faster ways may make the arena larger than it need be; 0: up to an eighth or
             1 KiB more, where the product of arena and instructions falls.
         fastest: what a balanced plan is held against, where it is not the fastest one of the same operators.
+        room: bytes there are for an arena; where that is less than a plan of whole layers takes, chains of layers run
+            as cascades, as few as are enough or, if nothing is, as many as help. None: as many as there need be.
+        thrifty: whether chains run as cascades even where there is room, as long as they take hardly more instructions
+            (`THRIFT`).
 
     Raises OfaMcuError where a layer has no kernel.
     """
-    options = [priced_ways(structure, op, figures, facts.of(op)) for op in structure.operators]
     times = lifetimes(structure)
-    needs = [[times.footprint(index, one.way) for one in each] for index, each in enumerate(options)]
+    segments = segments_of(structure, times, figures, facts)
+    whole = _planned(structure, [one for one, *_ in segments], times, figures, optimize, arena_limit, fastest)
+    fits = room is None or whole.arena_bytes <= room
+    if fits and not thrifty:
+        return whole
+    chained = with_chains(segments, structure, times, figures, facts)
+
+    def cascaded(goal: int) -> Plan:
+        """The plan of what is cheapest where buffers may take so many bytes."""
+        run = [segment for segment, _ in cheapest(chained, goal)]
+        cut = replace(structure, operators=tuple([segment.operator for segment in run]))
+        return _planned(cut, run, lifetimes(cut), figures, optimize, goal, fastest)
+
+    if room is None or fits:
+        most = whole.effort * (1 + THRIFT)
+        found = cascaded(least_room_at(chained, most))
+        return found if found.arena_bytes < whole.arena_bytes and found.effort <= most else whole
+    least = least_room(chained)
+    best, goal = whole, goal_in(room, least)
+    for _ in range(_UPGRADES):
+        found = cascaded(goal)
+        best = min(best, found, key=lambda plan: plan.arena_bytes)
+        if best.arena_bytes <= room or goal == least:
+            break
+        goal = max(least, goal - (found.arena_bytes - room))
+    return best
+
+
+def _planned(
+    structure: ShapeGraph,
+    segments: Sequence[Segment],
+    times: Lifetimes,
+    figures: CoreModel,
+    optimize: Optimize,
+    arena_limit: int,
+    fastest: Plan | None,
+) -> Plan:
+    """The plan of operators that are settled; `segments` has one for each, arguments are those of `make_plan`."""
+    options, needs = [one.ways for one in segments], [one.needs for one in segments]
     tight = [min(zip(sizes, each, strict=True), key=_first_need)[1] for sizes, each in zip(needs, options, strict=True)]
     memory = place(times, [one.way for one in tight])
-    goal = max(memory.arena_bytes, arena_limit or _best_goal(options, needs))
+    goal = max(memory.arena_bytes, arena_limit or best_room([[one] for one in segments]))
 
     def within(room: int) -> list[list[PricedWay]]:
         """For every layer the ways that leave the arena that small, or the one that needs least."""
@@ -238,22 +210,16 @@ def _first_need(pair: tuple[int, PricedWay]) -> tuple[int, float]:
     return pair[0], pair[1].effort
 
 
-def _best_goal(options: Sequence[Sequence[PricedWay]], needs: Sequence[Sequence[int]]) -> int:
-    """The arena, of those of `goal_of`, whose product with the effort is least."""
-    least = max(map(min, needs), default=0)
-    best, best_product = least, float("inf")
+def best_room(segments: Sequence[Sequence[Segment]]) -> int:
+    """The arena whose product with the effort is least, of those for which `goal_of` leaves room."""
+    least = least_room(segments)
+    best, best_product = least, inf
     for step in range(GOALS + 1):
-        goal = goal_of(least, step)
-        effort = 0.0
-        highest = 0
-        for each, sizes in zip(options, needs, strict=True):
-            for one, need in zip(each, sizes, strict=True):
-                if need <= goal:
-                    effort += one.effort
-                    highest = max(highest, need)
-                    break
-        if effort * highest < best_product:
-            best, best_product = highest, effort * highest
+        path = cheapest(segments, goal_of(least, step))
+        highest = max([one.needs[way] for one, way in path], default=0)
+        product = highest * sum([one.ways[way].effort for one, way in path])
+        if product < best_product:
+            best, best_product = highest, product
     return best
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "plan_code",
     "price",
     "priced",
+    "runs_of",
     "variant_name",
     "was_measured",
 ]
@@ -36,12 +37,14 @@ _CALL_BYTES = 4
 class PricedWay:
     """A way, the instructions one run of it takes, and its cycles by the core's published timing where that is known.
 
-    Ways are compared by `effort`: cycles, or else instructions.
+    Ways are compared by `effort`: cycles, or else instructions. `parts` are the layers of a cascade, each with what all
+    its runs take; the loops around them take the rest.
     """
 
     way: Way
     instructions: float
     cycles: float | None = None
+    parts: tuple[PricedWay, ...] = ()
 
     @property
     def effort(self) -> float:
@@ -111,8 +114,9 @@ def code_bytes(codes: Iterable[Code], figures: CoreModel) -> float:
 
 
 def own_code_bytes(one: PricedWay, figures: CoreModel) -> float:
-    """Bytes of a layer's own function and of its call."""
-    return figures.layer_code_bytes[one.way.kernel] + _CALL_BYTES
+    """Bytes of a layer's own function and of its call, and of those of a cascade's layers."""
+    own = figures.layer_code_bytes
+    return sum([own[way.kernel] + _CALL_BYTES for way in (one.way, *one.way.parts)])
 
 
 def plan_code(ways: Iterable[PricedWay], figures: CoreModel) -> float:
@@ -120,3 +124,12 @@ def plan_code(ways: Iterable[PricedWay], figures: CoreModel) -> float:
     ways = tuple(ways)
     own = sum([own_code_bytes(one, figures) for one in ways])
     return own + code_bytes((function for one in ways for function in one.way.code), figures)
+
+
+def runs_of(one: PricedWay) -> list[tuple[str, float, int]]:
+    """Kernel, instructions and bytes of constants of what runs: the way, or a cascade's layers and loops."""
+    if not one.parts:
+        return [(one.way.kernel, one.instructions, one.way.constant_bytes)]
+    layers = [(part.way.kernel, part.instructions, part.way.constant_bytes) for part in one.parts]
+    loops = one.instructions - sum([part.instructions for part in one.parts])
+    return [*layers, (one.way.kernel, loops, 0)]

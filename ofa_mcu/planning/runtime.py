@@ -7,9 +7,10 @@ from enum import StrEnum
 
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_writer import write_tflite
-from ofa_mcu.planning.compile import compile_graph
+from ofa_mcu.planning.compile import CompileOptions, compile_graph
 from ofa_mcu.planning.core_model import core_model, core_of, stand_in
 from ofa_mcu.planning.cost import Cost, estimate
+from ofa_mcu.planning.places import arena_room
 from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.planning.tflm import tflm_arena_needs
 from ofa_mcu.planning.tflm_cost import knows_instructions, tflm_cost
@@ -48,17 +49,21 @@ def whose_figures(profile: BoardProfile, runtime: Runtime) -> str | None:
     return None
 
 
-def shape_cost(structure: ShapeGraph, profile: BoardProfile, runtime: Runtime) -> Cost:
-    """The cost of any network of that structure; UsageError where no figures were measured for the board's core."""
+def shape_cost(structure: ShapeGraph, profile: BoardProfile, runtime: Runtime, max_sram: float | None = None) -> Cost:
+    """The cost of any network of that structure, planned to fit the board and `max_sram` bytes where it can.
+
+    UsageError where no figures were measured for the board's core.
+    """
     if runtime is Runtime.TFLM:
         return tflm_cost(structure, profile)
-    return estimate(make_plan(structure, core_model(core_of(profile))), profile)
+    room = arena_room(profile, max_sram=max_sram)
+    return estimate(make_plan(structure, core_model(core_of(profile)), room=room), profile)
 
 
-def settled(graph: Int8Graph, profile: BoardProfile, runtime: Runtime) -> Settled:
-    """The cost of this network, compiled or as the file that the interpreter reads; errors as `shape_cost`."""
+def settled(graph: Int8Graph, profile: BoardProfile, runtime: Runtime, max_sram: float | None = None) -> Settled:
+    """The cost of this network, compiled or as the file that the interpreter reads; as `shape_cost`."""
     if runtime is Runtime.TFLM:
         cost = tflm_cost(graph.structure, profile, len(write_tflite(graph)))
         return Settled(cost, tflm_arena_needs(graph.structure).least_bytes)
-    compiled = compile_graph(graph, profile)
+    compiled = compile_graph(graph, profile, CompileOptions(max_sram=None if max_sram is None else int(max_sram)))
     return Settled(compiled.cost, compiled.plan.memory.lower_bound)

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ofa_mcu.graph.pipeline import Step
+from ofa_mcu.planning.cascades import ways_of
 from ofa_mcu.planning.compile import Compiled, CompileOptions
 from ofa_mcu.planning.core_model import CoreModel, core_model
 from ofa_mcu.planning.memory import Lifetimes, lifetimes
-from ofa_mcu.planning.plan import Optimize, priced_ways
+from ofa_mcu.planning.plan import Optimize
 from ofa_mcu.planning.priced import PricedWay, code_bytes
 
 __all__ = ["Considered", "Explanation", "LayerChoice", "explain"]
@@ -67,7 +68,7 @@ def explain(compiled: Compiled, options: CompileOptions) -> Explanation:
     times = lifetimes(plan.structure)
     layers = []
     for index, (operator, chosen) in enumerate(zip(plan.structure.operators, plan.ways, strict=True)):
-        ways = priced_ways(plan.structure, operator, figures, compiled.facts.of(operator))
+        ways = ways_of(plan.structure, operator, figures, compiled.facts)
         reason = _reason(times, index, ways, chosen, plan.memory.arena_bytes, options.optimize, figures)
         considered = tuple(
             Considered(

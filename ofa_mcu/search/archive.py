@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ class Archive:
     `objectives` (subnets, 4) are to be minimised: minus accuracy, SRAM, flash, instructions. What a budget allows is
     asked afterwards, so that one archive serves all boards of a core. `seconds` is how long the search for them took.
     `ticks` (subnets,) are by the latency model of a board; None without one. `by_table`: costs are looked up, not
-    planned.
+    planned. `max_sram`: bytes into which subnets are made to fit where they can be; None: they cost what they cost
+    where there is memory enough.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class Archive:
         profile: BoardProfile,
         latency: LatencyModel | None = None,
         runtime: Runtime = Runtime.COMPILED,
+        max_sram: float | None = None,
     ) -> None:
         self.genome = Genome.of(predictor.space)
         self._predictor = predictor
         self.by_table = runtime is Runtime.COMPILED
-        self._costs: Callable[[Ints], Costs] = (
+        self.max_sram = max_sram
+        self._costs: Callable[[Ints, float | None], Costs] = (
             CostTables(predictor.space, profile, latency=latency)
             if self.by_table
             else PlannedCosts(predictor.space, profile, runtime)
@@ -68,10 +72,26 @@ class Archive:
             self._add(genes[fresh])
         return np.array([self._index[key] for key in keys], np.int64)
 
+    def fitted(self, max_sram: float, numbers: Ints | None = None) -> Archive:
+        """The same subnets, or those of some numbers, where there are no more than so many bytes of SRAM."""
+        other = copy(self)
+        other.max_sram = max_sram
+        chosen = slice(None) if numbers is None else numbers
+        other.genes, other.objectives = self.genes[chosen], self.objectives[chosen].copy()
+        other.ticks = None if self.ticks is None else self.ticks[chosen].copy()
+        other._index = {row.tobytes(): number for number, row in enumerate(other.genes.astype(np.uint8))}
+        over = np.flatnonzero(other.objectives[:, 1] > max_sram)
+        if len(over) and self.by_table:
+            costs = self._costs(other.genes[over], max_sram)
+            other.objectives[over, 1:] = _costly(costs)
+            if other.ticks is not None:
+                other.ticks[over] = costs.ticks
+        return other
+
     def _add(self, genes: Ints) -> None:
-        costs = self._costs(genes)
+        costs = self._costs(genes, self.max_sram)
         accuracy = self._predictor.predict_all(genes, costs.macs, costs.parameters)
-        objectives = np.stack([-accuracy, costs.sram_bytes, costs.flash_bytes, costs.instructions], 1)
+        objectives = np.concatenate([-accuracy[:, None], _costly(costs)], 1)
         self.genes = np.concatenate([self.genes, genes])
         self.objectives = np.concatenate([self.objectives, objectives])
         if self.ticks is not None:
@@ -117,6 +137,11 @@ class Archive:
             rows.append([str(self.genome.decode(genes)), as_share(-minus), *map(int, costs), over])
         names = ["subnet", "accuracy_predicted", "sram_bytes", "flash_bytes", "instructions", "excess"]
         return {"columns": names, "rows": rows}
+
+
+def _costly(costs: Costs) -> Floats:
+    """SRAM, flash and instructions (subnets, 3)."""
+    return np.stack([costs.sram_bytes, costs.flash_bytes, costs.instructions], 1).astype(np.float64)
 
 
 def hypervolume(front: Floats, least: Floats, most: Floats) -> float:

@@ -125,7 +125,7 @@ class Budget:
 
     def violations(self, cost: Cost) -> list[Violation]:
         """Constraints the subnet does not meet, the worst first."""
-        ticks = self.table.model.network(cost.layers) if self.table is not None else None
+        ticks = self.table.model.network(cost.runs) if self.table is not None else None
         needs = self.needs(cost.sram_bytes, cost.flash_bytes, cost.instructions, ticks)
         limits = _limits(self.profile)
         found = [

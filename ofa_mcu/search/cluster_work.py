@@ -199,9 +199,10 @@ class ClusterWork(Work):
         for subnet in subnets:
             self._ask(("scored", subnet), _scored, self._where(), subnet)
         scored = [self._answer(("scored", subnet)) for subnet in subnets]
-        names = [("settled", net, budget.profile, budget.runtime) for net, _ in scored]
+        sram = budget.bounds.get("sram")
+        names = [("settled", net, budget.profile, budget.runtime, sram) for net, _ in scored]
         for name, (net, _) in zip(names, scored, strict=True):
-            self._ask(name, settled, net.graph, budget.profile, budget.runtime)
+            self._ask(name, settled, net.graph, budget.profile, budget.runtime, sram)
         return [(net, score, self._answer(name)) for name, (net, score) in zip(names, scored, strict=True)]
 
     def tested(self, pick: Specialised, seed: int) -> Tested:

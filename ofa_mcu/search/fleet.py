@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ofa_mcu import schemas
 from ofa_mcu.errors import InfeasibleError, OfaMcuError, UsageError
@@ -40,6 +41,7 @@ __all__ = ["FleetRequest", "Pick", "drawn_budgets", "fleet", "made_up_fleet", "p
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_AT_ONCE = 64  # subnets looked up again for a board, the most accurate first
 _SEED_OF_BUDGETS = 31
 _AT_ONCE = 64  # boards whose next task waits for a worker
 
@@ -253,21 +255,26 @@ def _made_up(request: FleetRequest, count: int) -> list[Budget]:
 
 def picks(archive: Archive, budgets: Iterable[Budget]) -> list[Pick | None]:
     """The most accurate subnet by prediction for every budget, of equals that with fewest instructions; None where
-    nothing fits."""
+    nothing fits. What does not fit as it is, but would be more accurate, is looked up with cascades."""
     front = archive.front()
     front = front[np.lexsort((archive.objectives[front, 3], archive.objectives[front, 0]))]
-    objectives = archive.objectives[front]
-    found: list[Pick | None] = []
-    for budget in budgets:
-        fits = budget.fits(*objectives.T[1:])
-        if not fits.any():
-            found.append(None)
-            continue
-        best = int(fits.argmax())
-        minus, *costs = objectives[best].tolist()
-        subnet = str(archive.genome.decode(archive.genes[front[best]].tolist()))
-        found.append(Pick(subnet, -minus, *map(int, costs)))
-    return found
+    return [_picked(archive, front, budget) for budget in budgets]
+
+
+def _picked(archive: Archive, front: NDArray[np.int64], budget: Budget) -> Pick | None:
+    fits = budget.fits(*archive.objectives[front].T[1:])
+    last = int(fits.argmax()) if fits.any() else len(front)
+    for start in range(0, last, _AT_ONCE):
+        some = archive.fitted(budget.bounds["sram"], front[start : min(start + _AT_ONCE, last)])
+        fits = budget.fits(*some.objectives.T[1:])
+        if fits.any():
+            return _pick(some, int(fits.argmax()))
+    return _pick(archive, int(front[last])) if last < len(front) else None
+
+
+def _pick(archive: Archive, number: int) -> Pick:
+    minus, *costs = archive.objectives[number].tolist()
+    return Pick(str(archive.genome.decode(archive.genes[number].tolist())), -minus, *map(int, costs))
 
 
 def drawn_budgets(profiles: Sequence[BoardProfile], count: int) -> list[Budget]:

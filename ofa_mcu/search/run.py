@@ -56,7 +56,8 @@ def archive_for(predictor: Predictor, options: SearchOptions, report: Callable[[
     """Subnets evolved for this budget; asks for no weights and no data."""
     budget = options.budget
     model = budget.table.model if budget.table is not None else None
-    return evolved(Archive(predictor, budget.profile, model, budget.runtime), budget, options.seed, report)
+    archive = Archive(predictor, budget.profile, model, budget.runtime, budget.bounds["sram"])
+    return evolved(archive, budget, options.seed, report)
 
 
 def search(
@@ -92,6 +93,8 @@ def search(
 
     if archive is None:
         archive = archive_for(predictor, options, report)
+    if archive.max_sram != options.budget.bounds["sram"]:
+        archive = archive.fitted(options.budget.bounds["sram"])
     numbers = archive.front(options.budget)
     numbers = numbers[thinned(archive.objectives[numbers], _MOST_PLANNED)]
     # What tables promise is settled by the planner before anything else is done with it.
@@ -126,7 +129,7 @@ def search(
         validated = refinement["accuracy_int8_validation"][refinement["kept"]]
     report("testing the pick")
     tested = work.tested(pick, options.seed)
-    final = costs.get(pick) or settled(pick.graph, profile, options.budget.runtime)
+    final = costs.get(pick) or settled(pick.graph, profile, options.budget.runtime, options.budget.bounds.get("sram"))
     cost = final.cost
     estimates, lifetime = options.budget.estimates(cost), options.budget.lifetime
     estimated = estimates["ms"]["value"] if estimates["ms"] is not None else None

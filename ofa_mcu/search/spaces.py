@@ -13,6 +13,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ofa_mcu import schemas
 from ofa_mcu.errors import InfeasibleError
@@ -59,21 +60,28 @@ class Frame:
 
 @dataclass(frozen=True)
 class Survey:
-    """Costs of the subnets drawn of every frame of a space on one core, `samples` of each frame one after the other."""
+    """Costs of the subnets drawn of every frame of a space on one core, `samples` of each frame one after the other.
+
+    `genes` (subnets, genes) are theirs, `tables` what they were looked up in.
+    """
 
     space: SearchSpace
     core: str
     samples: int
     costs: Costs
+    genes: NDArray[np.int64]
+    tables: CostTables
 
     def frames(self, budget: Budget) -> list[Frame]:
         """Every frame with what of it fits."""
-        costs = self.costs
+        costs, limit = self.costs, budget.bounds["sram"]
+        if (costs.sram_bytes > limit).any():
+            costs = self.tables(self.genes, limit)
         fits = budget.fits(costs.sram_bytes, costs.flash_bytes, costs.instructions, costs.ticks)
         found = []
         for number, (resolution, width) in enumerate(product(self.space.resolutions, self.space.widths)):
             part = slice(number * self.samples, (number + 1) * self.samples)
-            macs = self.costs.macs[part][fits[part]]
+            macs = costs.macs[part][fits[part]]
             deciles = np.quantile(macs, np.linspace(0, 1, 11)).tolist() if len(macs) else []
             mean = float(macs.mean()) if len(macs) else 0.0
             found.append(Frame(resolution, width, len(macs) / self.samples, mean, tuple(deciles)))
@@ -103,12 +111,13 @@ def survey(
     drawn = rng.integers(0, [len(each) for each in options], (samples, len(options)))
     tables = CostTables(space, profile, latency=latency)
     frames = list(product(range(len(space.resolutions)), range(len(space.widths))))
-    parts = []
+    parts, genes = [], []
     for number, frame in enumerate(frames):
         drawn[:, :2] = frame
         parts.append(tables(drawn))
+        genes.append(drawn.copy())
         report(number + 1, len(frames))
-    return Survey(space, core_of(profile), samples, Costs.joined(parts))
+    return Survey(space, core_of(profile), samples, Costs.joined(parts), np.concatenate(genes), tables)
 
 
 def surveyed(

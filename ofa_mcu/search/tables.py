@@ -4,6 +4,9 @@ The shapes of a block follow from resolution and width (a frame) and the block's
 are sums, maxima and unions over its blocks, and there are few blocks: some dozens a frame. The arena's size is taken to
 be its lower bound, which the planner nearly always reaches; instructions, flash and the ways that the planner chooses
 for a given arena follow exactly. Whatever is recommended has been planned, too.
+
+Subnets that would not fit a limit of SRAM are looked up in a second set of tables, in which chains of layers run as
+cascades.
 """
 
 from __future__ import annotations
@@ -16,13 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa_mcu.planning.cascades import Segment, cheapest, goal_in, least_room, segments_of, with_chains
 from ofa_mcu.planning.core_model import CoreModel, core_model, core_of
 from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES, section_bytes
 from ofa_mcu.planning.facts import SHAPES_ONLY
 from ofa_mcu.planning.latency import LatencyModel
 from ofa_mcu.planning.memory import lifetimes
-from ofa_mcu.planning.plan import GOALS, goal_of, priced_ways
-from ofa_mcu.planning.priced import PricedWay, code_items, own_code_bytes
+from ofa_mcu.planning.places import arena_room
+from ofa_mcu.planning.plan import GOALS, goal_of
+from ofa_mcu.planning.priced import code_items, own_code_bytes, runs_of
 from ofa_mcu.planning.runtime import Runtime, shape_cost
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.search.features import Genome
@@ -58,27 +63,21 @@ class Costs:
         """The subnets of all parts, one part behind the other."""
         return cls(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(cls)))
 
-
-@dataclass(frozen=True)
-class _Layer:
-    """The ways of one layer, cheapest first, and the bytes alive while it runs in each."""
-
-    ways: tuple[PricedWay, ...]
-    needs: tuple[int, ...]
-
-    def within(self, room: int) -> int:
-        """The cheapest way that leaves the arena that small, or the one that needs least."""
-        for index, need in enumerate(self.needs):
-            if need <= room:
-                return index
-        return min(range(len(self.needs)), key=lambda i: (self.needs[i], self.ways[i].effort))
+    def replaced(self, numbers: Ints, others: Costs) -> Costs:
+        """The same with others in the places of some."""
+        columns = []
+        for one in fields(self):
+            column = getattr(self, one.name).copy()
+            column[numbers] = getattr(others, one.name)
+            columns.append(column)
+        return Costs(*columns)
 
 
 @dataclass(frozen=True)
 class _Option:
-    """A block with its choices made, or what is around the blocks."""
+    """A block with its choices made, or what is around the blocks: segments by the layer that they begin with."""
 
-    layers: tuple[_Layer, ...]
+    segments: tuple[list[Segment], ...]
     least: int
     macs: int
     parameters: int
@@ -123,8 +122,8 @@ class PlannedCosts:
         self._space, self._profile, self._runtime = space, profile, runtime
         self._genome = Genome.of(space)
 
-    def __call__(self, genes: Ints) -> Costs:
-        """Costs of the subnets of genes (subnets, genes)."""
+    def __call__(self, genes: Ints, max_sram: float | None = None) -> Costs:
+        """Costs of the subnets of genes (subnets, genes); what memory there is does not change them."""
         structures = [shape_graph(self._space, self._genome.decode(row)) for row in np.asarray(genes).tolist()]
         costs = [shape_cost(structure, self._profile, self._runtime) for structure in structures]
 
@@ -152,6 +151,36 @@ class CostTables:
         latency: LatencyModel | None = None,
     ) -> None:
         self.space = space
+        self._profile, self._stack_bytes = profile, stack_bytes
+        self._whole = _Tables(space, profile, stack_bytes, latency, cascades=False)
+        self._cascaded = _Tables(space, profile, stack_bytes, latency, cascades=True)
+
+    def __call__(self, genes: Ints, max_sram: float | None = None) -> Costs:
+        """Costs of the subnets of genes (subnets, genes); of those that need more than `max_sram` bytes as they are,
+        with as many cascades as that takes."""
+        genes = np.asarray(genes, np.int64)
+        found = self._whole(genes)
+        over = np.flatnonzero(found.sram_bytes > (np.inf if max_sram is None else max_sram))
+        if not len(over):
+            return found
+        room = arena_room(self._profile, self._stack_bytes, max_sram)
+        return found.replaced(over, self._cascaded(genes[over], room))
+
+
+class _Tables:
+    """Costs of subnets whose layers run whole, or (with `cascades`) some of them in cascades."""
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        profile: BoardProfile,
+        stack_bytes: int,
+        latency: LatencyModel | None,
+        *,
+        cascades: bool,
+    ) -> None:
+        self.space = space
+        self._cascades = cascades
         self._latency = latency
         self._figures: CoreModel = core_model(core_of(profile))
         self._stack_bytes = stack_bytes
@@ -170,12 +199,12 @@ class CostTables:
         self._masks = _Rows(1, np.uint64)
         self._item_bytes: dict[int, Floats] = {}
 
-    def __call__(self, genes: Ints) -> Costs:
-        """Costs of the subnets of genes (subnets, genes)."""
-        genes = np.asarray(genes, np.int64)
-        return Costs.joined([self._part(genes[i : i + _AT_ONCE]) for i in range(0, max(len(genes), 1), _AT_ONCE)])
+    def __call__(self, genes: Ints, room: int = 0) -> Costs:
+        """Costs of the subnets of genes (subnets, genes), with cascades in an arena of `room` bytes."""
+        starts = range(0, max(len(genes), 1), _AT_ONCE)
+        return Costs.joined([self._part(genes[i : i + _AT_ONCE], room) for i in starts])
 
-    def _part(self, genes: Ints) -> Costs:
+    def _part(self, genes: Ints, room: int) -> Costs:
         frames = genes[:, 0] * len(self.space.widths) + genes[:, 1]
         options = self._option_numbers(genes)
         for frame in np.unique(frames).tolist():
@@ -185,15 +214,7 @@ class CostTables:
         least = _reduced(np.maximum, sizes[:, 0], rows)
         macs, parameters = (_reduced(np.add, sizes[:, column], rows) for column in (1, 2))
 
-        keys, group = _groups(frames, least)
-        for key in keys:
-            self._goal_rows(*key)
-        rows = self._rows(self._goals, group, options, keys)
-        table = self._goals.data
-        effort = _reduced(np.add, table[:, : GOALS + 1], rows)
-        highest = _reduced(np.maximum, table[:, GOALS + 1 :], rows)
-        best = (effort * highest).argmin(1)
-        goal = np.maximum(highest[np.arange(len(genes)), best].astype(np.int64), least)
+        goal = np.maximum(least, goal_in(room, 0)) if self._cascades else self._best_goal(frames, least, options)
 
         keys, group = _groups(frames, goal)
         for key in keys:
@@ -215,6 +236,19 @@ class CostTables:
             parameters,
             ticks,
         )
+
+    def _best_goal(self, frames: Ints, least: Ints, options: Ints) -> Ints:
+        """What `best_room` finds for every subnet (subnets,)."""
+        keys, group = _groups(frames, least)
+        for key in keys:
+            self._goal_rows(*key)
+        rows = self._rows(self._goals, group, options, keys)
+        table = self._goals.data
+        effort = _reduced(np.add, table[:, : GOALS + 1], rows)
+        highest = _reduced(np.maximum, table[:, GOALS + 1 :], rows)
+        best = (effort * highest).argmin(1)
+        goal: Ints = np.maximum(highest[np.arange(len(options)), best].astype(np.int64), least)
+        return goal
 
     def _option_numbers(self, genes: Ints) -> Ints:
         """Options of every subnet (subnets, 2 + blocks); -1 where a block is absent."""
@@ -257,6 +291,8 @@ class CostTables:
                 slot = next((i for i, name in enumerate(blocks) if operator.name.startswith(name)), None)
                 where = pieces[slot] if slot is not None else behind if any(pieces) else before
                 where.append(operator)
+            if self._cascades:  # the stem and the first block, which no subnet lacks, can be a chain
+                before, pieces[0] = [], before + pieces[0]
             if turn == 0:
                 found[0], found[1] = self._option(graph, before), self._option(graph, behind)
             for piece, block, first in zip(pieces, self._blocks, self._first_option.tolist(), strict=True):
@@ -265,13 +301,14 @@ class CostTables:
         return _Frame([option for option in found if option is not None])
 
     def _option(self, graph: ShapeGraph, operators: Sequence[Operator]) -> _Option:
+        if not operators:
+            return _Option((), 0, 0, 0)
         piece = ShapeGraph(graph.name, graph.shapes, tuple(operators), operators[0].inputs[:1], (operators[-1].output,))
         times = lifetimes(piece)
-        layers = []
-        for index, operator in enumerate(operators):
-            ways = priced_ways(piece, operator, self._figures, SHAPES_ONLY.of(operator))
-            layers.append(_Layer(ways, tuple(times.footprint(index, one.way) for one in ways)))
-        return _Option(tuple(layers), max(min(layer.needs) for layer in layers), piece.macs, piece.parameters)
+        segments = segments_of(piece, times, self._figures, SHAPES_ONLY)
+        if self._cascades:
+            segments = with_chains(segments, piece, times, self._figures, SHAPES_ONLY)
+        return _Option(tuple(segments), least_room(segments), piece.macs, piece.parameters)
 
     def _goal_rows(self, frame: int, least: int) -> None:
         if (frame, least) in self._goals.first:
@@ -280,10 +317,9 @@ class CostTables:
         rows = np.zeros((self._options, 2 * len(goals)))
         for row, option in zip(rows, self._frames[frame].options, strict=True):
             for column, goal in enumerate(goals):
-                for layer in option.layers:
-                    index = layer.within(goal)
-                    row[column] += layer.ways[index].effort
-                    row[GOALS + 1 + column] = max(row[GOALS + 1 + column], layer.needs[index])
+                for segment, way in cheapest(option.segments, goal):
+                    row[column] += segment.ways[way].effort
+                    row[GOALS + 1 + column] = max(row[GOALS + 1 + column], segment.needs[way])
         self._goals.add((frame, least), rows)
 
     def _way_rows(self, number: int, goal: int) -> None:
@@ -294,14 +330,13 @@ class CostTables:
         brought: list[set[int]] = []
         for row, option in zip(rows, frame.options, strict=True):
             ids: set[int] = set()
-            for layer in option.layers:
-                index = layer.within(goal)
-                one = layer.ways[index]
+            for segment, way in cheapest(option.segments, goal):
+                one = segment.ways[way]
                 row[0] += one.instructions
                 row[1] += one.way.constant_bytes + own_code_bytes(one, self._figures)
-                row[2] = max(row[2], layer.needs[index])
+                row[2] = max(row[2], segment.needs[way])
                 if self._latency is not None:
-                    row[3] += self._latency.layer(one.way.kernel, one.instructions, one.way.constant_bytes)
+                    row[3] += sum(self._latency.layer(*run) for run in runs_of(one))
                 for item, size in code_items(one.way.code, self._figures).items():
                     if item not in frame.items:
                         frame.items[item] = len(frame.sizes)

@@ -14,6 +14,7 @@ __all__ = [
     "Add",
     "AveragePool2D",
     "Binary",
+    "Cascade",
     "Concatenation",
     "Conv2D",
     "ConvAdd",
@@ -298,3 +299,14 @@ class ResizeNearestNeighbor(Operator):
 
     align_corners: bool = False
     half_pixel_centers: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cascade(Operator):
+    """Layers, each reading what the one before wrote, that run together some rows at a time.
+
+    What lies between two `steps` is nowhere whole in memory: the rows that the next layer's window still needs stay in
+    a rolling buffer. The last step may add the cascade's own input. Planning makes cascades, a file has none.
+    """
+
+    steps: tuple[Operator, ...]

@@ -16,6 +16,7 @@ from ofa_mcu.space.operators import (
     Add,
     AveragePool2D,
     Binary,
+    Cascade,
     Concatenation,
     Conv2D,
     ConvAdd,
@@ -50,6 +51,7 @@ __all__ = [
     "Add",
     "AveragePool2D",
     "Binary",
+    "Cascade",
     "Concatenation",
     "Conv2D",
     "ConvAdd",
@@ -118,8 +120,15 @@ class ShapeGraph:
                 return prod(out) * operator.kernel[0] * operator.kernel[1]
             case FullyConnected():
                 return out[-1] * prod(self.shapes[operator.inputs[0]])
+            case Cascade():
+                return sum(map(self.macs_of, operator.steps))
             case _:
                 return 0
+
+    @cached_property
+    def steps(self) -> tuple[Operator, ...]:
+        """The operators, cascades taken apart."""
+        return tuple(step for op in self.operators for step in (op.steps if isinstance(op, Cascade) else (op,)))
 
     @cached_property
     def macs(self) -> int:
@@ -142,7 +151,7 @@ class ShapeGraph:
     def parameters(self) -> int:
         """Weights and biases of the network, in elements."""
         total = 0
-        for op in self.operators:
+        for op in self.steps:
             shape = self.weight_shape(op)
             if shape is not None:
                 total += prod(shape) + self.shapes[op.output][-1]

@@ -164,7 +164,7 @@ class Emulator:
             self.program,
         )
         output = run_on(self.machine, self.program, options(self.program) if options else ())
-        return self._records(output, graph.structure, len(images))
+        return self._records(output, (plan.structure if plan else graph.structure), len(images))
 
     def link_alone(self, function: str) -> Path:
         """A program that holds nothing but this function of the kernel library and what it calls.

@@ -184,7 +184,7 @@ class _Text:
         roles = dict(zip(_tensors(graph, operator), ("first", "second"), strict=True))
         placed = PlacedLayer(
             graph=graph,
-            index=index,
+            prefix=f"ofa_{index:02d}",
             view=view,
             way=way,
             constants=operator_constants(graph, operator),

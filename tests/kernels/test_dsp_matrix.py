@@ -168,7 +168,7 @@ def cases_of(graph: Int8Graph, first: int, rng: np.random.Generator, *, own: boo
             index = first + len(cases)
             placed = PlacedLayer(
                 graph=graph,
-                index=index,
+                prefix=f"ofa_{index:02d}",
                 view=view,
                 way=way,
                 constants=constants,

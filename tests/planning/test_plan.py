@@ -10,8 +10,9 @@ from ofa_mcu.planning.facts import analyse
 from ofa_mcu.planning.kernels import KERNELS
 from ofa_mcu.planning.kernels.base import Facts, Flavour, LayerView, Rounding
 from ofa_mcu.planning.memory import lifetimes, place
-from ofa_mcu.planning.plan import BALANCED_SLOWDOWN, Optimize, make_plan, priced_ways
+from ofa_mcu.planning.plan import BALANCED_SLOWDOWN, Optimize, make_plan
 from ofa_mcu.planning.priced import code_bytes
+from ofa_mcu.planning.ways import priced_ways
 from ofa_mcu.space.lowering import shape_graph
 from ofa_mcu.space.presets import FASHION_MNIST, KEYWORDS
 from ofa_mcu.space.shapes import AveragePool2D, Operator, ShapeGraph

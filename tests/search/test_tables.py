@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ofa_mcu.planning.core_model import core_model, core_of
 from ofa_mcu.planning.cost import Cost, estimate
+from ofa_mcu.planning.places import arena_room
 from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.profiles import load_profile
 from ofa_mcu.search.features import Genome
@@ -27,10 +28,11 @@ input, which adds up along a chain of large tensors. With that much more room th
 do, which then say too many instructions, never too few."""
 
 
-def planned(space: SearchSpace, board: str, genes: np.ndarray) -> tuple[Cost, int]:
+def planned(space: SearchSpace, board: str, genes: np.ndarray, max_sram: int | None = None) -> tuple[Cost, int]:
     profile = load_profile(board)
     graph = shape_graph(space, Genome.of(space).decode(genes.tolist()))
-    return estimate(make_plan(graph, core_model(core_of(profile))), profile), graph.parameters
+    room = None if max_sram is None else arena_room(profile, max_sram=max_sram)
+    return estimate(make_plan(graph, core_model(core_of(profile)), room=room), profile), graph.parameters
 
 
 def bounded(space: SearchSpace, board: str, genes: np.ndarray) -> bool:
@@ -70,6 +72,39 @@ def test_tables_say_what_the_planner_says(name: str, board: str) -> None:
         same += max(off) <= 1  # sums in another order are rounded
         assert 0 <= cost.sram_bytes - costs.sram_bytes[index] <= SRAM_SLACK
     assert same >= 23
+
+
+@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("name", ["cifar10", "fashion-mnist"])
+def test_where_memory_is_scarce_tables_say_what_the_planner_says(name: str, board: str) -> None:
+    """Subnets that would not fit as they are run cascades, in tables as in plans."""
+    space = SPACES[name]
+    genes = drawn(space, 24)
+    tables = CostTables(space, load_profile(board))
+    whole = tables(genes)
+    limit = int(np.quantile(whole.sram_bytes, 0.3))
+    costs = tables(genes, limit)
+    over = whole.sram_bytes > limit
+    assert over.sum() > 8 and np.array_equal(costs.sram_bytes[~over], whole.sram_bytes[~over])
+    assert (costs.sram_bytes[over] < whole.sram_bytes[over]).all()
+    assert (costs.sram_bytes[over] <= limit).any()
+    same = 0
+    for index, row in enumerate(genes):
+        cost, parameters = planned(space, board, row, limit)
+        assert (costs.macs[index], costs.parameters[index]) == (cost.macs, parameters)
+        off = abs(costs.flash_bytes[index] - cost.flash_bytes), abs(costs.instructions[index] - cost.instructions)
+        same += max(off) <= 1 and 0 <= cost.sram_bytes - costs.sram_bytes[index] <= SRAM_SLACK
+    assert same >= 21, "the planner settles the rest, where buffers cannot be packed as tightly"
+
+
+def test_what_was_asked_before_changes_nothing() -> None:
+    space = SPACES["cifar10"]
+    genes = drawn(space, 64)
+    tables = CostTables(space, load_profile("stm32f746"))
+    for limit in (1 << 20, 30_000, 24_000, 20_000, 16_000):
+        costs, again = tables(genes, limit), CostTables(space, load_profile("stm32f746"))(genes, limit)
+        assert np.array_equal(again.instructions, costs.instructions)
+        assert np.array_equal(again.sram_bytes, costs.sram_bytes)
 
 
 @settings(max_examples=30, deadline=None)

@@ -27,11 +27,12 @@ class PlacedLayer:
     names of constant arrays. `scratch` is "0" where the way needs none; it starts at a multiple of 8. `backward`: of
     the way's two gaps the backward one holds, so the kernel works from the last row to the first.
     `constants` are `operator_constants` of the operator; `scales` is the proved fast form where facts.rounding is not
-    GENERAL. `prefix` starts the name of every array and function that belongs to this layer alone.
+    GENERAL. `prefix` starts the name of every array and function that belongs to this layer alone. `distance`: how far
+    the second input lies above the output, a constant in C.
     """
 
     graph: Int8Graph
-    index: int
+    prefix: str
     view: LayerView
     way: Way
     constants: OperatorConstants | None
@@ -40,16 +41,12 @@ class PlacedLayer:
     output: str
     scratch: str
     backward: bool
+    distance: str = ""
 
     @property
     def operator(self) -> Operator:
         """The operator."""
         return self.view.operator
-
-    @property
-    def prefix(self) -> str:
-        """What names of this layer's own arrays start with."""
-        return f"ofa_{self.index:02d}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -142,7 +142,7 @@ def _sum_fields(layer: PlacedLayer, addition: AddConstants, points: Fields) -> F
         "factor": form.first,
         "offset": form.offset,
         "other_factor": form.second,
-        "other": f"(int32_t)(({layer.inputs[1]}) - ({layer.output}))",
+        "other": f"(int32_t)({layer.distance})",
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ofa_mcu.planning.kernels import dsp_depthwise, dsp_depthwise_shared, dsp_matrix, portable
 from ofa_mcu.planning.kernels.base import Kernel
+from ofa_mcu.planning.kernels.cascades import CASCADE_KERNELS
 from ofa_mcu.planning.kernels.dense import DENSE_KERNELS
 from ofa_mcu.planning.kernels.elementwise import ELEMENTWISE_KERNELS
 from ofa_mcu.planning.kernels.moves import MOVE_KERNELS
@@ -24,5 +25,6 @@ KERNELS: tuple[Kernel, ...] = (
     *POOL_KERNELS,
     *MOVE_KERNELS,
     *MVE_KERNELS,
+    *CASCADE_KERNELS,
 )
 """Every kernel of every flavour; names are unique."""

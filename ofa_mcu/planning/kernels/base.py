@@ -123,6 +123,7 @@ class Way:
     in_place: the output may start where the first input starts, whatever the gaps say.
     in_place_second: likewise for the second input of an element-wise operator.
     features: those of `Kernel.features` that `counts` has numbers for, the others being 0; empty: all of them.
+    parts: of a cascade, the ways of its layers on some rows; `counts` are then of the loops around them alone.
     """
 
     kernel: str
@@ -137,6 +138,7 @@ class Way:
     in_place: bool = False
     in_place_second: bool = False
     features: tuple[str, ...] = ()
+    parts: tuple[Way, ...] = ()
 
 
 @dataclass(frozen=True)

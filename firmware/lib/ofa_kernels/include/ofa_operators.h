@@ -135,6 +135,11 @@ void ofa_move(const ofa_move_layer *layer, const int8_t *input, int8_t *output);
 /* Fills count bytes at a multiple of four. */
 void ofa_fill(int8_t value, int32_t count, int8_t *output);
 
+/* Copies count bytes, a multiple of four as both places are, in ascending order: `to` may lie below `from` and overlap
+ * what is read.
+ */
+void ofa_carry(const int8_t *from, int32_t count, int8_t *to);
+
 /* Rows and columns repeated: output[y][x] = input[rows[y]][columns[x]], ascending indices. */
 typedef struct {
     const int16_t *rows;    /* [output_height] */
