@@ -27,6 +27,7 @@ from benchmarks.compiler import roomy
 from ofa_mcu.devices.model_build import compile_model, model_files, try_on_twin, write_model_project
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.tflite_writer import write_tflite
+from ofa_mcu.planning.compile import CompileOptions
 from ofa_mcu.quantization.evaluate import Evaluator, Specialised
 from ofa_mcu.quantization.fast import int8_right
 from ofa_mcu.quantization.ptq import recalibrate_and_quantize
@@ -98,12 +99,12 @@ def right_answers(graph: Int8Graph, data: Dataset) -> trainings.Right:
     return int8_right(graph, to_codes(data.test.inputs), data.test.labels)
 
 
-def measured(graph: Int8Graph) -> dict[str, Any]:
+def measured(graph: Int8Graph, max_sram: int | None = None) -> dict[str, Any]:
     """MACs, parameters, and what the compiled network takes; instructions are those of the emulator."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         path.write_bytes(write_tflite(graph))
-        made = compile_model(path, roomy(CORE))
+        made = compile_model(path, roomy(CORE), CompileOptions(max_sram=max_sram))
         project = write_model_project(made, Path(folder) / "project", model_files(made))
         trial = try_on_twin(made, project)
         trial.check()
@@ -119,11 +120,14 @@ def measured(graph: Int8Graph) -> dict[str, Any]:
     }
 
 
-def best(source: Source, evaluator: Evaluator, within: Callable[[Costs], NDArray[np.bool_]]) -> Specialised | None:
+def best(
+    source: Source, evaluator: Evaluator, within: Callable[[Costs], NDArray[np.bool_]], max_sram: int | None
+) -> Specialised | None:
     """The subnet within bounds that is best on validation examples, of those that prediction puts first."""
     profile = roomy(CORE)
     archive = evolved(Archive(source.predictor, profile), None, 0, lambda text: None)
-    numbers = np.flatnonzero(within(CostTables(source.predictor.space, profile)(archive.genes)))
+    costs = CostTables(source.predictor.space, profile)(archive.genes, max_sram)
+    numbers = np.flatnonzero(within(costs))
     first = numbers[np.argsort(archive.objectives[numbers, 0], kind="stable")][:_TRIED]
     subnets = [archive.genome.decode(genes) for genes in archive.genes[first].tolist()]
     scored = evaluator.specialise_and_score(subnets, "validation")
@@ -148,7 +152,7 @@ def main() -> None:
         nets.append(trained(structure(), source, data, recipe, options.out / options.task / f"{name}-{seed}"))
     known = np.stack([right_answers(net, data) for net in nets]).astype(np.float64)
     cost = measured(nets[0])
-    half, sram = cost["instructions"] / 2, cost["sram_bytes"] / 2
+    half, sram = cost["instructions"] / 2, cost["sram_bytes"] // 2
     bounds: dict[str, Callable[[Costs], NDArray[np.bool_]]] = {
         "supernet, as many MACs": lambda costs: costs.macs <= cost["macs"],
         "supernet, half of the instructions": lambda costs: costs.instructions <= half,
@@ -156,11 +160,12 @@ def main() -> None:
     }
     rows = [{"net": name, "subnet": None, **cost, "accuracy": float(known.mean()), "difference": 0.0}]
     rows[0]["accuracy_interval"] = trainings.interval(known)
-    picks = {label: best(source, evaluator, within) for label, within in bounds.items()}
+    rooms = {label: sram if label.startswith(_HALF) else None for label in bounds}
+    picks = {label: best(source, evaluator, within, rooms[label]) for label, within in bounds.items()}
     halved = picks[_HALF]
     if options.finetune and halved is not None:
         folder = options.out / options.task / f"{halved.subnet}-finetune-{options.finetune}"
-        wanted = Refinement(finetune=options.finetune, seed=options.seeds[0])
+        wanted = Refinement(options.finetune, seed=options.seeds[0], weight_decay=source.weight_decay)
         tuned, summary = refine(halved, evaluator, source.task, wanted, folder, print)
         better = summary["kept"] != "supernet"  # on validation examples
         picks[f"{_HALF}, fine-tuned" + ("" if better else ": no better, so as it was")] = tuned
@@ -174,7 +179,7 @@ def main() -> None:
             {
                 "net": label,
                 "subnet": str(pick.subnet),
-                **measured(pick.graph),
+                **measured(pick.graph, sram if label.startswith(_HALF) else None),
                 "accuracy": float(right.mean()),
                 "accuracy_interval": trainings.interval(right[None]),
                 "difference": float((right - known).mean()),

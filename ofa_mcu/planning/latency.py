@@ -37,7 +37,7 @@ _GROUPS = {
     "dense": ("dense", "fully"),
     "elementwise": ("add", "mul", "sub", "table", "quantize", "dequantize", "softmax"),
     "pool": ("mean", "average", "max"),
-    "move": ("move", "pad", "resize"),
+    "move": ("move", "pad", "resize", "cascade"),
 }
 """Groups of kernels, each with how the names of its kernels begin behind `ofa_`, `dsp_` and `mve_`."""
 

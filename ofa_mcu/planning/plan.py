@@ -111,30 +111,63 @@ def make_plan(
     """
     times = lifetimes(structure)
     segments = segments_of(structure, times, figures, facts)
-    whole = _planned(structure, [one for one, *_ in segments], times, figures, optimize, arena_limit, fastest)
-    fits = room is None or whole.arena_bytes <= room
-    if fits and not thrifty:
-        return whole
-    chained = with_chains(segments, structure, times, figures, facts)
+    whole = _Run(structure, [one for one, *_ in segments], times, arena_limit)
+    fast = whole.planned(figures)
+    run = whole
+    if thrifty or (room is not None and fast.arena_bytes > room):
+        chained = with_chains(segments, structure, times, figures, facts)
+        run, fast = _cascaded(structure, chained, (whole, fast), figures, room)
+    if optimize is Optimize.SPEED:
+        return fast
+    found = run.planned(figures, optimize, fastest)
+    if room is not None and found.arena_bytes > room >= fast.arena_bytes:
+        found = replace(run, arena_limit=fast.arena_bytes).planned(figures, optimize, fastest)
+    return found
 
-    def cascaded(goal: int) -> Plan:
-        """The plan of what is cheapest where buffers may take so many bytes."""
-        run = [segment for segment, _ in cheapest(chained, goal)]
-        cut = replace(structure, operators=tuple([segment.operator for segment in run]))
-        return _planned(cut, run, lifetimes(cut), figures, optimize, goal, fastest)
 
-    if room is None or fits:
-        most = whole.effort * (1 + THRIFT)
-        found = cascaded(least_room_at(chained, most))
-        return found if found.arena_bytes < whole.arena_bytes and found.effort <= most else whole
+@dataclass(frozen=True)
+class _Run:
+    """Operators that are settled, with a segment for each; `arena_limit` as of `make_plan`."""
+
+    structure: ShapeGraph
+    segments: Sequence[Segment]
+    times: Lifetimes
+    arena_limit: int
+
+    def planned(self, figures: CoreModel, optimize: Optimize = Optimize.SPEED, fastest: Plan | None = None) -> Plan:
+        """The plan of these operators; arguments are those of `make_plan`."""
+        return _planned(self.structure, self.segments, self.times, figures, optimize, self.arena_limit, fastest)
+
+
+def _cascaded(
+    structure: ShapeGraph,
+    chained: Sequence[Sequence[Segment]],
+    whole: tuple[_Run, Plan],
+    figures: CoreModel,
+    room: int | None,
+) -> tuple[_Run, Plan]:
+    """What runs, and its fastest plan, where chains may run as cascades: in the room, or else thriftily."""
+
+    def at(goal: int) -> tuple[_Run, Plan]:
+        """What is cheapest where buffers may take so many bytes."""
+        segments = [segment for segment, _ in cheapest(chained, goal)]
+        cut = replace(structure, operators=tuple([segment.operator for segment in segments]))
+        run = _Run(cut, segments, lifetimes(cut), goal)
+        return run, run.planned(figures)
+
+    plan = whole[1]
+    if room is None or plan.arena_bytes <= room:
+        most = plan.effort * (1 + THRIFT)
+        found = at(least_room_at(chained, most))
+        return found if found[1].arena_bytes < plan.arena_bytes and found[1].effort <= most else whole
     least = least_room(chained)
     best, goal = whole, goal_in(room, least)
     for _ in range(_UPGRADES):
-        found = cascaded(goal)
-        best = min(best, found, key=lambda plan: plan.arena_bytes)
-        if best.arena_bytes <= room or goal == least:
+        found = at(goal)
+        best = min(best, found, key=lambda pair: pair[1].arena_bytes)
+        if best[1].arena_bytes <= room or goal == least:
             break
-        goal = max(least, goal - (found.arena_bytes - room))
+        goal = max(least, goal - (found[1].arena_bytes - room))
     return best
 
 

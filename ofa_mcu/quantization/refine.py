@@ -22,20 +22,30 @@ from ofa_mcu.training.recipe import Recipe
 
 __all__ = ["Refinement", "load_refined", "refine", "save_refined"]
 
-_FINETUNE_RATE, _QAT_RATE = 0.02, 0.005
+_QAT_SHARE = 0.25
+"""Of the learning rate, on the int8 grid."""
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """Epochs of fine-tuning and of quantization-aware training; with 0 of a kind there is none."""
+    """Epochs of fine-tuning and of quantization-aware training; with 0 of a kind there is none.
+
+    `weight_decay` is best the supernet's own: with less of it a network learns examples by heart that it did not know.
+    """
 
     finetune: int = 0
     qat: int = 0
     batch: int = 128
     seed: int = 0
+    rate: float = 0.02
+    weight_decay: float = Recipe.weight_decay
 
     def __bool__(self) -> bool:
         return bool(self.finetune or self.qat)
+
+    def recipe(self, epochs: int, batch: int, rate: float, seed: int) -> Recipe:
+        """Of one of the two trainings."""
+        return Recipe(epochs, batch, rate, seed=seed, method="plain", weight_decay=self.weight_decay)
 
 
 def refine(
@@ -66,7 +76,7 @@ def refine(
     network = copy.deepcopy(pick.network)
     if wanted.finetune:
         report(f"fine-tuning {pick.subnet} for {wanted.finetune} epochs")
-        recipe = Recipe(wanted.finetune, batch, _FINETUNE_RATE, seed=wanted.seed, method="plain")
+        recipe = wanted.recipe(wanted.finetune, batch, wanted.rate, wanted.seed)
         learner = DistilledLearner(network, teacher, recipe)
         fit(learner, task, evaluator.data, sizes, recipe, folder / "finetune", f"finetune {pick.subnet}")
         with one_thread_each():
@@ -75,7 +85,7 @@ def refine(
         found["finetune"] = tuned, evaluator.int8_accuracy(graph, "validation")
     if wanted.qat:
         report(f"training {pick.subnet} on its int8 grid for {wanted.qat} epochs")
-        recipe = Recipe(wanted.qat, batch, _QAT_RATE, seed=wanted.seed + 1, method="plain")
+        recipe = wanted.recipe(wanted.qat, batch, wanted.rate * _QAT_SHARE, wanted.seed + 1)
         with one_thread_each():
             tensors = tensor_quantizations(network, inputs)
         fit(

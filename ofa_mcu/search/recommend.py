@@ -93,6 +93,7 @@ class Source:
         self.predictor: Predictor = load_predictor(self._folder / PREDICTOR_FILE)
         self._loading = threading.Lock()
         self._evaluator: Evaluator | None = None
+        self._recipe: dict[str, Any] = {}
         self.work = Work(self.predictor, lambda: self.evaluator)
 
     @cached_property
@@ -108,11 +109,20 @@ class Source:
                 self._evaluator = self._load()
             return self._evaluator
 
+    @property
+    def weight_decay(self) -> float:
+        """That the supernet was trained with, or the usual one where its file does not say."""
+        from ofa_mcu.training.recipe import Recipe
+
+        _ = self.evaluator
+        return float(self._recipe.get("weight_decay", Recipe.weight_decay))
+
     def _load(self) -> Evaluator:
         from ofa_mcu.quantization.evaluate import Evaluator
         from ofa_mcu.supernet.store import load_supernet
 
-        supernet, _ = load_supernet(self._folder / SUPERNET_FILE)
+        supernet, header = load_supernet(self._folder / SUPERNET_FILE)
+        self._recipe = dict(header.get("recipe", {}))
         if supernet.space != self.predictor.space:
             where = self._folder / PREDICTOR_FILE
             raise UsageError(f"{where} is of another space than {SUPERNET_FILE}; train them together")
@@ -214,7 +224,7 @@ def _refining(
     """What trains a pick further in the run's folder."""
     from ofa_mcu.quantization.refine import Refinement, refine
 
-    wanted = Refinement(request.finetune, request.qat, seed=request.seed)
+    wanted = Refinement(request.finetune, request.qat, seed=request.seed, weight_decay=source.weight_decay)
 
     def trained_further(pick: Specialised) -> tuple[Specialised, dict[str, Any]]:
         for stale in ("finetune", "qat"):
