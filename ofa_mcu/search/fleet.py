@@ -42,6 +42,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _AT_ONCE = 64  # subnets looked up again for a board, the most accurate first
+_CASCADED_LEAST = 0.9  # share of flash and of instructions that cascades leave, at least
 _SEED_OF_BUDGETS = 31
 _AT_ONCE = 64  # boards whose next task waits for a worker
 
@@ -256,20 +257,26 @@ def _made_up(request: FleetRequest, count: int) -> list[Budget]:
 def picks(archive: Archive, budgets: Iterable[Budget]) -> list[Pick | None]:
     """The most accurate subnet by prediction for every budget, of equals that with fewest instructions; None where
     nothing fits. What does not fit as it is, but would be more accurate, is looked up with cascades."""
-    front = archive.front()
-    front = front[np.lexsort((archive.objectives[front, 3], archive.objectives[front, 0]))]
-    return [_picked(archive, front, budget) for budget in budgets]
+    order = np.lexsort((archive.objectives[:, 3], archive.objectives[:, 0]))
+    return [_picked(archive, order, budget) for budget in budgets]
 
 
-def _picked(archive: Archive, front: NDArray[np.int64], budget: Budget) -> Pick | None:
-    fits = budget.fits(*archive.objectives[front].T[1:])
-    last = int(fits.argmax()) if fits.any() else len(front)
-    for start in range(0, last, _AT_ONCE):
-        some = archive.fitted(budget.bounds["sram"], front[start : min(start + _AT_ONCE, last)])
+def _picked(archive: Archive, order: NDArray[np.int64], budget: Budget) -> Pick | None:
+    """For one budget; `order` has all subnets, the best first."""
+    objectives = archive.objectives[order]
+    fits = budget.fits(*objectives.T[1:])
+    last = int(fits.argmax()) if fits.any() else len(order)
+    bounds = np.array([budget.bounds.get(name, np.inf) for name in ("flash", "instructions")])
+    near = (objectives[:last, 2:] * _CASCADED_LEAST <= bounds).all(1)
+    near &= objectives[:last, 1] > budget.bounds["sram"]
+    better, start, count = order[:last][near], 0, _AT_ONCE
+    while start < len(better):
+        some = archive.fitted(budget.bounds["sram"], better[start : start + count])
         fits = budget.fits(*some.objectives.T[1:])
         if fits.any():
             return _pick(some, int(fits.argmax()))
-    return _pick(archive, int(front[last])) if last < len(front) else None
+        start, count = start + count, 4 * count
+    return _pick(archive, int(order[last])) if last < len(order) else None
 
 
 def _pick(archive: Archive, number: int) -> Pick:

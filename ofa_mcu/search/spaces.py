@@ -72,10 +72,10 @@ class Survey:
     genes: NDArray[np.int64]
     tables: CostTables
 
-    def frames(self, budget: Budget) -> list[Frame]:
-        """Every frame with what of it fits."""
+    def frames(self, budget: Budget, *, cascades: bool = True) -> list[Frame]:
+        """Every frame with what of it fits; with `cascades` only where it fits only so."""
         costs, limit = self.costs, budget.bounds["sram"]
-        if (costs.sram_bytes > limit).any():
+        if cascades:
             costs = self.tables(self.genes, limit)
         fits = budget.fits(costs.sram_bytes, costs.flash_bytes, costs.instructions, costs.ticks)
         found = []
