@@ -19,6 +19,7 @@ from ofa_mcu.graph.tflite_reader import read_tflite
 from ofa_mcu.ledger import recorded
 from ofa_mcu.planning.compile import CompileOptions, compile_graph
 from ofa_mcu.planning.cost import Cost
+from ofa_mcu.planning.places import sram_limit
 from ofa_mcu.profiles import BoardProfile
 from ofa_mcu.runs import Run
 from ofa_mcu.tasks.scaling import Scaling
@@ -83,7 +84,8 @@ def project_of(run: Run, profile: BoardProfile, say: Callable[[str], None] = lam
     """Write the run's PlatformIO project for a board; the project and the planner's promise for it."""
     subnet = run.subnet
     graph, crc = run_graph(run)
-    compiled = compile_graph(graph, profile, CompileOptions(max_sram=int(run.report()["bounds"]["sram"])))
+    searched_for = run.report().get("bounds", {}).get("sram", sram_limit(profile))
+    compiled = compile_graph(graph, profile, CompileOptions(max_sram=int(searched_for)))
     files = emit_c(compiled.graph, compiled.plan, name=subnet, model_crc32=crc, facts=compiled.facts)
     project = write_project(run.project_path, profile, {**files, **meaning(run)})
     if project.set_aside is not None:
