@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from ofa_mcu.devices.elf import read_image
 from ofa_mcu.devices.model_build import default_folder
+from ofa_mcu.graph.random_weights import quantized
+from ofa_mcu.graph.tflite_writer import write_tflite
+from ofa_mcu.planning.plan import THRIFT
+from ofa_mcu.space.lowering import shape_graph
+from ofa_mcu.space.presets import FASHION_MNIST
 from tests.cli.verbs import run
 from tests.devices.models import bordered_graph, write_model_file
 from tests.graph.files import edited
@@ -130,3 +137,32 @@ def test_emulated(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert abs(value["flash_linked"] - value["flash_bytes"]) <= max(512, 0.02 * value["flash_linked"])
     image = next(Path("small-stm32f446").glob(".pio/build/*/firmware.elf"))
     assert read_image(image).flash_bytes == value["flash_linked"]
+
+
+def test_scarce_memory_asks_for_cascades(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The blocks of a network run some rows at a time where it would not fit otherwise."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(2)
+    structure = shape_graph(FASHION_MNIST, FASHION_MNIST.largest)
+    Path("blocks.tflite").write_bytes(write_tflite(quantized(structure, rng)))
+
+    def compiled(*more: str) -> dict[str, Any]:
+        assert run("compile", "blocks.tflite", "--board", "stm32f746", "--explain", "--json", *more) == 0
+        value: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return value
+
+    whole, half = compiled("--max-sram", "64k"), compiled("--max-sram", "12k")
+    assert not [layer for layer in whole["layers"] if layer["op"] == "Cascade"]
+    assert [layer for layer in half["layers"] if layer["op"] == "Cascade"]
+    assert half["sram_bytes"] <= 12 * 1024 < whole["sram_bytes"] and half["macs"] == whole["macs"]
+    assert [step for step in half["passes"] if step["name"] == "cascade"]
+    thrifty = compiled()
+    assert thrifty["arena_bytes"] <= whole["arena_bytes"]
+    assert thrifty["instructions_predicted"] <= whole["instructions_predicted"] * (1 + THRIFT)
+    assert run("compile", "blocks.tflite", "--board", "stm32f746", "--max-sram", "4k") == 3
+    assert run("compile", "blocks.tflite", "--board", "stm32f746", "--max-sram", "4m") == 2
+    said = capsys.readouterr().err
+    assert "exceeds stm32f746: the SRAM it may take (--max-sram) of 4,096 bytes by" in said
+    assert "--max-sram 4194304 is more than board stm32f746 has (327680 B); give less or leave it out" in said
