@@ -356,8 +356,8 @@ def compiler_section() -> str:
         "arena with input and output, without stack and protocol; code of layers and kernels, no firmware. The first "
         "four are files of others (`OFA_MCU_MODELS`), the rest comes from `benchmarks/zoo` with random weights. TFLite "
         "Micro with CMSIS-NN was counted with the same compiler on the same machine; for mcunet_vww1 its arena holds "
-        "float tensors at the borders. Chains of layers run as cascades where the arena becomes smaller for at most 1 % "
-        "more instructions.\n\n"
+        "float tensors at the borders. Chains of layers run as cascades where the arena becomes smaller for at most "
+        "1 % more instructions.\n\n"
         + table(headings, models)
         + "\nLayers of these models, instructions per MAC (of an add: per element), requantization and "
         "everything else included:\n\n"

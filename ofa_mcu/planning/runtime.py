@@ -10,7 +10,7 @@ from ofa_mcu.graph.tflite_writer import write_tflite
 from ofa_mcu.planning.compile import CompileOptions, compile_graph
 from ofa_mcu.planning.core_model import core_model, core_of, stand_in
 from ofa_mcu.planning.cost import Cost, estimate
-from ofa_mcu.planning.places import arena_room
+from ofa_mcu.planning.places import arena_room, sram_limit
 from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.planning.tflm import tflm_arena_needs
 from ofa_mcu.planning.tflm_cost import knows_instructions, tflm_cost
@@ -65,5 +65,6 @@ def settled(graph: Int8Graph, profile: BoardProfile, runtime: Runtime, max_sram:
     if runtime is Runtime.TFLM:
         cost = tflm_cost(graph.structure, profile, len(write_tflite(graph)))
         return Settled(cost, tflm_arena_needs(graph.structure).least_bytes)
-    compiled = compile_graph(graph, profile, CompileOptions(max_sram=None if max_sram is None else int(max_sram)))
+    limit = sram_limit(profile) if max_sram is None else int(max_sram)
+    compiled = compile_graph(graph, profile, CompileOptions(max_sram=limit))
     return Settled(compiled.cost, compiled.plan.memory.lower_bound)
