@@ -22,7 +22,7 @@ from ofa_mcu.training.recipe import Recipe
 
 __all__ = ["Refinement", "load_refined", "refine", "save_refined"]
 
-_QAT_SHARE = 0.25
+_QAT_SHARE = 0.1
 """Of the learning rate, on the int8 grid."""
 
 
@@ -37,7 +37,7 @@ class Refinement:
     qat: int = 0
     batch: int = 128
     seed: int = 0
-    rate: float = 0.02
+    rate: float = 0.05
     weight_decay: float = Recipe.weight_decay
 
     def __bool__(self) -> bool:
