@@ -54,8 +54,8 @@ def compile_verb(
 ) -> None:
     """Compile an int8 .tflite file to C for a board: a PlatformIO project, and what every layer costs.
 
-    Where the model does not fit the board's SRAM as it is, or --max-sram, chains of layers run some rows at a time: a
-    few more instructions, and often half of the memory.
+    Chains of layers run some rows at a time where that takes hardly more instructions, and wherever the model would not
+    fit the board's SRAM, or --max-sram, otherwise.
 
     Instructions, SRAM and flash are the planner's prediction. With --emulate the project is built with the board's own
     memory sizes and run in QEMU on extreme and random inputs; every output byte is compared with the reference, and the

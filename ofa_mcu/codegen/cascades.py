@@ -38,7 +38,7 @@ def write_cascade(
     for number, (step, given, part) in enumerate(zip(stripes.steps, operator.steps, way.parts, strict=True)):
         prefix = f"ofa_{index:02d}_{number}"
         view = LayerView(stripes.structure, step, facts.of(given))
-        inputs, distance = _inputs(step, operator.inputs[0], source - target)
+        inputs, distance = _inputs(step, stripes, source - target)
         code = WRITERS[part.kernel](
             PlacedLayer(
                 graph=rows,
@@ -54,7 +54,7 @@ def write_cascade(
                 distance=distance,
             )
         )
-        name = f"rows_{index:02d}_{identifier(given.name)}"
+        name = f"rows_{index:02d}_{number}_{identifier(given.name)}".rstrip("_")
         names.append(name)
         arrays |= code.arrays
         functions |= code.functions
@@ -66,19 +66,17 @@ def write_cascade(
 
 def _rows(graph: Int8Graph, stripes: Stripes) -> Int8Graph:
     """The graph of the layers as they run; tensors that stand for rows of another one are quantized as that is."""
-    widen, depthwise, *_ = stripes.steps
     known = graph.quantization
-    alike = {depthwise.inputs[0]: known[widen.output], f"{widen.inputs[0]}/sum": known[widen.inputs[0]]}
+    alike = {name: known[tensor] for name, tensor in stripes.stand_ins.items()}
     return replace(graph, structure=stripes.structure, quantization={**known, **alike})
 
 
-def _inputs(step: Operator, source: str, apart: int) -> tuple[tuple[str, ...], str]:
+def _inputs(step: Operator, stripes: Stripes, apart: int) -> tuple[tuple[str, ...], str]:
     """What a layer reads, in C, and how far that which it adds lies from what it writes."""
     if isinstance(step, ConvAdd):
         return (_FROM, f"{_TO} + ({apart})"), str(apart)
     if isinstance(step, Add):
-        added = f"{source}/sum"
-        return tuple(f"{_TO} + ({apart})" if name == added else _FROM for name in step.inputs), ""
+        return tuple(f"{_TO} + ({apart})" if name in stripes.stand_ins else _FROM for name in step.inputs), ""
     return (_FROM,), ""
 
 

@@ -260,10 +260,10 @@ def _too_large(made: BoardModel, over: Mapping[str, int]) -> InfeasibleError:
         f"(promised {uses[kind].needed:,})"
         for kind, count in over.items()
     )
+    remedy = "allow more" if over.keys() == {ALLOWED} else "choose a larger board (ofa-mcu boards)"
     binding = uses[max(over, key=lambda kind: over[kind] / uses[kind].there) if over else SRAM]
     return InfeasibleError(
-        f"{made.model.path.name} exceeds {made.profile.id}: {parts}; choose a larger board (ofa-mcu boards) or a "
-        "smaller model",
+        f"{made.model.path.name} exceeds {made.profile.id}: {parts}; {remedy} or a smaller model",
         {
             "code": "infeasible",
             "constraint": FLASH if binding.kind == FLASH else SRAM,

@@ -29,7 +29,17 @@ from ofa_mcu.planning.places import arena_room
 from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.profiles import BoardProfile
 
-__all__ = ["CORES", "LITERT", "TFLM", "Eliminated", "TensorCheck", "Validation", "Witness", "validate_model"]
+__all__ = [
+    "CORES",
+    "LITERT",
+    "TFLM",
+    "Eliminated",
+    "TensorCheck",
+    "Validation",
+    "Witness",
+    "debug_model",
+    "validate_model",
+]
 
 CORES = ("cortex-m3", "cortex-m7")
 """Cores whose plans run on this machine where no board is named: one for each flavour of kernels that can."""
@@ -94,7 +104,7 @@ def _validated(
     codes = flat_bytes(checks.wanted, optimized.graph.structure.inputs)
     with HostBuild() as host:
         for core in cores:
-            debug = _debug_model(optimized, facts, core, profile)
+            debug = debug_model(optimized, facts, core, profile)
             name = f"C for {core}, this machine"
             if not runs_here(debug.plan):
                 checks.skip(
@@ -105,7 +115,7 @@ def _validated(
             checks.ours(name, host.run(debug, codes))
     if profile is not None and emulate:
         say(f"C for {profile.id}, emulated")
-        debug = _debug_model(optimized, facts, core_of(profile), profile)
+        debug = debug_model(optimized, facts, core_of(profile), profile)
         checks.ours(f"C for {profile.id}, emulated", observe_on_twin(debug, profile, codes))
     if profile is not None and link is not None:
         say(f"{profile.id} at {link.url}")
@@ -114,10 +124,10 @@ def _validated(
     return checks.done(seed, out)
 
 
-def _debug_model(optimized: Optimized, facts: GraphFacts, core: str, profile: BoardProfile | None) -> DebugModel:
-    """The model planned for the core, and for the memory that a board has."""
+def debug_model(optimized: Optimized, facts: GraphFacts, core: str, profile: BoardProfile | None) -> DebugModel:
+    """The model planned for the core and the memory that a board has, as `compile` plans it."""
     room = None if profile is None else arena_room(profile)
-    plan = make_plan(optimized.graph.structure, core_model(core), facts, room=room)
+    plan = make_plan(optimized.graph.structure, core_model(core), facts, room=room, thrifty=True)
     return DebugModel(optimized.graph, plan, facts)
 
 

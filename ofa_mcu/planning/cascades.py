@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from math import inf
 from typing import TypedDict
 
@@ -29,7 +30,6 @@ __all__ = [
     "cascade_ways",
     "cheapest",
     "every_way",
-    "goal_in",
     "least_room",
     "least_room_at",
     "places_of",
@@ -40,9 +40,6 @@ __all__ = [
 ]
 
 _MOST_PRICED = 1 << 14
-
-_BEYOND = 16
-"""Bytes of an arena that are left to loads that reach beyond the last buffer."""
 
 
 class _Overlap(TypedDict):
@@ -86,7 +83,7 @@ def places_of(stripes: Stripes, ways: Sequence[Way]) -> Places:
 
 def stripes_in(structure: ShapeGraph, cascade: Cascade, way: Way) -> Stripes:
     """The stripes of a way that `cascade_ways` gave."""
-    return next(one for one in stripes_of(structure, cascade) if _variant(one) == way.variant)
+    return next(one for one in stripes_of(structure, cascade) if _variant(one) == way.variant.partition(",")[0])
 
 
 def _variant(stripes: Stripes) -> str:
@@ -100,7 +97,9 @@ def cascade_ways(
     if CASCADE.name not in figures.instructions:
         return ()
     known = _known(figures)
-    key = tuple(layer_key(structure, step, facts.of(step)) for step in cascade.steps)
+    steps = cascade.steps
+    order = tuple(tuple(name == before.output for name in step.inputs) for before, step in pairwise(steps))
+    key = order, tuple(layer_key(structure, step, facts.of(step)) for step in steps)
     if key not in known:
         if len(known) > _MOST_PRICED:
             known.clear()
@@ -119,8 +118,9 @@ def every_way(structure: ShapeGraph, cascade: Cascade, figures: CoreModel, facts
         ]
         fastest = [each[0] for each in options]
         smallest = [min(each, key=lambda one: (one.way.scratch_bytes, one.effort)) for each in options]
-        for ways in (fastest, smallest):
-            yield _priced(stripes, ways, figures)
+        yield _priced(stripes, fastest, figures, "")
+        if smallest != fastest:
+            yield _priced(stripes, smallest, figures, ", least memory")
 
 
 @cache
@@ -129,7 +129,7 @@ def _known(figures: CoreModel) -> dict[object, tuple[PricedWay, ...]]:
     return {}
 
 
-def _priced(stripes: Stripes, ways: Sequence[PricedWay], figures: CoreModel) -> PricedWay:
+def _priced(stripes: Stripes, ways: Sequence[PricedWay], figures: CoreModel, which: str) -> PricedWay:
     parts = tuple(
         replace(
             one,
@@ -139,7 +139,7 @@ def _priced(stripes: Stripes, ways: Sequence[PricedWay], figures: CoreModel) -> 
         for runs, one in zip(stripes.runs, ways, strict=True)
     )
     plain = tuple(one.way for one in ways)
-    loops = priced(Way(CASCADE.name, _variant(stripes), loop_counts(stripes), 0), figures)
+    loops = priced(Way(CASCADE.name, _variant(stripes) + which, loop_counts(stripes), 0), figures)
     way = replace(
         loops.way,
         constant_bytes=sum(way.constant_bytes for way in plain),
@@ -225,11 +225,6 @@ def least_room(segments: Sequence[Sequence[Segment]]) -> int:
     for index in range(count - 1, -1, -1):
         least[index] = min(max(min(one.needs), least[one.stop]) for one in segments[index])
     return least[0]
-
-
-def goal_in(room: int, least: int) -> int:
-    """What buffers may take of an arena of so many bytes."""
-    return max(least, room - _BEYOND)
 
 
 def cheapest(segments: Sequence[Sequence[Segment]], room: int) -> list[tuple[Segment, int]]:

@@ -9,7 +9,7 @@ arXiv:2110.15352, compute the borders of patches again; rolling buffers are what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import gcd
@@ -151,8 +151,9 @@ class Stripes:
     """A cascade whose depthwise layer writes `rows` rows at a time.
 
     `window` is what the depthwise layer reads. `entry` is what the first layer reads where its window covers several
-    rows; else it reads the cascade's input itself. `steps` are the layers as they run, on tensors of so many rows that
-    `shapes` has; `runs` says how often each runs.
+    rows; else it reads the cascade's input itself. `structure` has the layers as they run, on tensors of some rows;
+    `runs` says how often each runs. `stand_ins` are names that only these layers have, for more rows of a tensor, or
+    others: the window's, and those of the input that the sum reads; each maps to the tensor.
     """
 
     cascade: Cascade
@@ -161,6 +162,7 @@ class Stripes:
     entry: Rolling | None
     structure: ShapeGraph
     runs: tuple[int, ...]
+    stand_ins: Mapping[str, str]
 
     @property
     def steps(self) -> tuple[Operator, ...]:
@@ -230,19 +232,21 @@ def _stripes(structure: ShapeGraph, cascade: Cascade, rows: int) -> Stripes | No
     }
     steps: list[Operator] = [_flat(widen)]
     # The depthwise layer reads all rows of its window, the layer before it writes some of them.
-    steps.append(replace(_flat(depthwise), inputs=(f"{widen.output}/window",)))
-    cut[f"{widen.output}/window"] = _cut(shapes[widen.output], window.rows)
+    whole, added = (_unknown(shapes, name) for name in (f"{widen.output}/window", f"{widen.inputs[0]}/sum"))
+    stand_ins = {whole: widen.output}
+    steps.append(replace(_flat(depthwise), inputs=(whole,)))
+    cut[whole] = _cut(shapes[widen.output], window.rows)
     for step in (depthwise, *rest):
         cut[step.output] = _cut(shapes[step.output], rows)
     for step in rest:
         if isinstance(step, Add | ConvAdd):
-            name = f"{widen.inputs[0]}/sum"
-            cut[name] = _cut(shapes[widen.inputs[0]], rows)
-            step = replace(step, inputs=tuple(name if one == widen.inputs[0] else one for one in step.inputs))
+            stand_ins[added] = widen.inputs[0]
+            cut[added] = _cut(shapes[widen.inputs[0]], rows)
+            step = replace(step, inputs=tuple(added if one == widen.inputs[0] else one for one in step.inputs))
         steps.append(step)
     piece = ShapeGraph(cascade.name, cut, tuple(steps), cascade.inputs, (cascade.output,))
     counts = (runs, *(window.runs,) * (1 + len(rest)))
-    found = Stripes(cascade, rows, window, entry, piece, counts)
+    found = Stripes(cascade, rows, window, entry, piece, counts, stand_ins)
     pieces = [piece.bytes_of(name) for name in (steps[0].output, depthwise.output, cascade.output)]
     pieces.append(found.input_row * (window.fresh if entry is None else entry.fresh))
     if any(size % _WORD for size in pieces) or window.row_bytes % _WORD or (entry and entry.row_bytes % _WORD):
@@ -250,6 +254,13 @@ def _stripes(structure: ShapeGraph, cascade: Cascade, rows: int) -> Stripes | No
     if len(steps) > 3 and piece.bytes_of(steps[2].output) > window.shift * window.row_bytes:
         return None  # there is no room for the sum's first operand
     return found
+
+
+def _unknown(known: Mapping[str, object], wish: str) -> str:
+    """A name like the wish that no tensor has."""
+    while wish in known:
+        wish += "'"
+    return wish
 
 
 def _cut(shape: tuple[int, ...], rows: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES, Cost, estimate
 from ofa_mcu.planning.facts import GraphFacts, Proofs, analyse
 from ofa_mcu.planning.kernels.base import Flavour, LayerView
 from ofa_mcu.planning.kernels.dsp_matrix import POINTWISE_ADD
-from ofa_mcu.planning.places import arena_room
+from ofa_mcu.planning.places import arena_room, sram_limit
 from ofa_mcu.planning.plan import Optimize, Plan, how_small, make_plan
 from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.space.shapes import Cascade, ConvAdd, ShapeGraph
@@ -64,7 +64,8 @@ def compile_graph(graph: Int8Graph, profile: BoardProfile, options: CompileOptio
     """
     options = options or CompileOptions()
     figures = core_model(core_of(profile))
-    room = arena_room(profile, options.stack_bytes, options.max_sram)
+    limit = sram_limit(profile, options.stack_bytes)
+    room = arena_room(profile, options.stack_bytes, limit if options.max_sram is None else min(options.max_sram, limit))
     thrifty = options.max_sram is None and not options.arena_limit
     proofs = Proofs()
     measured = figures.flavour is Flavour.DSP and POINTWISE_ADD.name in figures.instructions

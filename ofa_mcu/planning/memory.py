@@ -92,7 +92,7 @@ class Lifetimes:
         alive = 0
         dying: tuple[tuple[int, int], ...] = ()
         for buffer in self.buffers:
-            inside = buffer.first >= first and buffer.last <= last
+            inside = buffer.first >= first and buffer.last <= last and buffer.name != operator.output
             if buffer.last >= first and buffer.first <= last and not inside:
                 alive += buffer.bytes
                 if buffer.name in operator.inputs and buffer.last <= last:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
 
-from ofa_mcu.planning.cascades import Segment, cheapest, goal_in, least_room, least_room_at, segments_of, with_chains
+from ofa_mcu.planning.cascades import Segment, cheapest, least_room, least_room_at, segments_of, with_chains
 from ofa_mcu.planning.code_size import small_code
 from ofa_mcu.planning.core_model import CoreModel
 from ofa_mcu.planning.facts import SHAPES_ONLY, GraphFacts
@@ -114,9 +114,10 @@ def make_plan(
     whole = _Run(structure, [one for one, *_ in segments], times, arena_limit)
     fast = whole.planned(figures)
     run = whole
+    thrifty = thrifty and optimize is not Optimize.SIZE  # cascades take code
     if thrifty or (room is not None and fast.arena_bytes > room):
         chained = with_chains(segments, structure, times, figures, facts)
-        run, fast = _cascaded(structure, chained, (whole, fast), figures, room)
+        run, fast = _cascaded(structure, chained, (whole, fast), figures, room, thrifty)
     if optimize is Optimize.SPEED:
         return fast
     found = run.planned(figures, optimize, fastest)
@@ -145,8 +146,9 @@ def _cascaded(
     whole: tuple[_Run, Plan],
     figures: CoreModel,
     room: int | None,
+    thrifty: bool,
 ) -> tuple[_Run, Plan]:
-    """What runs, and its fastest plan, where chains may run as cascades: in the room, or else thriftily."""
+    """What runs, and its fastest plan, where chains may run as cascades: thriftily, or as the room asks for."""
 
     def at(goal: int) -> tuple[_Run, Plan]:
         """What is cheapest where buffers may take so many bytes."""
@@ -155,13 +157,17 @@ def _cascaded(
         run = _Run(cut, segments, lifetimes(cut), goal)
         return run, run.planned(figures)
 
-    plan = whole[1]
-    if room is None or plan.arena_bytes <= room:
-        most = plan.effort * (1 + THRIFT)
-        found = at(least_room_at(chained, most))
-        return found if found[1].arena_bytes < plan.arena_bytes and found[1].effort <= most else whole
+    fast = whole[1]
+    fits = room is None or fast.arena_bytes <= room
+    if thrifty:
+        most = fast.effort * (1 + THRIFT)
+        run, plan = at(least_room_at(chained, most))
+        if plan.effort <= most and plan.arena_bytes < fast.arena_bytes and (room is None or plan.arena_bytes <= room):
+            return run, plan
+    if room is None or fits:
+        return whole
     least = least_room(chained)
-    best, goal = whole, goal_in(room, least)
+    best, goal = whole, max(least, room)
     for _ in range(_UPGRADES):
         found = at(goal)
         best = min(best, found, key=lambda pair: pair[1].arena_bytes)

@@ -41,7 +41,7 @@ __all__ = ["FleetRequest", "Pick", "drawn_budgets", "fleet", "made_up_fleet", "p
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_AT_ONCE = 64  # subnets looked up again for a board, the most accurate first
+_FIRST = 64  # subnets looked up again for a board, the most accurate first; then four times as many
 _CASCADED_LEAST = 0.9  # share of flash and of instructions that cascades leave, at least
 _SEED_OF_BUDGETS = 31
 _AT_ONCE = 64  # boards whose next task waits for a worker
@@ -269,7 +269,7 @@ def _picked(archive: Archive, order: NDArray[np.int64], budget: Budget) -> Pick 
     bounds = np.array([budget.bounds.get(name, np.inf) for name in ("flash", "instructions")])
     near = (objectives[:last, 2:] * _CASCADED_LEAST <= bounds).all(1)
     near &= objectives[:last, 1] > budget.bounds["sram"]
-    better, start, count = order[:last][near], 0, _AT_ONCE
+    better, start, count = order[:last][near], 0, _FIRST
     while start < len(better):
         some = archive.fitted(budget.bounds["sram"], better[start : start + count])
         fits = budget.fits(*some.objectives.T[1:])

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa_mcu.planning.cascades import Segment, cheapest, goal_in, least_room, segments_of, with_chains
+from ofa_mcu.planning.cascades import Segment, cheapest, least_room, segments_of, with_chains
 from ofa_mcu.planning.core_model import CoreModel, core_model, core_of
 from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES, section_bytes
 from ofa_mcu.planning.facts import SHAPES_ONLY
@@ -214,7 +214,7 @@ class _Tables:
         least = _reduced(np.maximum, sizes[:, 0], rows)
         macs, parameters = (_reduced(np.add, sizes[:, column], rows) for column in (1, 2))
 
-        goal = np.maximum(least, goal_in(room, 0)) if self._cascades else self._best_goal(frames, least, options)
+        goal = np.maximum(least, room) if self._cascades else self._best_goal(frames, least, options)
 
         keys, group = _groups(frames, goal)
         for key in keys:

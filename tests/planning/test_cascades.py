@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +16,15 @@ from ofa_mcu.devices.build import build_project
 from ofa_mcu.devices.elf import read_image
 from ofa_mcu.devices.host_build import HostBuild
 from ofa_mcu.devices.project import write_project
+from ofa_mcu.devices.validation import debug_model
 from ofa_mcu.devices.validation_records import DebugModel, flat_bytes
 from ofa_mcu.graph import reference
 from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.passes.adds import fuse_adds
+from ofa_mcu.graph.pipeline import optimize
+from ofa_mcu.graph.tflite_reader import read_tflite
 from ofa_mcu.graph.verify import probe_inputs
+from ofa_mcu.planning import cascades
 from ofa_mcu.planning.cascades import cascade_ways, every_way, least_room, segments_of, stripes_in, with_chains
 from ofa_mcu.planning.chains import chains_of, stripes_of
 from ofa_mcu.planning.compile import CompileOptions, compile_graph, fusable_sums
@@ -30,9 +34,10 @@ from ofa_mcu.planning.kernels.base import Way
 from ofa_mcu.planning.memory import MemoryPlan, lifetimes
 from ofa_mcu.planning.plan import Optimize, Plan, make_plan
 from ofa_mcu.planning.priced import PricedWay
-from ofa_mcu.space.lowering import shape_graph
+from ofa_mcu.profiles import load_profile
+from ofa_mcu.space.lowering import GraphBuilder, shape_graph
 from ofa_mcu.space.presets import SPACES
-from ofa_mcu.space.shapes import Cascade, ConvAdd
+from ofa_mcu.space.shapes import Activation, Cascade, ConvAdd
 from tests.codegen.emulation import Emulator, needs_emulator
 from tests.planning.chains import chain_graph, chain_structure
 from tests.planning.networks import CRC32, Linked, quantized, roomy_board, run_once
@@ -105,6 +110,85 @@ def test_every_byte_on_the_core(tmp_path: Path, core: str) -> None:
         wanted = flat_bytes(reference.run(graph, inputs), graph.structure.outputs)
         seen = np.stack([layers[0].tensor for layers in emulator.run(graph, codes, plan)])
         assert np.array_equal(seen.reshape(wanted.shape), wanted), (seed, plan.ways[0].way.variant)
+
+
+@pytest.mark.parametrize("name", ["a/x", "层", "conv2d/out/window", "input/sum"])
+def test_names_are_free(host: HostBuild, name: str) -> None:
+    """Names that C cannot tell apart or that are like the planner's own change nothing."""
+    rng = np.random.default_rng(0)
+    while True:
+        graph = chain_graph(rng)
+        (chain,) = chains_of(graph.structure)
+        if len(chain.cascade.steps) == 4 and stripes_of(graph.structure, chain.cascade):
+            break
+    names = {"widen": "a_x", "depthwise": name, "narrow": f"{name}/", "sum": f"{name}//", "input": "input"}
+    names["input"] = "a_x/window" if name == "a/x" else "input"
+    structure = graph.structure
+    operators = tuple(
+        replace(op, name=names[op.name], output=names[op.output], inputs=tuple(names[one] for one in op.inputs))
+        for op in structure.operators
+    )
+    renamed = replace(
+        graph,
+        structure=replace(
+            structure,
+            operators=operators,
+            shapes={names[key]: shape for key, shape in structure.shapes.items()},
+            inputs=(names["input"],),
+            outputs=(names["sum"],),
+        ),
+        quantization={names[key]: value for key, value in graph.quantization.items()},
+        parameters={names[key]: value for key, value in graph.parameters.items()},
+    )
+    (chain,) = chains_of(renamed.structure)
+    ways = list(every_way(renamed.structure, chain.cascade, core_model("cortex-m7"), analyse(renamed)))
+    plan = tightest(renamed, chain.cascade, ways[0].way)
+    inputs = probe_inputs(renamed, 1)
+    found = host.run(DebugModel(renamed, plan, analyse(renamed)), flat_bytes(inputs, renamed.structure.inputs))
+    wanted = flat_bytes(reference.run(renamed, inputs), renamed.structure.outputs)
+    assert np.array_equal(found[names["sum"]], wanted)
+
+
+def test_the_order_of_a_sum_is_told_apart() -> None:
+    """What a way promises does not depend on what was planned before."""
+    figures = core_model("cortex-m7")
+
+    def gaps(order: Sequence[int]) -> list[tuple[int | None, bool]]:
+        cascades._known.cache_clear()
+        found = {}
+        for number in order:
+            net = GraphBuilder((1, 8, 8, 8))
+            x = net.conv("widen", "input", 32, (1, 1), (1, 1), Activation.RELU6)
+            x = net.pointwise("narrow", net.depthwise("depthwise", x, (3, 3), (1, 1)), 8, Activation.NONE)
+            structure = net.graph("chain", net.add("sum", *(("input", x) if number else (x, "input"))))
+            (chain,) = chains_of(structure)
+            way = cascade_ways(structure, chain.cascade, figures, SHAPES_ONLY)[0].way
+            found[number] = way.forward_gap, way.in_place
+        return [found[0], found[1]]
+
+    assert gaps((0, 1)) == gaps((1, 0))
+
+
+def test_exactly_what_is_needed_is_enough(models_dir: Path) -> None:
+    """A limit that a plan meets does not make it slower."""
+    graph = read_tflite((models_dir / "vww_96_int8.tflite").read_bytes())
+    for core in ("cortex-m7", "cortex-m0plus"):
+        board = roomy_board(core)
+        first = compile_graph(graph, board).cost
+        again = compile_graph(graph, board, CompileOptions(max_sram=first.sram_bytes)).cost
+        assert again.sram_bytes <= first.sram_bytes and again.instructions <= first.instructions * 1.001
+        smaller = replace(board, ram_bytes=first.sram_bytes + 5_000)
+        assert compile_graph(graph, smaller).cost == first, "as thrifty on a smaller board of the same core"
+
+
+def test_validate_plans_what_compile_ships(models_dir: Path) -> None:
+    optimized = optimize(read_tflite((models_dir / "mcunet_vww1.tflite").read_bytes()), fuse_adds=fusable_sums)
+    board = load_profile("stm32f746")
+    debug = debug_model(optimized, analyse(optimized.graph), "cortex-m7", board)
+    shipped = compile_graph(read_tflite((models_dir / "mcunet_vww1.tflite").read_bytes()), board).plan
+    assert any(isinstance(op, Cascade) for op in shipped.structure.operators)
+    assert debug.plan.structure.operators == shipped.structure.operators
+    assert [one.way for one in debug.plan.ways] == [one.way for one in shipped.ways]
 
 
 def test_chains_are_blocks_and_stems() -> None:

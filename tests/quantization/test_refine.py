@@ -141,13 +141,10 @@ def test_a_refined_network_comes_back_from_its_file(tmp_path: Path, trained: tup
         load_refined(path)
 
 
-def test_training_that_does_not_help_is_not_kept(
-    tmp_path: Path, evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_that_does_not_help_is_not_kept(tmp_path: Path, evaluator: Evaluator) -> None:
     """With a rate that wrecks the network."""
-    monkeypatch.setattr("ofa_mcu.quantization.refine._FINETUNE_RATE", 30.0)
     pick = evaluator.specialise(SUBNET)
-    kept, summary = refine(pick, evaluator, QUARTERS, Refinement(1, 0, batch=32), tmp_path)
+    kept, summary = refine(pick, evaluator, QUARTERS, Refinement(1, 0, batch=32, rate=30.0), tmp_path)
     scores = summary["accuracy_int8_validation"]
     assert scores["finetune"] < scores["supernet"]
     assert kept is pick and summary["kept"] == "supernet"
