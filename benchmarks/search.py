@@ -30,8 +30,9 @@ import numpy as np
 from ofa_mcu.devices.model_build import compile_model, model_files, try_on_twin, write_model_project
 from ofa_mcu.files import write_json
 from ofa_mcu.graph.tflite_writer import write_tflite
+from ofa_mcu.planning.compile import CompileOptions
 from ofa_mcu.planning.core_model import core_model, core_of
-from ofa_mcu.planning.cost import estimate
+from ofa_mcu.planning.places import sram_limit
 from ofa_mcu.planning.plan import make_plan
 from ofa_mcu.planning.runtime import Runtime, settled, shape_cost
 from ofa_mcu.profiles import all_profiles, load_profile
@@ -190,13 +191,13 @@ def promises() -> dict[str, Any]:
         profile = load_profile(board)
         pairs = []
         for graph in graphs:
-            promise = estimate(make_plan(graph.structure, core_model(core_of(profile))), profile)
+            promise = shape_cost(graph.structure, profile, Runtime.COMPILED)
             if promise.flash_bytes > profile.flash_bytes or promise.sram_bytes > profile.ram_bytes:
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "model.tflite"
                 path.write_bytes(write_tflite(graph))
-                made = compile_model(path, profile)
+                made = compile_model(path, profile, CompileOptions(max_sram=sram_limit(profile)))  # as a pick is
                 trial = try_on_twin(made, write_model_project(made, Path(folder) / "project", model_files(made)))
             trial.check()
             pairs.append((promise, trial))
