@@ -67,8 +67,9 @@ def supernet_section() -> str:
         parts.append(
             f"### {task}\n\n{result['recipe']['epochs']} epochs, {how}, {seeds} seed{'s' if seeds > 1 else ''}.\n\n"
             + table(["subnet", "MACs", "trained alone %", "from the supernet %", "gap, points"], rows)
-            + f"\nMean gap {points(result['mean_gap_interval'], result['mean_gap'])} points. "
-            + f"{result.get('note', '')}\n"
+            + f"\nMean gap {points(result['mean_gap_interval'], result['mean_gap'])} points."
+            + "".join(f" {note}" for note in [result.get("note")] if note)
+            + "\n"
         )
     predictors = []
     for task in sorted(folder.name for folder in SHIPPED.iterdir() if (folder / PREDICTOR_FILE).exists()):
