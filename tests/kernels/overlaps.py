@@ -196,6 +196,7 @@ class _Text:
             output="output",
             scratch="scratch" if way.scratch_bytes else "0",
             backward=backward,
+            distance="(second) - (output)",
         )
         code: LayerCode = WRITERS[way.kernel](placed)
         self._headers.update(code.headers)
