@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from ofa_mcu.graph.tflite_reader import read_tflite
+from ofa_mcu.planning import cascades, ways
 from ofa_mcu.planning.code_size import small_code
 from ofa_mcu.planning.compile import Compiled, CompileOptions, compile_graph
 from ofa_mcu.planning.core_model import CoreModel, core_model
@@ -104,10 +105,12 @@ def test_balanced_keeps_its_promise(models_dir: Path, name: str) -> None:
 def test_work_of_the_compiler(models_dir: Path) -> None:
     """Calls, not seconds: the same on any machine, idle or not."""
     for optimize in Optimize:
+        cascades._known.cache_clear()  # whatever was priced before
+        ways._known.cache_clear()
         profile = cProfile.Profile()
         profile.runcall(compiled, models_dir, "mcunet_vww1", optimize)
         calls = pstats.Stats(profile).prim_calls  # type: ignore[attr-defined]
         assert calls < MOST_CALLS[optimize], f"{calls:,} calls at {optimize.value}"
 
 
-MOST_CALLS = {Optimize.SPEED: 600_000, Optimize.BALANCED: 2_600_000, Optimize.SIZE: 650_000}
+MOST_CALLS = {Optimize.SPEED: 950_000, Optimize.BALANCED: 2_300_000, Optimize.SIZE: 900_000}
