@@ -82,7 +82,7 @@ def _alone(
     shapes = {name: shape for name, shape in stripes.structure.shapes.items() if name in names}
     alone = ShapeGraph("layer", shapes, (step,), step.inputs, (step.output,))
     known = graph.quantization
-    quantization = {name: known[name.rpartition("/")[0] or name] for name in names}
+    quantization = {name: known[stripes.stand_ins.get(name, name)] for name in names}
     row = replace(graph, structure=alone, quantization=quantization)
     plan = Plan(alone, (PricedWay(way, 0.0),), side_by_side(alone, [way]), "probe")
     return emulator.run(row, _codes(row, rng), plan)[0][0].instructions

@@ -21,8 +21,8 @@ from ofa_mcu.space.shapes import (
     ConvAdd,
     DepthwiseConv2D,
     Operator,
-    Padding,
     ShapeGraph,
+    is_pointwise,
     window_extent,
 )
 
@@ -86,18 +86,14 @@ def _chain_at(structure: ShapeGraph, operators: Sequence[Operator], private: set
         if isinstance(second, Add) and _sums(structure, second, rest[0].output, source) and rest[0].output in private:
             steps.append(second)
     elif rest and isinstance(rest[0], ConvAdd) and rest[0].inputs == (depthwise.output, source):
-        steps += rest[:1] if depthwise.output in private and _is_pointwise(rest[0]) else []
+        steps += rest[:1] if depthwise.output in private and is_pointwise(rest[0]) else []
     wide = structure.bytes_of(widen.output)
     ends = max(structure.bytes_of(source), structure.bytes_of(steps[-1].output))
     return steps if wide > ends else []
 
 
 def _reads(operator: Conv2D, tensor: str) -> bool:
-    return _is_pointwise(operator) and operator.inputs == (tensor,)
-
-
-def _is_pointwise(operator: Conv2D | ConvAdd) -> bool:
-    return operator.kernel == (1, 1) and operator.stride == (1, 1) and operator.padding == Padding()
+    return is_pointwise(operator) and operator.inputs == (tensor,)
 
 
 def _sums(structure: ShapeGraph, operator: Add, tensor: str, source: str) -> bool:
@@ -109,14 +105,13 @@ def _sums(structure: ShapeGraph, operator: Add, tensor: str, source: str) -> boo
 class Rolling:
     """The rows of a tensor that a layer's window covers, and how they get there.
 
-    A run of the layer reads `rows` rows of `row_bytes` each and writes `unit` rows; windows of two runs lie `shift`
-    rows apart. `fresh` rows come at a time, of `height` the tensor has; `pad_top` rows of zero points are above it, and
-    below it what is missing in the last of `runs` windows.
+    A run of the layer reads `rows` rows of `row_bytes` each; windows of two runs lie `shift` rows apart. `fresh` rows
+    come at a time, of `height` the tensor has; `pad_top` rows of zero points are above it, and below it what is missing
+    in the last of `runs` windows.
     """
 
     rows: int
     shift: int
-    unit: int
     fresh: int
     row_bytes: int
     height: int
@@ -222,7 +217,7 @@ def _stripes(structure: ShapeGraph, cascade: Cascade, rows: int) -> Stripes | No
         return None
     runs = window.deliveries
     entry = None
-    if not _is_pointwise(widen):
+    if not is_pointwise(widen):
         entry = _rolling(structure, widen, window.fresh, runs)
         if entry is None:
             return None
@@ -281,4 +276,4 @@ def _rolling(structure: ShapeGraph, operator: Conv2D | DepthwiseConv2D, unit: in
     if extent < operator.stride[0] or rows <= top:
         return None
     fresh = gcd(rows - top, shift, height)
-    return Rolling(rows, shift, unit, fresh, width * depth, height, top, runs)
+    return Rolling(rows, shift, fresh, width * depth, height, top, runs)

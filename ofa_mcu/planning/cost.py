@@ -151,7 +151,6 @@ def estimate(plan: Plan, profile: BoardProfile, stack_bytes: int = DEFAULT_STACK
 def _parts(structure: ShapeGraph, operator: Operator, one: PricedWay) -> tuple[LayerCost, ...]:
     if not isinstance(operator, Cascade):
         return ()
-    loops = one.instructions - sum([part.instructions for part in one.parts])
     steps = [
         LayerCost(
             step.name,
@@ -163,7 +162,7 @@ def _parts(structure: ShapeGraph, operator: Operator, one: PricedWay) -> tuple[L
         )
         for step, part in zip(operator.steps, one.parts, strict=True)
     ]
-    return (*steps, LayerCost(operator.name, one.way.kernel, one.way.variant, 0, loops, 0))
+    return (*steps, LayerCost(operator.name, one.way.kernel, one.way.variant, 0, one.loops, 0))
 
 
 def section_bytes(arena_bytes: Any) -> Any:

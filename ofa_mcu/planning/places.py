@@ -9,7 +9,18 @@ from ofa_mcu.planning.core_model import core_model, core_of
 from ofa_mcu.planning.cost import DEFAULT_STACK_BYTES, SECTION_ALIGNMENT, Cost
 from ofa_mcu.profiles.profile import BoardProfile
 
-__all__ = ["ALLOWED", "ARENA", "FLASH", "SRAM", "MemoryUse", "arena_room", "memory_uses", "sram_allowed", "sram_limit"]
+__all__ = [
+    "ALLOWED",
+    "ARENA",
+    "FLASH",
+    "SRAM",
+    "MemoryUse",
+    "arena_room",
+    "check_there",
+    "memory_uses",
+    "sram_allowed",
+    "sram_limit",
+]
 
 SRAM, ARENA, FLASH, ALLOWED = "sram", "arena", "flash", "allowed"
 """Kinds of use: all data, or what is left of it beside an arena of its own region; that arena; code and constants; data
@@ -66,11 +77,11 @@ def sram_allowed(profile: BoardProfile, asked: int | None) -> int | None:
 
     Raises UsageError where the board has fewer.
     """
-    if asked is None:
-        return None
-    if asked > profile.sram_bytes:
-        raise UsageError(
-            f"--max-sram {asked} is more than board {profile.id} has ({profile.sram_bytes} B); give less or leave it "
-            "out"
-        )
-    return min(asked, sram_limit(profile))
+    check_there(profile, "--max-sram", asked, profile.sram_bytes)
+    return None if asked is None else min(asked, sram_limit(profile))
+
+
+def check_there(profile: BoardProfile, option: str, asked: int | None, there: int) -> None:
+    """Raises UsageError where the option asks for more bytes than the board has."""
+    if asked is not None and asked > there:
+        raise UsageError(f"{option} {asked} is more than board {profile.id} has ({there} B); give less or leave it out")

@@ -3,8 +3,7 @@
 Ways are chosen by predicted instructions. Among ways that need different amounts of memory, those that keep the arena
 small come first; a faster one is taken wherever the arena stays as small, or grows by at most an eighth (1 KiB where
 that is more) and buys more speed than it costs memory. Where the arena would not fit, chains of layers run as cascades.
-Where code shall be small, too, layers give up functions of
-their own for shared ones.
+Where code shall be small, too, layers give up functions of their own for shared ones.
 """
 
 from __future__ import annotations
@@ -112,17 +111,17 @@ def make_plan(
     times = lifetimes(structure)
     segments = segments_of(structure, times, figures, facts)
     whole = _Run(structure, [one for one, *_ in segments], times, arena_limit)
-    fast = whole.planned(figures)
+    fast = _planned(whole, figures)
     run = whole
     thrifty = thrifty and optimize is not Optimize.SIZE  # cascades take code
     if thrifty or (room is not None and fast.arena_bytes > room):
         chained = with_chains(segments, structure, times, figures, facts)
-        run, fast = _cascaded(structure, chained, (whole, fast), figures, room, thrifty)
+        run, fast = _cascaded(chained, (whole, fast), figures, room, thrifty)
     if optimize is Optimize.SPEED:
         return fast
-    found = run.planned(figures, optimize, fastest)
+    found = _planned(run, figures, optimize, fastest)
     if room is not None and found.arena_bytes > room >= fast.arena_bytes:
-        found = replace(run, arena_limit=fast.arena_bytes).planned(figures, optimize, fastest)
+        found = _planned(replace(run, arena_limit=fast.arena_bytes), figures, optimize, fastest)
     return found
 
 
@@ -135,13 +134,8 @@ class _Run:
     times: Lifetimes
     arena_limit: int
 
-    def planned(self, figures: CoreModel, optimize: Optimize = Optimize.SPEED, fastest: Plan | None = None) -> Plan:
-        """The plan of these operators; arguments are those of `make_plan`."""
-        return _planned(self.structure, self.segments, self.times, figures, optimize, self.arena_limit, fastest)
-
 
 def _cascaded(
-    structure: ShapeGraph,
     chained: Sequence[Sequence[Segment]],
     whole: tuple[_Run, Plan],
     figures: CoreModel,
@@ -153,18 +147,17 @@ def _cascaded(
     def at(goal: int) -> tuple[_Run, Plan]:
         """What is cheapest where buffers may take so many bytes."""
         segments = [segment for segment, _ in cheapest(chained, goal)]
-        cut = replace(structure, operators=tuple([segment.operator for segment in segments]))
+        cut = replace(whole[0].structure, operators=tuple([segment.operator for segment in segments]))
         run = _Run(cut, segments, lifetimes(cut), goal)
-        return run, run.planned(figures)
+        return run, _planned(run, figures)
 
     fast = whole[1]
-    fits = room is None or fast.arena_bytes <= room
     if thrifty:
         most = fast.effort * (1 + THRIFT)
         run, plan = at(least_room_at(chained, most))
         if plan.effort <= most and plan.arena_bytes < fast.arena_bytes and (room is None or plan.arena_bytes <= room):
             return run, plan
-    if room is None or fits:
+    if room is None or fast.arena_bytes <= room:
         return whole
     least = least_room(chained)
     best, goal = whole, max(least, room)
@@ -177,16 +170,9 @@ def _cascaded(
     return best
 
 
-def _planned(
-    structure: ShapeGraph,
-    segments: Sequence[Segment],
-    times: Lifetimes,
-    figures: CoreModel,
-    optimize: Optimize,
-    arena_limit: int,
-    fastest: Plan | None,
-) -> Plan:
-    """The plan of operators that are settled; `segments` has one for each, arguments are those of `make_plan`."""
+def _planned(run: _Run, figures: CoreModel, optimize: Optimize = Optimize.SPEED, fastest: Plan | None = None) -> Plan:
+    """The plan of operators that are settled; arguments are those of `make_plan`."""
+    structure, segments, times, arena_limit = run.structure, run.segments, run.times, run.arena_limit
     options, needs = [one.ways for one in segments], [one.needs for one in segments]
     tight = [min(zip(sizes, each, strict=True), key=_first_need)[1] for sizes, each in zip(needs, options, strict=True)]
     memory = place(times, [one.way for one in tight])

@@ -51,6 +51,11 @@ class PricedWay:
         """What a plan keeps low."""
         return self.instructions if self.cycles is None else self.cycles
 
+    @property
+    def loops(self) -> float:
+        """Instructions of the loops around the layers of a cascade."""
+        return self.instructions - sum([part.instructions for part in self.parts])
+
 
 def kernel_named(name: str) -> Kernel:
     """The kernel of that name; KeyError where there is none."""
@@ -131,5 +136,4 @@ def runs_of(one: PricedWay) -> list[tuple[str, float, int]]:
     if not one.parts:
         return [(one.way.kernel, one.instructions, one.way.constant_bytes)]
     layers = [(part.way.kernel, part.instructions, part.way.constant_bytes) for part in one.parts]
-    loops = one.instructions - sum([part.instructions for part in one.parts])
-    return [*layers, (one.way.kernel, loops, 0)]
+    return [*layers, (one.way.kernel, one.loops, 0)]

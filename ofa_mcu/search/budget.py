@@ -23,7 +23,7 @@ from ofa_mcu.planning.cost import (
     milliseconds_each,
 )
 from ofa_mcu.planning.latency import LatencyTable
-from ofa_mcu.planning.places import sram_limit
+from ofa_mcu.planning.places import check_there, sram_limit
 from ofa_mcu.planning.runtime import Runtime, counts_instructions
 from ofa_mcu.planning.tflm_cost import TFLM_BASIS, TFLM_INSTRUCTIONS_BAND
 from ofa_mcu.profiles.profile import BoardProfile
@@ -70,6 +70,11 @@ class Budget:
         """The latency table that estimates rest on; it is one of compiled code."""
         given = self.cycles_per_instruction is not None
         return None if given or self.runtime is not Runtime.COMPILED else self.latency
+
+    @property
+    def max_sram(self) -> float | None:
+        """Bytes of SRAM there are; None where nothing bounds them."""
+        return self.bounds.get("sram")
 
     @property
     def counted(self) -> bool:
@@ -169,10 +174,7 @@ def budget_for(
         ("--max-sram", max_sram, profile.sram_bytes),
         ("--max-flash", max_flash, profile.flash_bytes),
     ):
-        if asked is not None and asked > there:
-            raise UsageError(
-                f"{name} {asked} is more than board {profile.id} has ({there} B); give less or leave it out"
-            )
+        check_there(profile, name, asked, there)
     bounds: dict[str, float] = {
         name: limit if asked is None else min(asked, limit)
         for (name, (limit, _)), asked in zip(limits.items(), (max_sram, max_flash), strict=True)

@@ -59,7 +59,7 @@ class CandidatePool:
         known = self._known.get(subnet)
         if known is None:
             graph = shape_graph(self._predictor.space, subnet)
-            cost = shape_cost(graph, self._budget.profile, self._budget.runtime, self._budget.bounds.get("sram"))
+            cost = shape_cost(graph, self._budget.profile, self._budget.runtime, self._budget.max_sram)
             accuracy = self._predictor.predict(subnet, graph)
             violations = tuple(self._budget.violations(cost))
             known = Candidate(subnet, accuracy, cost, violations, self._budget.counted)

@@ -199,7 +199,7 @@ class ClusterWork(Work):
         for subnet in subnets:
             self._ask(("scored", subnet), _scored, self._where(), subnet)
         scored = [self._answer(("scored", subnet)) for subnet in subnets]
-        sram = budget.bounds.get("sram")
+        sram = budget.max_sram
         names = [("settled", net, budget.profile, budget.runtime, sram) for net, _ in scored]
         for name, (net, _) in zip(names, scored, strict=True):
             self._ask(name, settled, net.graph, budget.profile, budget.runtime, sram)

@@ -129,7 +129,7 @@ def search(
         validated = refinement["accuracy_int8_validation"][refinement["kept"]]
     report("testing the pick")
     tested = work.tested(pick, options.seed)
-    final = costs.get(pick) or settled(pick.graph, profile, options.budget.runtime, options.budget.bounds.get("sram"))
+    final = costs.get(pick) or settled(pick.graph, profile, options.budget.runtime, options.budget.max_sram)
     cost = final.cost
     estimates, lifetime = options.budget.estimates(cost), options.budget.lifetime
     estimated = estimates["ms"]["value"] if estimates["ms"] is not None else None

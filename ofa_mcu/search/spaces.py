@@ -74,9 +74,9 @@ class Survey:
 
     def frames(self, budget: Budget, *, cascades: bool = True) -> list[Frame]:
         """Every frame with what of it fits; with `cascades` only where it fits only so."""
-        costs, limit = self.costs, budget.bounds["sram"]
+        costs = self.costs
         if cascades:
-            costs = self.tables(self.genes, limit)
+            costs = self.tables.fitted(self.genes, costs, budget.bounds["sram"])
         fits = budget.fits(costs.sram_bytes, costs.flash_bytes, costs.instructions, costs.ticks)
         found = []
         for number, (resolution, width) in enumerate(product(self.space.resolutions, self.space.widths)):

@@ -159,12 +159,16 @@ class CostTables:
         """Costs of the subnets of genes (subnets, genes); of those that need more than `max_sram` bytes as they are,
         with as many cascades as that takes."""
         genes = np.asarray(genes, np.int64)
-        found = self._whole(genes)
-        over = np.flatnonzero(found.sram_bytes > (np.inf if max_sram is None else max_sram))
+        whole = self._whole(genes)
+        return whole if max_sram is None else self.fitted(genes, whole, max_sram)
+
+    def fitted(self, genes: Ints, whole: Costs, max_sram: float) -> Costs:
+        """What the subnets cost within that limit, from what they cost without one."""
+        over = np.flatnonzero(whole.sram_bytes > max_sram)
         if not len(over):
-            return found
+            return whole
         room = arena_room(self._profile, self._stack_bytes, max_sram)
-        return found.replaced(over, self._cascaded(genes[over], room))
+        return whole.replaced(over, self._cascaded(genes[over], room))
 
 
 class _Tables:

@@ -80,7 +80,7 @@ class Work:
         costs: dict[Specialised, Settled] = {}
 
         def settle(net: Specialised) -> None:
-            costs[net] = settled(net.graph, budget.profile, budget.runtime, budget.bounds.get("sram"))
+            costs[net] = settled(net.graph, budget.profile, budget.runtime, budget.max_sram)
 
         scored = self.evaluator.specialise_and_score(subnets, "validation", settle)
         return [(net, score, costs[net]) for net, score in scored]

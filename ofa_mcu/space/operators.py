@@ -40,6 +40,7 @@ __all__ = [
     "StridedSlice",
     "Sub",
     "Transpose",
+    "is_pointwise",
     "same_padding",
     "window_extent",
 ]
@@ -310,3 +311,8 @@ class Cascade(Operator):
     """
 
     steps: tuple[Operator, ...]
+
+
+def is_pointwise(operator: Conv2D | ConvAdd) -> bool:
+    """Whether every output pixel needs its own input pixel alone."""
+    return operator.kernel == (1, 1) and operator.stride == (1, 1) and operator.padding == Padding()

@@ -42,6 +42,7 @@ from ofa_mcu.space.operators import (
     StridedSlice,
     Sub,
     Transpose,
+    is_pointwise,
     same_padding,
     window_extent,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "StridedSlice",
     "Sub",
     "Transpose",
+    "is_pointwise",
     "same_padding",
     "window_extent",
 ]

@@ -28,10 +28,9 @@ from ofa_mcu.planning.kernels.dsp_matrix_layout import (
     band_gap,
     direct_gap,
     geometry,
-    is_pointwise,
     taps_of,
 )
-from ofa_mcu.space.shapes import Activation, Conv2D, ConvAdd
+from ofa_mcu.space.shapes import Activation, Conv2D, ConvAdd, is_pointwise
 
 __all__ = ["CONV", "DIRECT", "POINTWISE", "POINTWISE_ADD", "Plan", "has_single", "plan_of"]
 

@@ -12,9 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from ofa_mcu.space.shapes import Conv2D, ConvAdd, Padding, Shape, window_extent
+from ofa_mcu.space.shapes import Conv2D, ConvAdd, Shape, window_extent
 
-__all__ = ["PIXELS", "Geometry", "Taps", "band_gap", "direct_gap", "geometry", "is_pointwise", "taps_of"]
+__all__ = ["PIXELS", "Geometry", "Taps", "band_gap", "direct_gap", "geometry", "taps_of"]
 
 PIXELS = 4
 """Pixels computed side by side."""
@@ -136,11 +136,6 @@ class Geometry:
         first = -(-pad // self.stride[axis])
         last = (size + pad - self.extent[axis]) // self.stride[axis] + 1
         return min(first, count), max(min(first, count), min(last, count))
-
-
-def is_pointwise(operator: Conv2D | ConvAdd) -> bool:
-    """Whether every output pixel needs its own input pixel alone."""
-    return operator.kernel == (1, 1) and operator.stride == (1, 1) and operator.padding == Padding()
 
 
 def geometry(operator: Conv2D | ConvAdd, source: Shape, target: Shape) -> Geometry:
