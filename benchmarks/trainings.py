@@ -95,8 +95,7 @@ def right_answers(network: PlainNetwork, data: Dataset) -> Right:
     """Which test examples the network answers rightly, statistics recalibrated on training examples (examples,)."""
     _, height, width, _ = network.graph.shapes["input"]
     size, resolution = (height, width), resolution_of((height, width))
-    first = ImageSet(data.train, (size,)).floats_at(resolution, slice(0, CALIBRATION_IMAGES))
-    recalibrate(network, first)
+    recalibrate(network, ImageSet(data.train.first(CALIBRATION_IMAGES), (size,)).floats_at(resolution))
     network.eval()
     test = ImageSet(data.test, (size,))
     with torch.no_grad():
@@ -120,6 +119,10 @@ class _Kept:
 
     def __len__(self) -> int:
         return len(self._part)
+
+    def first(self, count: int) -> Split:
+        """As of the part."""
+        return self._part.first(count)
 
     def epoch(self, seed: int, epoch: int) -> Split:
         """As of the part."""

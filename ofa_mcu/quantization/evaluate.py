@@ -42,8 +42,7 @@ class Evaluator:
     def __init__(self, supernet: Supernet, data: Dataset) -> None:
         keep_freed_memory()
         self.supernet, self.data = supernet, data
-        first = data.train.inputs[:CALIBRATION_IMAGES], data.train.labels[:CALIBRATION_IMAGES]
-        self._calibration = ImageSet(Split(*first), supernet.space.sizes)
+        self._calibration = ImageSet(data.train.first(CALIBRATION_IMAGES), supernet.space.sizes)
         self._images: dict[tuple[str, int], ImageSet] = {}
         self._codes: dict[tuple[str, int], NDArray[np.int8]] = {}
         self._special: dict[Subnet, Specialised] = {}

@@ -14,7 +14,7 @@ from ofa_mcu.quantization.fast import int8_accuracy
 from ofa_mcu.quantization.ptq import quantize
 from ofa_mcu.supernet.plain_store import NETWORK_FILE, load_network
 from ofa_mcu.tasks.resample import resample, resolution_of, to_codes
-from ofa_mcu.tasks.task import Dataset, Split
+from ofa_mcu.tasks.task import Dataset
 from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, accuracy, one_thread_each
 from ofa_mcu.training.data import ImageSet
 
@@ -33,9 +33,9 @@ def export_single(folder: Path, data: Dataset) -> dict[str, Any]:
     network, header = load_network(folder / NETWORK_FILE)
     _, height, width, _ = network.graph.shapes[network.graph.inputs[0]]
     size = height, width
-    first = Split(data.train.inputs[:CALIBRATION_IMAGES], data.train.labels[:CALIBRATION_IMAGES])
+    calibration = ImageSet(data.train.first(CALIBRATION_IMAGES), (size,))
     with one_thread_each():
-        graph = quantize(network, ImageSet(first, (size,)).floats_at(resolution_of(size)))
+        graph = quantize(network, calibration.floats_at(resolution_of(size)))
     model = write_tflite(graph)
     codes = {part: to_codes(resample(getattr(data, part).inputs, size)) for part in ("validation", "test")}
     name = graph.structure.inputs[0]

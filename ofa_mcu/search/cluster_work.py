@@ -31,7 +31,7 @@ from ofa_mcu.search.work import Tested, Work, test
 from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.shipped_files import SUPERNET_FILE, supernet_folder
 from ofa_mcu.tasks.registry import task_named
-from ofa_mcu.tasks.task import Dataset, Split
+from ofa_mcu.tasks.task import Dataset
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -88,8 +88,7 @@ def _digest(data: Dataset) -> str:
     from ofa_mcu.training.calibrate import CALIBRATION_IMAGES
 
     digest = hashlib.sha256()
-    first = Split(data.train.inputs[:CALIBRATION_IMAGES], data.train.labels[:CALIBRATION_IMAGES])
-    for part in (first, data.validation, data.test, *data.apart.values()):
+    for part in (data.train.first(CALIBRATION_IMAGES), data.validation, data.test, *data.apart.values()):
         for values in (part.inputs, part.labels):
             digest.update(f"{values.dtype}{values.shape}".encode() + values.tobytes())
     return digest.hexdigest()

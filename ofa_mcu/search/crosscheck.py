@@ -68,7 +68,7 @@ def crosscheck_run(
     checked = crosscheck(
         pick.network,
         model,
-        to_codes(resample(data.train.inputs[:CALIBRATION_IMAGES], size)),
+        to_codes(resample(data.train.first(CALIBRATION_IMAGES).inputs, size)),
         to_codes(resample(data.test.inputs[:images], size)),
         data.test.labels[:images],
         run.folder / _LOG,

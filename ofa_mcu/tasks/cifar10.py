@@ -8,8 +8,9 @@ import pickle
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +24,7 @@ from ofa_mcu.tasks.task import Augmentation, Dataset, Split, Task
 __all__ = ["CIFAR10"]
 
 _HELD = 10  # of the training entries, the last in so many validate: 5,000
+_FIRST = 1024  # training images that are decoded with what is validated and tested: those that calibrate
 _JPEG = "cifar10_jpeg.npz"
 _PARTS = {"train": [f"data_batch_{number}" for number in range(1, 6)], "test": ["test_batch"]}
 _FORMS = {"cifar-10-batches-bin": ".bin", "cifar-10-batches-py": ""}
@@ -90,62 +92,132 @@ def _streams(folder: Path) -> Iterator[tuple[str, bool, IO[bytes]]]:
     )
 
 
-def _official(folder: Path) -> Arrays:
+def _official(folder: Path) -> Dataset:
     batches = [_batch(stream, name, binary) for name, binary, stream in _streams(folder)]
     known, last = batches[: len(_PARTS["train"])], batches[len(_PARTS["train"]) :]
-    result = {}
-    for part, found in (("train", known), ("test", last)):
+
+    def split(found: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Split:
         planes = np.concatenate([pixels for pixels, _ in found]).reshape(-1, 3, _SIDE, _SIDE)
-        result[part] = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
-        result[f"y_{part}"] = np.concatenate([labels for _, labels in found])
-    return result
+        labels = np.concatenate([labels for _, labels in found])
+        return Split(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels.astype(np.int64))
+
+    every = split(known)
+    kept = _trained_on(len(every))
+    train, validation = (Split(every.inputs[part], every.labels[part]) for part in (slice(kept), slice(kept, None)))
+    return Dataset(train, validation, split(last))
 
 
-def _decoded(path: Path) -> Arrays:
-    """The lossy copy: JPEG files one after another, all with one header."""
-    from PIL import Image
+def _trained_on(count: int) -> int:
+    """How many of so many training entries train; the others validate."""
+    return count - count // _HELD
 
-    try:
-        with np.load(path) as archive:
+
+class _Pictures:
+    """The lossy copy: JPEG files one after another, all with one header; unpacked, but not decoded.
+
+    Raises:
+        OfaMcuError: of every method: the file is none, or is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._complaining(), np.load(path) as archive:
             stored = {name: archive[name] for name in archive.files}
-        header, result = stored["header"].tobytes(), {}
-        for part in ("train", "test"):
-            ends, data = stored[f"off_{part}"].astype(np.int64), stored[f"jpeg_{part}"].tobytes()
+            self._header = stored["header"].tobytes()
+            self._ends = {part: stored[f"off_{part}"].astype(np.int64) for part in _PARTS}
+            self._files = {part: stored[f"jpeg_{part}"].tobytes() for part in _PARTS}
+            self.labels = {part: stored[f"y_{part}"].astype(np.int64) for part in _PARTS}
+            for part, labels in self.labels.items():
+                if len(labels) != len(self._ends[part]) - 1:
+                    raise ValueError(f"{len(labels)} labels of {len(self._ends[part]) - 1} {part} images")
 
-            def picture(index: int, ends: NDArray[np.int64] = ends, data: bytes = data) -> NDArray[np.uint8]:
-                file = io.BytesIO(header + data[ends[index] : ends[index + 1]])
-                return np.asarray(Image.open(file).convert("RGB"))
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, KeyError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
+            raise OfaMcuError(
+                f"{self._path} is no CIFAR-10 in JPEG, or is damaged ({error}); fetch it again"
+            ) from error
 
-            with ThreadPoolExecutor() as pool:
-                result[part] = np.stack(list(pool.map(picture, range(len(ends) - 1))))
-            result[f"y_{part}"] = stored[f"y_{part}"]
-            if result[part].shape != (len(result[f"y_{part}"]), _SIDE, _SIDE, 3):
-                raise ValueError(f"{part} images of shape {result[part].shape}")
-    except (OSError, ValueError, KeyError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
-        raise OfaMcuError(f"{path} is no CIFAR-10 in JPEG, or is damaged ({error}); fetch it again") from error
-    return result
+    def decoded(self, part: str, begin: int, end: int) -> NDArray[np.uint8]:
+        """Images (N, 32, 32, 3) of "train" or "test".
+
+        One after another: of files this small, threads spend more on waiting for the interpreter than they decode.
+        """
+        from PIL import Image
+
+        ends, files = self._ends[part], self._files[part]
+        images = np.empty((end - begin, _SIDE, _SIDE, 3), np.uint8)
+        with self._complaining():
+            for index in range(begin, end):
+                file = io.BytesIO(self._header + files[ends[index] : ends[index + 1]])
+                image = Image.open(file, formats=("JPEG",)).convert("RGB")
+                if image.size != (_SIDE, _SIDE):
+                    raise ValueError(f"{part} image {index} of {image.width}x{image.height}")
+                images[index - begin] = np.asarray(image)
+        return images
 
 
-def _arrays(folder: Path) -> Arrays:
-    jpeg = folder / _JPEG
-    if not jpeg.is_file():
-        return _official(folder)
+class _JpegTraining:
+    """Training examples of which the first come decoded; a search asks for no more."""
+
+    class_weights = None
+
+    def __init__(self, first: NDArray[np.uint8], labels: NDArray[np.int64], decode: Callable[[], Arrays]) -> None:
+        self._first, self.labels, self._decode = first, labels, decode
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def inputs(self) -> NDArray[np.uint8]:
+        """Images (N, 32, 32, 3)."""
+        return self._decode()["train"]
+
+    def first(self, count: int) -> Split:
+        """The first images."""
+        return Split((self._first if count <= len(self._first) else self.inputs)[:count], self.labels[:count])
+
+    def epoch(self, seed: int, epoch: int) -> Split:
+        """All of them, the same in every epoch."""
+        return Split(self.inputs, self.labels)
+
+
+def _jpeg(path: Path) -> Dataset:
     from PIL import __version__
 
-    state = jpeg.stat()
-    key = hashlib.sha256(f"{jpeg.resolve()} {state.st_size} {state.st_mtime_ns} {__version__}".encode()).hexdigest()
-    return cached("cifar10", key[:32], lambda: _decoded(jpeg))
+    state = path.stat()
+    key = hashlib.sha256(f"{path.resolve()} {state.st_size} {state.st_mtime_ns} {__version__}".encode()).hexdigest()[
+        :32
+    ]
+    pictures = _Pictures(path)
+    labels, count = pictures.labels, len(pictures.labels["train"])
+    kept = _trained_on(count)
+    held = cached(
+        "cifar10",
+        key,
+        lambda: {
+            "first": pictures.decoded("train", 0, min(_FIRST, kept)),
+            "validation": pictures.decoded("train", kept, count),
+            "test": pictures.decoded("test", 0, len(labels["test"])),
+        },
+    )
+    return Dataset(
+        _JpegTraining(
+            held["first"],
+            labels["train"][:kept],
+            lambda: cached("cifar10", f"{key}-train", lambda: {"train": pictures.decoded("train", 0, kept)}),
+        ),
+        Split(held["validation"], labels["train"][kept:]),
+        Split(held["test"], labels["test"]),
+    )
 
 
 def _load(data_dir: Path | None) -> Dataset:
-    arrays = _arrays(folder_of("cifar10", data_dir, "cifar10_jpeg"))
-    images, labels = arrays["train"], arrays["y_train"].astype(np.int64)
-    kept = len(labels) - len(labels) // _HELD
-    return Dataset(
-        Split(images[:kept], labels[:kept]),
-        Split(images[kept:], labels[kept:]),
-        Split(arrays["test"], arrays["y_test"].astype(np.int64)),
-    )
+    folder = folder_of("cifar10", data_dir, "cifar10_jpeg")
+    jpeg = folder / _JPEG
+    return _jpeg(jpeg) if jpeg.is_file() else _official(folder)
 
 
 CIFAR10 = Task(

@@ -36,6 +36,9 @@ class TrainingPart(Protocol):
     def __len__(self) -> int:
         """Number of examples, the same in every epoch."""
 
+    def first(self, count: int) -> Split:
+        """The first examples as they are, all where there are fewer; cheaper than `inputs` where those are made."""
+
     def epoch(self, seed: int, epoch: int) -> Split:
         """The examples of an epoch (from 0), by seed and epoch alone, so that a resumed run sees the same."""
 
@@ -53,6 +56,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def first(self, count: int) -> Split:
+        """The first examples."""
+        return Split(self.inputs[:count], self.labels[:count])
 
     def epoch(self, seed: int, epoch: int) -> Split:
         """Itself: plain data is the same in every epoch."""

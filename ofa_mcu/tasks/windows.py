@@ -108,6 +108,10 @@ class WindowPart:
         """Labels (N,)."""
         return self.windows.labels
 
+    def first(self, count: int) -> Split:
+        """The first windows, as they are."""
+        return self.windows.chosen(np.arange(min(count, len(self)))).split(self.scaling)
+
     def epoch(self, seed: int, epoch: int) -> Split:
         """Windows varied by random numbers of (seed, epoch)."""
         rng = np.random.default_rng((seed, _STREAM, epoch))

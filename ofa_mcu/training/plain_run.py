@@ -46,7 +46,7 @@ class PlainRun:
         """Recalibrate, as for a subnet of a supernet, and write the network's file."""
         network = network.cpu()
         resolution = self.subnet.resolution
-        recalibrate(network, ImageSet(self.data.train, self.sizes).floats_at(resolution, slice(0, CALIBRATION_IMAGES)))
+        recalibrate(network, ImageSet(self.data.train.first(CALIBRATION_IMAGES), self.sizes).floats_at(resolution))
         path = folder / NETWORK_FILE
         header = {"task": self.task.name, "licence_of_data": self.task.licence, **meta}
         save_network(path, network, self.space, self.subnet, header)

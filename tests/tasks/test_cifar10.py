@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.tasks import cifar10
 from ofa_mcu.tasks.cifar10 import CIFAR10
 from ofa_mcu.tasks.task import Dataset
 
@@ -127,18 +128,32 @@ def write_jpeg(path: Path, count: int = 30) -> list[bytes]:
     return files
 
 
-def test_the_jpeg_copy_is_decoded_once(tmp_path: Path, own_cache: Path) -> None:
+def test_the_jpeg_copy_is_decoded_once_and_training_images_when_they_are_asked_for(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cifar10, "_FIRST", 5)
     files = write_jpeg(tmp_path / "cifar10_jpeg.npz")
     data = CIFAR10.load(tmp_path)
     assert (len(data.train), len(data.validation), len(data.test)) == (27, 3, 30)
-    wanted = np.asarray(Image.open(io.BytesIO(files[28])).convert("RGB"))
-    assert np.array_equal(data.validation.inputs[1], wanted) and data.validation.labels[1] == 8
+    every = np.stack([np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files])
+    assert np.array_equal(data.validation.inputs, every[27:30]) and data.validation.labels.tolist() == [7, 8, 9]
+    assert np.array_equal(data.test.inputs, every[30:])
     (kept,) = (own_cache / "ofa-mcu" / "cifar10").iterdir()
-    written = kept.stat().st_mtime_ns
+    assert np.array_equal(data.train.first(5).inputs, every[:5]) and len(data.train.first(5)) == 5
+    assert len(list(kept.parent.iterdir())) == 1
+    assert np.array_equal(data.train.first(6).inputs, every[:6])
+    assert np.array_equal(data.train.inputs, every[:27])
+    assert data.train.epoch(0, 3).inputs is data.train.inputs  # nothing is resampled anew
+    files_kept = set(kept.parent.iterdir())
+    assert len(files_kept) == 2
+    written = {file: file.stat().st_mtime_ns for file in files_kept}
     again = CIFAR10.load(tmp_path)
-    assert np.array_equal(again.train.inputs, data.train.inputs) and kept.stat().st_mtime_ns == written
-    kept.write_bytes(kept.read_bytes()[:1000])  # a damaged copy is made anew
-    assert np.array_equal(CIFAR10.load(tmp_path).test.inputs, data.test.inputs)
+    assert np.array_equal(again.train.inputs, every[:27])
+    assert {file: file.stat().st_mtime_ns for file in kept.parent.iterdir()} == written
+    for file in files_kept:  # damaged copies are made anew
+        file.write_bytes(file.read_bytes()[:1000])
+    again = CIFAR10.load(tmp_path)
+    assert np.array_equal(again.test.inputs, every[30:]) and np.array_equal(again.train.inputs, every[:27])
 
 
 def test_a_damaged_jpeg_copy_is_said(tmp_path: Path) -> None:
@@ -158,3 +173,4 @@ def test_the_real_copy(data_dir: Path) -> None:
     assert np.bincount(data.validation.labels).tolist() == [500] * 10
     assert np.bincount(data.test.labels).tolist() == [1000] * 10
     assert set(np.bincount(data.train.labels[:1000]).tolist()) == {100}  # the first thousand stand for all
+    assert np.array_equal(data.train.first(1024).inputs, data.train.inputs[:1024])

@@ -162,6 +162,9 @@ class Growing:
     def __len__(self) -> int:
         return 40
 
+    def first(self, count: int) -> Split:
+        return Split(self.inputs[:count], self.labels[:count])
+
     def epoch(self, seed: int, epoch: int) -> Split:
         return Split(self.inputs + np.uint8(10 * seed + epoch + 1), self.labels)
 

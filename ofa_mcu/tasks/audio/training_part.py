@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,14 +51,25 @@ class AugmentedClips:
         self._silences = silences
         self.labels: NDArray[np.int64] = np.concatenate([labels, np.full(silences, silence, np.int64)])
         self.class_weights = class_weights
-        still = cuts(self._noises, silences, clips.shape[1], np.random.default_rng(0)) if silences else clips[:0]
-        self.inputs: NDArray[np.uint8] = np.concatenate([features(clips), features(still)])
         self._starts = range(0, len(clips), _CHUNK)
         self.epochs_per_variant = max(1, -(-len(self.labels) // _CLIPS_PER_EPOCH))
         self._kept: dict[int, _Chunk] = {}
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @cached_property
+    def inputs(self) -> NDArray[np.uint8]:
+        """Features of all examples, as they are."""
+        if not self._silences:
+            return features(self._clips)
+        still = cuts(self._noises, self._silences, self._clips.shape[1], np.random.default_rng(0))
+        return np.concatenate([features(self._clips), features(still)])
+
+    def first(self, count: int) -> Split:
+        """The first examples as they are; features are made of no more."""
+        inputs = features(self._clips[:count]) if count <= len(self._clips) else self.inputs[:count]
+        return Split(inputs, self.labels[:count])
 
     def epoch(self, seed: int, epoch: int) -> Split:
         """The examples of an epoch, by seed and epoch alone."""
