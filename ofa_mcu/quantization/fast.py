@@ -1,13 +1,15 @@
 """Exact int8 inference at float speed: the same integers as the reference, over thousands of images.
 
-A layer's sums are exact in float32 while no input can push them to 2**24, which its accumulator bound tells; beyond,
-they run in float64. Everything else is done in integers, by compiled loops.
+Products of matrices are taken in integers where the processor multiplies int8 exactly, else in floats, whose sums are
+exact in float32 while no input can push them to 2**24, which a layer's accumulator bound tells; beyond, they run in
+float64. Everything else is done in integers, by compiled loops.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any
+from functools import cache
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ofa_mcu.errors import OfaMcuError
-from ofa_mcu.graph.arithmetic import multiply_by_quantized_multiplier
+from ofa_mcu.graph.arithmetic import INT8_MAX, INT8_MIN, multiply_by_quantized_multiplier
 from ofa_mcu.graph.constants import (
     AddConstants,
     ChannelRequantization,
@@ -25,14 +27,18 @@ from ofa_mcu.graph.constants import (
     operator_constants,
 )
 from ofa_mcu.graph.ir import Int8Graph
-from ofa_mcu.quantization.loops import Requantizer, add_by_table
-from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Operator
+from ofa_mcu.quantization.loops import Requantizer, add_by_table, depthwise
+from ofa_mcu.space.shapes import Add, Conv2D, DepthwiseConv2D, FullyConnected, Mean, Operator, Padding
 from ofa_mcu.supernet.execution import evenly_padded
 from ofa_mcu.training.calibrate import one_thread_each
 
 __all__ = ["Int8Network", "answers_in", "int8_accuracy", "int8_right", "scaled"]
 
+Codes = NDArray[np.int8]
+
 _EXACT_SINGLE = 2**24
+_SUMS_AT_ONCE = 1 << 16
+"""Accumulators that become codes while they lie in a core's cache."""
 
 
 def _require_known(graph: Int8Graph, operator: Operator) -> None:
@@ -62,82 +68,172 @@ def scaled(values: NDArray[np.int64], scaling: Scaling) -> NDArray[np.int64]:
     return multiply_by_quantized_multiplier(values, scaling.multiplier, scaling.shift)
 
 
-def _addition_table(constants: AddConstants) -> NDArray[np.float32]:
-    """Output less its zero point (65536,), at index 256 * (first + 128) + second + 128 of a pair of codes."""
-    codes = np.arange(-128, 128)
+def _addition_table(constants: AddConstants) -> Codes:
+    """Output (65536,), at index 256 * (first + 128) + second + 128 of a pair of codes."""
+    codes = np.arange(INT8_MIN, INT8_MAX + 1)
 
     def side(scaling: Scaling, zero_point: int) -> NDArray[np.int64]:
         return scaled((codes - zero_point) << constants.left_shift, scaling)
 
     first = side(constants.first, constants.first_zero_point)
     second = side(constants.second, constants.second_zero_point)
-    out = scaled(first[:, None] + second, constants.output).ravel()
-    low, high = constants.clamp_min - constants.output_zero_point, constants.clamp_max - constants.output_zero_point
-    return out.clip(low, high).astype(np.float32)
+    out = scaled(first[:, None] + second, constants.output).ravel() + constants.output_zero_point
+    return out.clip(constants.clamp_min, constants.clamp_max).astype(np.int8)
 
 
-class _Layer:
-    """One operator and its constants."""
+@cache
+def _integers_multiply_exactly() -> bool:
+    """Whether torch's products of int8 matrices are right here: some processors saturate between two products."""
+    rng = np.random.default_rng(0)
+    for rows, depth, columns in ((1, 1, 1), (3, 7, 5), (40, 130, 33), (64, 64, 64)):
+        for codes in (np.arange(INT8_MIN, INT8_MAX + 1), np.array([INT8_MIN, -127, INT8_MAX])):
+            first, second = (rng.choice(codes, shape).astype(np.int8) for shape in ((rows, depth), (depth, columns)))
+            try:
+                found = torch._int_mm(torch.from_numpy(first), torch.from_numpy(second))
+            except (AttributeError, RuntimeError):
+                return False
+            if not np.array_equal(found.numpy(), first.astype(np.int32) @ second.astype(np.int32)):
+                return False
+    return True
 
-    def __init__(self, graph: Int8Graph, operator: Operator) -> None:
-        self.operator = operator
-        _require_known(graph, operator)
-        channels = graph.structure.shapes[operator.output][-1]
-        match operator_constants(graph, operator):
-            case ChannelRequantization() as constants:
-                self._prepare(graph, operator, constants)
-                low, high = (end - constants.output_zero_point for end in (constants.clamp_min, constants.clamp_max))
-                self._finish = Requantizer.of(constants.multiplier, constants.shift, channels, low, high)
-            case AddConstants() as constants:
-                self._table = _addition_table(constants)
-                self._start = 256 * (128 + constants.first_zero_point) + 128 + constants.second_zero_point
-            case MeanConstants() as constants:
-                scaling, (low, high) = constants.scaling, (end - constants.output_zero_point for end in (-128, 127))
-                self._finish = Requantizer.of(scaling.multiplier, scaling.shift, channels, low, high)
-            case constants:
-                raise AssertionError(f"{type(constants).__name__} got past the check of known operators")
 
-    def _prepare(self, graph: Int8Graph, operator: Operator, constants: ChannelRequantization) -> None:
+class _Layer(Protocol):
+    """An operator with its constants."""
+
+    def __call__(self, *sources: Codes) -> Codes:
+        """Codes of its output (N, H, W, C) or (N, C), for contiguous inputs."""
+
+
+class _Sum:
+    def __init__(self, graph: Int8Graph, operator: Add, constants: AddConstants) -> None:
+        self._table = _addition_table(constants)
+
+    def __call__(self, *sources: Codes) -> Codes:
+        first, second = sources
+        codes = np.empty_like(first)
+        add_by_table(first.reshape(-1), second.reshape(-1), codes.reshape(-1), self._table)
+        return codes
+
+
+class _Average:
+    def __init__(self, graph: Int8Graph, operator: Mean, constants: MeanConstants) -> None:
+        channels, scaling = graph.structure.shapes[operator.output][-1], constants.scaling
+        bias = np.full(channels, -constants.count * constants.input_zero_point, np.int32)
+        self._finish = Requantizer.of(
+            scaling.multiplier, scaling.shift, bias, constants.output_zero_point, INT8_MIN, INT8_MAX
+        )
+
+    def __call__(self, *sources: Codes) -> Codes:
+        sums = sources[0].sum((1, 2), np.int32)
+        codes = np.empty(sums.shape, np.int8)
+        self._finish(sums, codes)
+        return codes
+
+
+class _Depthwise:
+    def __init__(self, graph: Int8Graph, operator: DepthwiseConv2D, constants: ChannelRequantization) -> None:
+        parameters, self._padding = graph.parameters[operator.name], operator.padding
+        self._weights = np.ascontiguousarray(parameters.weights[0], np.int32)
+        self._stride, self._zero_point = operator.stride, constants.input_zero_point
+        self._shape = graph.structure.shapes[operator.output][1:]
+        self._finish = _requantizer(constants, parameters.bias)
+
+    def __call__(self, *sources: Codes) -> Codes:
+        codes = np.empty((len(sources[0]), *self._shape), np.int8)
+        corner = self._padding.top, self._padding.left
+        depthwise(sources[0], self._weights, self._zero_point, self._stride, corner, codes, self._finish)
+        return codes
+
+
+class _Products:
+    """A pointwise convolution or a fully connected layer: each row of inputs, times a matrix."""
+
+    def __init__(
+        self, graph: Int8Graph, operator: Conv2D | FullyConnected, constants: ChannelRequantization, apart: int
+    ) -> None:
         parameters = graph.parameters[operator.name]
-        weights = parameters.weights.astype(np.float64)
-        if isinstance(operator, DepthwiseConv2D):
-            weights = weights.transpose(3, 0, 1, 2)
-        elif isinstance(operator, Conv2D):
-            weights = weights.transpose(0, 3, 1, 2)
-        self.dtype = torch.float32 if constants.accumulator_bound < _EXACT_SINGLE else torch.float64
-        self.weights, self.padding = torch.from_numpy(np.ascontiguousarray(weights)).to(self.dtype), (0, 0)
-        if isinstance(operator, Conv2D | DepthwiseConv2D):
-            self.weights, self.padding = evenly_padded(self.weights, operator.padding)
-        self.bias = torch.from_numpy(parameters.bias.astype(np.float64)).to(self.dtype)
+        matrix = parameters.weights.reshape(len(parameters.bias), -1)  # (outputs, inputs)
+        self._apart, self._outputs, self._zero_point = apart, len(matrix), constants.input_zero_point
+        self._integers = _integers_multiply_exactly()
+        if self._integers:
+            # a copy: of a view with one row, whose strides are both 1, torch takes the wrong side for contiguous
+            self._matrix = torch.from_numpy(np.array(matrix.T, order="C"))
+            moved = parameters.bias - constants.input_zero_point * matrix.sum(1, np.int32)
+            self._finish = _requantizer(constants, moved.astype(np.int32))
+        else:
+            self._matrix = torch.from_numpy(matrix).to(_exact_type(constants))
+            self._finish = _requantizer(constants, parameters.bias)
 
-    def run(self, sources: list[Tensor]) -> Tensor:
-        """Output (N, H, W, C) or (N, C) of the operator for such inputs, all float32 codes less their zero points."""
-        match self.operator:
-            case Add():
-                out = torch.empty_like(sources[0])
-                add_by_table(_row(sources[0]), _row(sources[1]), _row(out), self._table, self._start)
-                return out
-            case Mean():
-                out = sources[0].double().sum((1, 2))
-            case _:
-                out = self._accumulate(sources[0])
-        self._finish(_row(out).reshape(-1, out.shape[-1]))
-        return out.float()
+    def sums(self, rows: Codes) -> Tensor:
+        """Accumulators (N, outputs) of rows (N, inputs), before the bias; the zero point counts in, or lies in that."""
+        if self._integers:
+            return torch._int_mm(torch.from_numpy(rows), self._matrix)
+        return F.linear(torch.from_numpy(rows).to(self._matrix.dtype) - self._zero_point, self._matrix)
 
-    def _accumulate(self, x: Tensor) -> Tensor:
-        x = x.to(self.dtype)
-        if isinstance(self.operator, FullyConnected):
-            return F.linear(x.flatten(1), self.weights, self.bias)
-        assert isinstance(self.operator, Conv2D | DepthwiseConv2D)
-        planes = x.permute(0, 3, 1, 2)
-        groups = planes.shape[1] if isinstance(self.operator, DepthwiseConv2D) else 1
-        out = F.conv2d(planes, self.weights, self.bias, self.operator.stride, self.padding, 1, groups)
-        return out.permute(0, 2, 3, 1).contiguous()
+    def __call__(self, *sources: Codes) -> Codes:
+        (source,) = sources
+        shape = source.shape[: self._apart]
+        rows = source.reshape(int(np.prod(shape)), -1)
+        codes = np.empty((len(rows), self._outputs), np.int8)
+        step = max(1, _SUMS_AT_ONCE // self._outputs)
+        for begin in range(0, len(rows), step):
+            part = slice(begin, begin + step)
+            self._finish(self.sums(rows[part]).numpy(), codes[part])
+        return codes.reshape(*shape, self._outputs)
 
 
-def _row(values: Tensor) -> NDArray[Any]:
-    """The memory of a contiguous tensor, as one row."""
-    return values.view(-1).numpy()
+class _Convolution:
+    """A convolution of any window, in floats."""
+
+    def __init__(self, graph: Int8Graph, operator: Conv2D, constants: ChannelRequantization) -> None:
+        parameters = graph.parameters[operator.name]
+        weights = torch.from_numpy(np.ascontiguousarray(parameters.weights.transpose(0, 3, 1, 2)))
+        self._weights, self._padding = evenly_padded(weights.to(_exact_type(constants)), operator.padding)
+        self._stride, self._zero_point = operator.stride, constants.input_zero_point
+        self._finish = _requantizer(constants, parameters.bias)
+
+    def __call__(self, *sources: Codes) -> Codes:
+        planes = (torch.from_numpy(sources[0]).to(self._weights.dtype) - self._zero_point).permute(0, 3, 1, 2)
+        sums = F.conv2d(planes, self._weights, None, self._stride, self._padding).permute(0, 2, 3, 1).contiguous()
+        codes = np.empty(sums.shape, np.int8)
+        self._finish(sums.flatten(0, 2).numpy(), codes.reshape(-1, codes.shape[-1]))
+        return codes
+
+
+def _exact_type(constants: ChannelRequantization) -> torch.dtype:
+    """The float that holds every sum of the layer exactly."""
+    return torch.float32 if constants.accumulator_bound < _EXACT_SINGLE else torch.float64
+
+
+def _requantizer(constants: ChannelRequantization, bias: NDArray[np.int32]) -> Requantizer:
+    return Requantizer.of(
+        constants.multiplier,
+        constants.shift,
+        bias,
+        constants.output_zero_point,
+        constants.clamp_min,
+        constants.clamp_max,
+    )
+
+
+def _layer(graph: Int8Graph, operator: Operator) -> _Layer:
+    """Raises OfaMcuError unless the fast path computes the operator."""
+    _require_known(graph, operator)
+    match operator, operator_constants(graph, operator):
+        case Add(), AddConstants() as constants:
+            return _Sum(graph, operator, constants)
+        case Mean(), MeanConstants() as constants:
+            return _Average(graph, operator, constants)
+        case DepthwiseConv2D(), ChannelRequantization() as constants:
+            return _Depthwise(graph, operator, constants)
+        case FullyConnected(), ChannelRequantization() as constants:
+            return _Products(graph, operator, constants, 1)
+        case Conv2D(kernel=(1, 1), stride=(1, 1), padding=Padding(0, 0, 0, 0)), ChannelRequantization() as constants:
+            return _Products(graph, operator, constants, 3)
+        case Conv2D(), ChannelRequantization() as constants:
+            return _Convolution(graph, operator, constants)
+        case _, constants:
+            raise AssertionError(f"{type(constants).__name__} got past the check of known operators")
 
 
 class Int8Network:
@@ -145,24 +241,21 @@ class Int8Network:
 
     def __init__(self, graph: Int8Graph) -> None:
         self.graph = graph
-        self._layers = [_Layer(graph, op) for op in graph.structure.operators]
+        self._layers = [(op, _layer(graph, op)) for op in graph.structure.operators]
 
     @torch.no_grad()
-    def __call__(self, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
+    def __call__(self, inputs: Codes) -> Codes:
         """Output codes (N, ...) for input codes (N, H, W, C); equal to the reference, byte for byte."""
         structure = self.graph.structure
-        source, target = structure.inputs[0], structure.outputs[0]
         last = {name: op.name for op in structure.operators for name in op.inputs}
-        codes = np.ascontiguousarray(inputs, np.float32) - self.graph.quantization[source].zero_point
-        values = {source: torch.from_numpy(codes)}
-        for layer in self._layers:
-            op = layer.operator
-            result = layer.run([values[name] for name in op.inputs])
+        values = {structure.inputs[0]: np.ascontiguousarray(inputs)}
+        for op, layer in self._layers:
+            result = layer(*(values[name] for name in op.inputs))
             for name in op.inputs:
                 if last[name] == op.name:
                     values.pop(name, None)
             values[op.output] = result
-        return (values[target].numpy() + self.graph.quantization[target].zero_point).astype(np.int8)
+        return values[structure.outputs[0]]
 
 
 def answers_in(

@@ -196,7 +196,7 @@ def _jpeg(path: Path) -> Dataset:
     kept = _trained_on(count)
     held = cached(
         "cifar10",
-        key,
+        f"{key}-held",
         lambda: {
             "first": pictures.decoded("train", 0, min(_FIRST, kept)),
             "validation": pictures.decoded("train", kept, count),

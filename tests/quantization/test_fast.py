@@ -13,6 +13,7 @@ from ofa_mcu.graph import reference
 from ofa_mcu.graph.arithmetic import multiply_by_quantized_multiplier
 from ofa_mcu.graph.ir import Int8Graph, Parameters, Quantization
 from ofa_mcu.graph.verify import probe_inputs
+from ofa_mcu.quantization import fast
 from ofa_mcu.quantization.fast import Int8Network, int8_accuracy
 from ofa_mcu.quantization.loops import Requantizer
 from ofa_mcu.space.shapes import Activation
@@ -34,7 +35,9 @@ def test_equals_the_reference_on_drawn_graphs(graph: Int8Graph) -> None:
     check(graph, probe_inputs(graph)["input"])
 
 
-def test_equals_the_reference_on_hundreds_of_graphs() -> None:
+@pytest.mark.parametrize("integers", [True, False])
+def test_equals_the_reference_on_hundreds_of_graphs(integers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast, "_integers_multiply_exactly", lambda: integers)
     for seed in range(300):
         rng = np.random.default_rng([seed, 7])
         graph = random_graph(rng, max_ops=10)
@@ -67,16 +70,40 @@ def test_deep_sums_are_exact(depth: int, weight: int) -> None:
     check(graph, np.concatenate([extreme, nearly, rng.integers(-128, 128, (2, 3, 3, depth)).astype(np.int8)]))
 
 
-def test_the_sums_of_deep_layers_themselves_are_exact() -> None:
+@pytest.mark.parametrize("integers", [True, False])
+def test_the_sums_of_deep_layers_themselves_are_exact(integers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before rounding to int8 hides it: accumulators against integers, odd ones beyond 2**24 included."""
+    monkeypatch.setattr(fast, "_integers_multiply_exactly", lambda: integers)
     graph = loud(4, 600, 127)
-    layer = Int8Network(graph)._layers[0]
-    x = np.random.default_rng(2).integers(110, 128, (5, 3, 3, 600)).astype(np.int8)
+    ((_, layer),) = Int8Network(graph)._layers
+    x = np.random.default_rng(2).integers(110, 128, (45, 600)).astype(np.int8)
     weights = graph.parameters["conv0"].weights.reshape(4, 600).astype(np.int64)
-    wanted = (x.astype(np.int64) + 128) @ weights.T + graph.parameters["conv0"].bias
+    wanted = (x.astype(np.int64) + 128) @ weights.T
     assert (wanted > 1 << 24).any() and (wanted[wanted > 1 << 24] % 2 == 1).any()
-    found = layer._accumulate(torch.from_numpy(x.astype(np.float32)) + 128).double().numpy()
-    assert np.array_equal(found, wanted.astype(float))
+    assert isinstance(layer, fast._Products)
+    sums, finish = layer.sums(x), layer._finish
+    moved = finish.by_integers[0] - graph.parameters["conv0"].bias
+    assert sums.dtype == (torch.int32 if integers else torch.float64)
+    assert np.array_equal(sums.double().numpy() + moved, wanted.astype(float))
+
+
+def test_products_of_codes_are_asked_for_in_integers_only_where_those_are_exact(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A processor that saturates between two products is found out, and so is a torch without them."""
+    exact = fast._integers_multiply_exactly.__wrapped__
+    monkeypatch.setattr(torch, "_int_mm", lambda a, b: a.int() @ b.int())
+    assert exact()
+
+    def saturating(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        a, b = torch.nn.functional.pad(a, (0, a.shape[1] % 2)), torch.nn.functional.pad(b, (0, 0, 0, b.shape[0] % 2))
+        products = a[:, :, None].int() * b[None].int()
+        return products.unflatten(1, (-1, 2)).sum(2).clamp(-(2**15), 2**15 - 1).sum(1).int()
+
+    monkeypatch.setattr(torch, "_int_mm", saturating)
+    assert not exact()
+    monkeypatch.delattr(torch, "_int_mm")
+    assert not exact()
 
 
 def test_a_fully_connected_layer_reads_pixels_in_tflites_order() -> None:
@@ -94,59 +121,83 @@ def test_spatial_outputs_come_back_with_channels_last() -> None:
 
 
 def requantized(
-    multiplier: np.ndarray, shift: np.ndarray, acc: np.ndarray, ends: tuple[int, int] = (-(2**40), 2**40)
+    multiplier: np.ndarray, shift: np.ndarray, acc: np.ndarray, ends: tuple[int, int] = (-128, 127), zero_point: int = 0
 ) -> np.ndarray:
-    values = acc.astype(np.float64)
-    Requantizer.of(multiplier, shift, acc.shape[1], *ends)(values)
-    if np.abs(acc).max() < 1 << 24:
-        single = acc.astype(np.float32)
-        Requantizer.of(multiplier, shift, acc.shape[1], *ends)(single)
-        assert np.array_equal(single, values.astype(np.float32))
-    return values.astype(np.int64)
+    """Codes of accumulators (rows, channels), alike for every type that may hold them, by both loops."""
+    bias = np.asarray(np.random.default_rng(4).integers(-99, 100, acc.shape[1]), np.int32)
+    finish = Requantizer.of(multiplier, shift, bias, zero_point, *ends)
+    results = []
+    for each in (finish, dataclasses.replace(finish, by_doubles=None)):
+        held: list[np.ndarray] = [(acc - bias).astype(np.float64)]
+        if (np.abs(acc) < 1 << 23).all():
+            held += [(acc - bias).astype(np.float32), (acc - bias).astype(np.int32)]
+        for accumulators in held:
+            codes = np.empty(acc.shape, np.int8)
+            each(accumulators, codes)
+            results.append(codes)
+    assert all(np.array_equal(codes, results[0]) for codes in results)
+    return results[0].astype(np.int64)
+
+
+def tflites(multiplier: np.ndarray, shift: np.ndarray, acc: np.ndarray) -> np.ndarray:
+    return multiply_by_quantized_multiplier(acc, multiplier, shift)
 
 
 def test_requantization_equals_tflites_over_all_accumulators_and_shifts() -> None:
     rng = np.random.default_rng(0)
     for shift in range(-31, 8):
         reach = 2 ** (31 - max(shift, 0)) - 1
-        multiplier = rng.integers(2**30, 2**31, 16).astype(np.int32)
-        for limit in (2**8, 2**16, 2**21, 2**22, 2**24, 2**31 - 1):
+        multiplier, shifts = rng.integers(2**30, 2**31, 16).astype(np.int32), np.full(16, shift, np.int8)
+        for limit in (2**8, 2**16, 2**21, 2**22, 2**24, 2**31 - 1, 256 << -min(shift, 0)):
             limit = min(limit, reach)
             acc = rng.integers(-limit, limit + 1, (200, 16))
             acc[0], acc[1], acc[2] = limit, -limit, 0
-            wanted = multiply_by_quantized_multiplier(acc, multiplier, np.full(16, shift))
-            assert np.array_equal(requantized(multiplier, np.full(16, shift, np.int8), acc), wanted), (shift, limit)
-            codes = requantized(multiplier, np.full(16, shift, np.int8), acc, (-100, 90))
-            assert np.array_equal(codes, wanted.clip(-100, 90)), (shift, limit)
+            wanted = tflites(multiplier, shifts, acc)
+            assert np.array_equal(requantized(multiplier, shifts, acc), wanted.clip(-128, 127)), (shift, limit)
+            codes = requantized(multiplier, shifts, acc, (-100, 90), -30)
+            assert np.array_equal(codes, (wanted - 30).clip(-100, 90)), (shift, limit)
 
 
 def test_every_channel_has_its_own_shift() -> None:
     rng = np.random.default_rng(3)
-    shift = np.arange(-31, 8)
-    multiplier = rng.integers(2**30, 2**31, len(shift)).astype(np.int32)
-    acc = rng.integers(-(2**23), 2**23, (500, len(shift)))
-    assert np.array_equal(requantized(multiplier, shift, acc), multiply_by_quantized_multiplier(acc, multiplier, shift))
+    for shift in (np.arange(-31, 8), np.arange(-13, 1)):
+        multiplier = rng.integers(2**30, 2**31, len(shift)).astype(np.int32)
+        acc = rng.integers(-(2**23), 2**23, (500, len(shift))) >> np.maximum(23 - 8 + shift, 0)
+        assert np.array_equal(requantized(multiplier, shift, acc), tflites(multiplier, shift, acc).clip(-128, 127))
 
 
-def test_products_a_hair_below_a_tie_are_not_rounded_up() -> None:
-    """acc * multiplier = 2**30 - 1 modulo 2**31: float64 would take these products of 60 bits for ties."""
+def _inverse(odd: np.ndarray) -> np.ndarray:
+    """Modulo 2**64 (uint64), by Newton's steps."""
+    x = odd.copy()
+    for _ in range(6):
+        x *= np.uint64(2) - odd * x
+    return x
+
+
+@pytest.mark.parametrize("right", [0, 1, 5, 9, 13])
+@pytest.mark.parametrize("negative", [False, True])
+def test_a_hair_below_a_tie_is_not_rounded_up(right: int, negative: bool) -> None:
+    """acc * multiplier, with what rounds it twice, is a multiple of 2**(31 + right), or one less."""
     rng = np.random.default_rng(1)
-    odd = rng.integers(2**29, 2**30, 400) * 2 + 1
-    fitting = [(acc, (2**30 - 1) * pow(int(acc), -1, 2**31) % 2**31) for acc in odd.tolist()]
-    acc, multiplier = (np.array(column) for column in zip(*(pair for pair in fitting if pair[1] >= 2**30), strict=True))
-    assert len(acc) > 100
-    shift = np.zeros(len(acc), np.int8)
-    for sign in (1, -1):
-        found = requantized(multiplier.astype(np.int32), shift, sign * acc[None])
-        assert np.array_equal(found, multiply_by_quantized_multiplier(sign * acc[None], multiplier, shift))
+    acc = rng.integers(0, 1 << (7 + right), 1 << (9 + right), dtype=np.uint64) | np.uint64(1)
+    rounding = 2**30 + (((1 << right >> 1) - (negative and right > 0)) << 31)
+    signed = -acc.astype(np.int64) if negative else acc.astype(np.int64)
+    for residue in (-1, 0):
+        wanted = np.uint64((residue - rounding) % 2 ** (31 + right))
+        multiplier = wanted * _inverse(signed.astype(np.uint64)) % np.uint64(2 ** (31 + right))
+        usable = (multiplier >= 2**30) & (multiplier < 2**31)
+        assert usable.sum() > 100
+        chosen, sums = multiplier[usable].astype(np.int32), signed[usable][None]
+        shift = np.full(len(chosen), -right, np.int8)
+        assert np.array_equal(requantized(chosen, shift, sums), tflites(chosen, shift, sums).clip(-128, 127))
 
 
 def test_ties_round_as_in_tflite() -> None:
     """A multiplier of 2**30 and a shift of 0 halve: ties of both signs, then shifts that tie again."""
-    acc = np.arange(-64, 65)[:, None]
-    for shift in (0, -1, -2, -3):
-        found = requantized(np.array([2**30], np.int32), np.array([shift], np.int8), acc)
-        assert np.array_equal(found, multiply_by_quantized_multiplier(acc, np.array([2**30]), np.array([shift])))
+    for right in range(16):
+        acc = np.arange(-64 << right, 65 << right, max(1, (1 << right) // 4))[:, None]
+        half, shift = np.array([2**30], np.int32), np.array([-right])
+        assert np.array_equal(requantized(half, shift, acc), tflites(half, shift, acc).clip(-128, 127)), right
 
 
 @pytest.mark.parametrize("activation", [Activation.NONE, Activation.RELU])
