@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import trainings
+from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.store import load_supernet
 from ofa_mcu.training.plain_run import PlainRun
 
@@ -29,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     trainings.add_recipe(parser)
     parser.add_argument("--subnets", type=int, default=4)
+    parser.add_argument("--nets", nargs="+", type=Subnet.parse, help="these subnets, not any spread over the space")
     parser.add_argument("--supernet", type=Path, help="of the one seed, trained already")
     options = parser.parse_args()
     if options.supernet is not None and (len(options.seeds) > 1 or options.folds is not None):
@@ -45,7 +47,7 @@ def main() -> None:
                 net = load_supernet(options.supernet)[0]
             else:
                 net = trainings.supernet(task, recipe, folder / "supernet", options.data_dir, options.threads)
-            for subnet in trainings.spread(net.space, options.subnets):
+            for subnet in options.nets or trainings.spread(net.space, options.subnets):
                 run = PlainRun(task, str(subnet), options.data_dir)
                 lone = trainings.alone(run, recipe, folder / str(subnet), options.threads)
                 found = pooled.setdefault(str(subnet), {"alone": [], "supernet": []})
