@@ -60,6 +60,9 @@ def search(
     give_up: Annotated[
         float, typer.Option(min=0, max=100, help="Points of accuracy to give up for another objective.")
     ] = 1.0,
+    measure: Annotated[
+        int, typer.Option(min=3, help="Subnets measured on validation examples before one is recommended.")
+    ] = 3,
     finetune: Annotated[
         int, typer.Option(min=0, help="Epochs of fine-tuning of the chosen subnet, taught by the largest.")
     ] = 0,
@@ -101,7 +104,19 @@ def search(
             lifetime,
             runtime_named(runtime, patch),
         )
-        request = Request(budget, task, supernet, objective, give_up / 100, seed, data_dir, own_profile, finetune, qat)
+        request = Request(
+            budget,
+            task,
+            supernet,
+            objective,
+            give_up / 100,
+            seed,
+            data_dir,
+            own_profile,
+            finetune,
+            qat,
+            measure,
+        )
         if latency is not None and budget.runtime != "compiled":
             raise UsageError("--latency is a table of compiled code: leave it out with --runtime tflm")
         with status() as show:

@@ -121,6 +121,12 @@ class Archive:
         best: Ints = fitting[is_nondominated(self.objectives[fitting])]
         return best[np.lexsort((best, self.objectives[best, 0]))]
 
+    def likeliest(self, budget: Budget, count: int) -> Ints:
+        """Numbers of the fitting subnets that prediction puts first, so many of them."""
+        fitting = np.flatnonzero(self.excess(budget) <= 0)
+        best: Ints = fitting[np.argsort(self.objectives[fitting, 0], kind="stable")][:count]
+        return best
+
     def hypervolume(self, budget: Budget) -> float:
         """Share (0..1) of the box between the least and the most of every objective met that the front beats."""
         front = self.front(budget)

@@ -64,11 +64,18 @@ def shortlist(front: Sequence[Candidate], count: int = SHORTLIST) -> list[Candid
 
 
 def next_to_measure(
-    front: Sequence[Candidate], measured: Sequence[Measured], objective: Objective, give: float, quality: Quality
+    front: Sequence[Candidate],
+    measured: Sequence[Measured],
+    objective: Objective,
+    give: float,
+    quality: Quality,
+    count: int = SHORTLIST,
+    likely: Sequence[Candidate] = (),
 ) -> list[Candidate]:
     """What to measure next, given what was measured; nothing once the choice is settled.
 
-    For accuracy that is one shortlist, a long one where prediction ranks no better than size. For another objective
+    For accuracy that is one shortlist, a long one where prediction ranks no better than size, and what is likely to be
+    as good, whether or not prediction says that another beats it, until there are `count`. For another objective
     the two most accurate by prediction come first; then, from the cheapest up, those that prediction (give or take its
     margin) lets hope for, until one is accurate enough.
 
@@ -78,12 +85,15 @@ def next_to_measure(
         objective: what the search is for.
         give: accuracy (0..1) the user gives up for an objective other than accuracy.
         quality: of the prediction.
+        count: how many may be measured for accuracy; for another objective, where that is more than twelve.
+        likely: other candidates, all of which fit.
     """
     if not measured:
         if objective is not Objective.ACCURACY:
             return _by_accuracy(front)[:_AT_ONCE]
-        return shortlist(front, SHORTLIST if quality.clear else UNPREDICTED)
-    if objective is Objective.ACCURACY or len(measured) >= _MOST:
+        first = shortlist(front, SHORTLIST if quality.clear else UNPREDICTED)
+        return list(dict.fromkeys([*first, *_by_accuracy([*front, *likely])]))[: max(count, len(first))]
+    if objective is Objective.ACCURACY or len(measured) >= max(_MOST, count):
         return []
     floor = max(m.accuracy for m in measured) - give
     good = [m.candidate for m in measured if m.accuracy >= floor]

@@ -24,7 +24,7 @@ from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.candidates import CandidatePool
 from ofa_mcu.search.feasibility import check_feasible
-from ofa_mcu.search.pick import UNPREDICTED, Objective
+from ofa_mcu.search.pick import SHORTLIST, UNPREDICTED, Objective
 from ofa_mcu.search.predictor import Predictor, load_predictor
 from ofa_mcu.search.work import Work
 from ofa_mcu.space.space import SearchSpace
@@ -43,6 +43,7 @@ __all__ = ["Request", "Source", "recommend"]
 class Request:
     """What a user asks: the budget, whose supernet, what matters, and `give`, the accuracy (0..1) given up for it.
 
+    `measure` is how many subnets are measured before one is recommended.
     `finetune` and `qat` are epochs of further training of the pick, float and on its int8 grid.
     `profile_path` is the file of a board's profile that does not come with the package; the run keeps a copy.
     """
@@ -57,6 +58,7 @@ class Request:
     profile_path: Path | None = None
     finetune: int = 0
     qat: int = 0
+    measure: int = SHORTLIST
 
     def to_json(self) -> dict[str, Any]:
         """What the run's `config.json` holds; enough to repeat the search."""
@@ -73,6 +75,7 @@ class Request:
             "objective": self.objective,
             "give": self.give,
             "seed": self.seed,
+            "measure": self.measure,
             "finetune": self.finetune,
             "qat": self.qat,
         }
@@ -194,7 +197,7 @@ def _search(
             f"prediction ranks subnets hardly better than their size does (Kendall tau {quality.kendall:.2f} against "
             f"{quality.kendall_macs:.2f}, held out), so up to {UNPREDICTED} of them are measured"
         )
-    options = SearchOptions(request.budget, objective, request.give, request.seed)
+    options = SearchOptions(request.budget, objective, request.give, request.seed, request.measure)
     with ThreadPoolExecutor(1) as loading:  # weights and data come while subnets are evolved
         coming = loading.submit(lambda: source.evaluator)
         found = archive() if archive is not None else archive_for(source.predictor, options, show)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ofa_mcu import __version__, schemas
 from ofa_mcu.planning.runtime import Settled, settled, whose_figures
@@ -14,10 +16,10 @@ from ofa_mcu.planning.tflm import tflm_head_bytes
 from ofa_mcu.runs import Run
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
-from ofa_mcu.search.candidates import CandidatePool, pareto_front
+from ofa_mcu.search.candidates import Candidate, CandidatePool, pareto_front
 from ofa_mcu.search.feasibility import candidate_json, check_feasible, nothing_fits
 from ofa_mcu.search.nsga import evolved, thinned
-from ofa_mcu.search.pick import Measured, Objective, choose, next_to_measure
+from ofa_mcu.search.pick import SHORTLIST, Measured, Objective, choose, next_to_measure
 from ofa_mcu.search.predictor import Predictor
 from ofa_mcu.search.work import Work
 from ofa_mcu.space.subnet import Subnet
@@ -30,15 +32,22 @@ __all__ = ["SearchOptions", "SearchResult", "archive_for", "search", "write_run"
 _MOST_PLANNED = 400
 """Subnets of the front that are planned."""
 
+_TOLD = 8
+"""Subnets that are measured between one word of how far it is and the next."""
+
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What is asked of a search; `give` is the accuracy (0..1) given up for an objective other than accuracy."""
+    """What is asked of a search; `give` is the accuracy (0..1) given up for an objective other than accuracy.
+
+    `measure`: how many subnets are measured before one is recommended, as `next_to_measure` takes it.
+    """
 
     budget: Budget
     objective: Objective = Objective.ACCURACY
     give: float = 0.01
     seed: int = 0
+    measure: int = SHORTLIST
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +106,8 @@ def search(
         archive = archive.fitted(options.budget.bounds["sram"])
     numbers = archive.front(options.budget)
     numbers = numbers[thinned(archive.objectives[numbers], _MOST_PLANNED)]
+    if options.measure > SHORTLIST:
+        numbers = np.concatenate([numbers, archive.likeliest(options.budget, options.measure)])
     # What tables promise is settled by the planner before anything else is done with it.
     found = [archive.genome.decode(genes) for genes in archive.genes[numbers].tolist()]
     planned = work.planned(options.budget, list(dict.fromkeys([*found, predictor.space.smallest])))
@@ -105,10 +116,24 @@ def search(
     nets: dict[Subnet, Specialised] = {}
     costs: dict[Specialised, Settled] = {}
     measured: list[Measured] = []
-    while candidates := next_to_measure(front, measured, options.objective, options.give, predictor.quality):
-        report(f"measuring {', '.join(str(c.subnet) for c in candidates)} on validation images")
-        answers = work.measured([c.subnet for c in candidates], options.budget)
-        for candidate, (net, score, cost_with_weights) in zip(candidates, answers, strict=True):
+
+    def answers_for(candidates: list[Candidate]) -> Iterator[tuple[Candidate, tuple[Specialised, float, Settled]]]:
+        for begin in range(0, len(candidates), _TOLD):
+            part = candidates[begin : begin + _TOLD]
+            which = f" ({begin + 1} to {begin + len(part)} of {len(candidates)})" if len(candidates) > _TOLD else ""
+            report(f"measuring {', '.join(str(c.subnet) for c in part)} on validation images{which}")
+            yield from zip(part, work.measured([c.subnet for c in part], options.budget), strict=True)
+
+    while candidates := next_to_measure(
+        front,
+        measured,
+        options.objective,
+        options.give,
+        predictor.quality,
+        options.measure,
+        list(fitting.values()) if options.measure > SHORTLIST else [],
+    ):
+        for candidate, (net, score, cost_with_weights) in answers_for(candidates):
             costs[net] = cost_with_weights
             # The weights can ask for more than shapes promise.
             violations = options.budget.violations(cost_with_weights.cost)
@@ -121,6 +146,7 @@ def search(
             nets[candidate.subnet] = net
             measured.append(Measured(candidate, score))
     best = choose(measured, options.objective, options.give)
+    beside = [m.candidate for m in measured if m.candidate not in front]
 
     pick = nets[best.candidate.subnet]
     refinement, validated = None, best.accuracy
@@ -164,7 +190,7 @@ def search(
         "front": [
             candidate_json(c)
             | {"accuracy_int8_validation": round(by_measure[c.subnet], 5) if c.subnet in by_measure else None}
-            for c in front
+            for c in sorted([*front, *beside], key=lambda c: -c.accuracy)
         ],
         "predictor": {
             "kendall": round(predictor.quality.kendall, 3),

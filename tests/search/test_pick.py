@@ -87,6 +87,17 @@ def test_where_prediction_is_no_better_than_size_more_is_measured() -> None:
     assert sorted(numbers(next_to_measure(FRONT, [], Objective.ACCURACY, 0.5, poor))) == [0, 1, 2, 3, 4]
 
 
+def test_more_are_measured_where_more_are_asked_for() -> None:
+    beaten = [candidate(5, 0.9095, 91, 91, 901), candidate(6, 0.7, 91, 91, 901)]
+
+    def found(count: int) -> list[int]:
+        return numbers(next_to_measure(FRONT, [], Objective.ACCURACY, 0.5, GOOD, count, [*FRONT, *beaten]))
+
+    assert found(3) == numbers(shortlist(FRONT))
+    assert found(4) == [*found(3), 5]  # the best by prediction of what is left, though number 0 beats it
+    assert found(99) == [*found(4), 3, 4, 6]
+
+
 @pytest.mark.parametrize(
     ("objective", "give", "really", "wanted"),
     [

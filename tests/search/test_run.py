@@ -72,6 +72,25 @@ def test_the_pick_is_the_best_of_what_was_measured(result: SearchResult) -> None
     assert 0 < result.report["hypervolume"] <= 1
 
 
+def test_more_subnets_can_be_measured_and_the_best_of_them_is_picked() -> None:
+    told: list[str] = []
+    options = SearchOptions(budget_for(BOARD), seed=3)
+    few, many = (search(EVALUATOR, PREDICTOR, replace(options, measure=count), told.append) for count in (3, 20))
+    rows = {row["subnet"]: row for row in many.report["front"]}
+    measured = {name: row for name, row in rows.items() if row["accuracy_int8_validation"] is not None}
+    before = {row["subnet"] for row in few.report["front"]}
+    assert len(measured) == 20 and before < set(rows) and set(measured) - before
+    predicted = [row["accuracy_predicted"] for row in rows.values()]
+    assert predicted == sorted(predicted, reverse=True)
+    archive = many.archive
+    likely = archive.genes[archive.likeliest(options.budget, 15)].tolist()
+    assert {str(archive.genome.decode(genes)) for genes in likely} < set(measured)
+    best = max(row["accuracy_int8_validation"] for row in measured.values())
+    assert many.report["pick"]["accuracy_int8_validation"] >= best - 0.002
+    assert best >= max(row["accuracy_int8_validation"] or 0 for row in few.report["front"])
+    assert [text for text in told if "(9 to 16 of 20)" in text]
+
+
 def test_examples_that_are_apart_are_tested_on_their_own(result: SearchResult) -> None:
     assert result.report["pick"]["accuracy_int8_apart"] == {}
     data = replace(DATA, apart={"silence (test)": DATA.test})
