@@ -40,8 +40,8 @@ from ofa_mcu.space.lowering import GraphBuilder
 from ofa_mcu.space.presets import SPACES
 from ofa_mcu.space.shapes import Activation, ShapeGraph
 from ofa_mcu.tasks.resample import resolution_of, to_codes
-from ofa_mcu.tasks.task import Dataset
-from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, one_thread_each
+from ofa_mcu.tasks.task import CALIBRATION_IMAGES, Dataset
+from ofa_mcu.training.calibrate import one_thread_each
 from ofa_mcu.training.data import ImageSet
 from ofa_mcu.training.learners import PlainLearner
 from ofa_mcu.training.loop import fit, use_threads
@@ -89,7 +89,7 @@ def trained(graph: ShapeGraph, source: Source, data: Dataset, recipe: Recipe, fo
     _, height, width, _ = graph.shapes["input"]
     size, resolution = (height, width), resolution_of((height, width))
     fit(learner, source.task, data, (size,), recipe, folder, f"plain {graph.name}")
-    inputs = ImageSet(data.train, (size,)).floats_at(resolution, slice(0, CALIBRATION_IMAGES))
+    inputs = ImageSet(data.train.first(CALIBRATION_IMAGES), (size,)).floats_at(resolution)
     with one_thread_each():
         return recalibrate_and_quantize(learner.module, inputs)
 

@@ -22,8 +22,8 @@ from ofa_mcu.supernet.network import PlainNetwork, Supernet, extract
 from ofa_mcu.supernet.plain_store import load_network
 from ofa_mcu.supernet.store import load_supernet
 from ofa_mcu.tasks.resample import resolution_of
-from ofa_mcu.tasks.task import Dataset, Split, TrainingPart
-from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, recalibrate
+from ofa_mcu.tasks.task import CALIBRATION_IMAGES, Dataset, Split, TrainingPart
+from ofa_mcu.training.calibrate import recalibrate
 from ofa_mcu.training.data import ImageSet
 from ofa_mcu.training.plain_run import PlainRun, train_plain
 from ofa_mcu.training.recipe import Recipe
@@ -111,7 +111,7 @@ def supernet(task: str, recipe: Recipe, folder: Path, data_dir: Path | None, thr
 class _Kept:
     """Training examples that change with every epoch, made once for all networks that train with the same seed."""
 
-    _epochs: ClassVar[dict[tuple[str, int, int], Split]] = {}
+    _epochs: ClassVar[dict[tuple[str, int, int], TrainingPart]] = {}
 
     def __init__(self, task: str, part: TrainingPart) -> None:
         self._task, self._part = task, part
@@ -124,13 +124,14 @@ class _Kept:
         """As of the part."""
         return self._part.first(count)
 
-    def epoch(self, seed: int, epoch: int) -> Split:
+    def epoch(self, seed: int, epoch: int) -> TrainingPart:
         """As of the part."""
         key = self._task, seed, epoch
         if key not in self._epochs:
             if any(known[:2] != key[:2] for known in self._epochs):
                 self._epochs.clear()
-            self._epochs[key] = self._part.epoch(seed, epoch)
+            made = self._part.epoch(seed, epoch)
+            self._epochs[key] = self if made is self._part else made
         return self._epochs[key]
 
 

@@ -20,8 +20,8 @@ from ofa_mcu.quantization.ptq import recalibrate_and_quantize
 from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import PlainNetwork, Supernet, extract
 from ofa_mcu.tasks.resample import resample, resolution_of, to_codes
-from ofa_mcu.tasks.task import Dataset, Split
-from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, accuracy, one_thread_each, recalibrate
+from ofa_mcu.tasks.task import CALIBRATION_IMAGES, Dataset, Split
+from ofa_mcu.training.calibrate import accuracy, one_thread_each, recalibrate
 from ofa_mcu.training.data import ImageSet
 
 __all__ = ["Evaluator", "Specialised"]

@@ -2,13 +2,14 @@
 
 Products of matrices are taken in integers where the processor multiplies int8 exactly, else in floats, whose sums are
 exact in float32 while no input can push them to 2**24, which a layer's accumulator bound tells; beyond, they run in
-float64. Everything else is done in integers, by compiled loops.
+float64. Everything else is done by compiled loops (`loops`).
 """
 
 from __future__ import annotations
 
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import cache
+from math import prod
 from typing import Protocol
 
 import numpy as np
@@ -53,7 +54,7 @@ def _require_known(graph: Int8Graph, operator: Operator) -> None:
         case Add():
             known = len(set(shapes)) == 1 and len(shapes[0]) in (2, 4)
         case Mean(axes=(1, 2), keep_dims=False):
-            known = True
+            known = len(shapes[0]) == 4 and shapes[0][0] == 1
         case _:
             known = False
     if not known or not structure.constants.isdisjoint(operator.inputs):
@@ -173,7 +174,7 @@ class _Products:
     def __call__(self, *sources: Codes) -> Codes:
         (source,) = sources
         shape = source.shape[: self._apart]
-        rows = source.reshape(int(np.prod(shape)), -1)
+        rows = source.reshape(prod(shape), prod(source.shape[self._apart :]))
         codes = np.empty((len(rows), self._outputs), np.int8)
         step = max(1, _SUMS_AT_ONCE // self._outputs)
         for begin in range(0, len(rows), step):
@@ -187,13 +188,16 @@ class _Convolution:
 
     def __init__(self, graph: Int8Graph, operator: Conv2D, constants: ChannelRequantization) -> None:
         parameters = graph.parameters[operator.name]
-        weights = torch.from_numpy(np.ascontiguousarray(parameters.weights.transpose(0, 3, 1, 2)))
+        weights = torch.from_numpy(np.array(parameters.weights.transpose(0, 3, 1, 2), order="C"))
         self._weights, self._padding = evenly_padded(weights.to(_exact_type(constants)), operator.padding)
         self._stride, self._zero_point = operator.stride, constants.input_zero_point
         self._finish = _requantizer(constants, parameters.bias)
 
     def __call__(self, *sources: Codes) -> Codes:
-        planes = (torch.from_numpy(sources[0]).to(self._weights.dtype) - self._zero_point).permute(0, 3, 1, 2)
+        centred = torch.from_numpy(sources[0]).to(self._weights.dtype) - self._zero_point
+        # a single channel is moved by the shape alone: permuted strides, though of the same memory, lead torch astray
+        one = centred.shape[-1] == 1
+        planes = centred.reshape(len(centred), 1, *centred.shape[1:3]) if one else centred.permute(0, 3, 1, 2)
         sums = F.conv2d(planes, self._weights, None, self._stride, self._padding).permute(0, 2, 3, 1).contiguous()
         codes = np.empty(sums.shape, np.int8)
         self._finish(sums.flatten(0, 2).numpy(), codes.reshape(-1, codes.shape[-1]))
@@ -245,14 +249,23 @@ class Int8Network:
 
     @torch.no_grad()
     def __call__(self, inputs: Codes) -> Codes:
-        """Output codes (N, ...) for input codes (N, H, W, C); equal to the reference, byte for byte."""
+        """Output codes (N, ...) for input codes (N, H, W, C); equal to the reference, byte for byte.
+
+        OfaMcuError where the inputs are of another shape or type.
+        """
         structure = self.graph.structure
-        last = {name: op.name for op in structure.operators for name in op.inputs}
-        values = {structure.inputs[0]: np.ascontiguousarray(inputs)}
+        shape = structure.shapes[structure.inputs[0]][1:]
+        if inputs.dtype != np.int8 or inputs.shape[1:] != shape:
+            raise OfaMcuError(
+                f"inputs {inputs.shape} of {inputs.dtype} for network '{structure.name}', which reads int8 codes of "
+                f"(N, {', '.join(map(str, shape))})"
+            )
+        last = {name: op.name for op in structure.operators for name in op.inputs if name not in structure.outputs}
+        values = {structure.inputs[0]: np.array(inputs, order="C")}  # a copy: with no strides but the usual ones
         for op, layer in self._layers:
             result = layer(*(values[name] for name in op.inputs))
             for name in op.inputs:
-                if last[name] == op.name:
+                if last.get(name) == op.name:
                     values.pop(name, None)
             values[op.output] = result
         return values[structure.outputs[0]]

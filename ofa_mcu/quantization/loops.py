@@ -1,4 +1,4 @@
-"""The integer part of int8 layers, as loops that Numba compiles: one pass over memory, TFLite's arithmetic as written.
+"""What int8 layers do beside multiplying matrices, as loops that Numba compiles: TFLite's arithmetic, to the bit.
 
 Compiled code is kept on disk; only the first use after an installation waits for the compiler, a few seconds.
 """
@@ -26,12 +26,13 @@ _EXACT_RIGHT = 13
 class Requantizer:
     """From accumulators to codes: bias, TFLite's double rounding per channel, zero point, clamp.
 
-    `by_integers` and `by_doubles` are the constants of the two loops that do it; the second, faster, is None where a
-    shift is too far for it.
+    `integers` and `doubles` are the constants of the two loops that do it. The second is faster, and `exact` where no
+    channel is shifted to the left, nor too far to the right.
     """
 
-    by_integers: Constants
-    by_doubles: Constants | None
+    integers: Constants
+    doubles: Constants
+    exact: bool
 
     @classmethod
     def of(
@@ -54,11 +55,9 @@ class Requantizer:
             high: the largest code.
         """
         multipliers, shifts = (np.array(np.broadcast_to(v, len(bias)), np.int64) for v in (multiplier, shift))
+        bias = np.array(bias, np.int32)
         right = np.maximum(-shifts, 0)
         half, sign = (np.int64(1) << right) >> 1, -(right > 0).astype(np.int64)
-        integers = multipliers << np.maximum(shifts, 0), right, half, sign, zero_point, low, high
-        if shifts.max() > 0 or shifts.min() < -_EXACT_RIGHT:
-            return cls((bias, *integers), None)
         steps = np.ldexp(1.0, -right)
         doubles = (
             multipliers * np.ldexp(1.0, -31 - right),
@@ -68,14 +67,13 @@ class Requantizer:
             low + 256.0,
             high + 256.0,
         )
-        return cls((bias, *integers), (bias, *doubles))
+        integers = multipliers << np.maximum(shifts, 0), right, half, sign, zero_point, low, high
+        exact = bool(shifts.max() <= 0 and shifts.min() >= -_EXACT_RIGHT)
+        return cls((bias, *integers), (bias, *doubles), exact)
 
     def __call__(self, accumulators: Accumulators, codes: Codes) -> None:
         """Whole numbers to codes, both (rows, channels) and contiguous."""
-        if self.by_doubles is None:
-            _by_integers(accumulators, codes, *self.by_integers)
-        else:
-            _by_doubles(accumulators, codes, *self.by_doubles)
+        _requantize(accumulators, codes, self.exact, self.integers, self.doubles)
 
 
 @njit(nogil=True, cache=True)
@@ -133,10 +131,18 @@ def _by_doubles(
 
 
 @njit(nogil=True, cache=True)
+def _requantize(accumulators: Accumulators, codes: Codes, exact: bool, integers: Constants, doubles: Constants) -> None:
+    if exact:
+        _by_doubles(accumulators, codes, *doubles)
+    else:
+        _by_integers(accumulators, codes, *integers)
+
+
+@njit(nogil=True, cache=True)
 def _sums(
     inputs: Codes,
     weights: NDArray[np.int32],
-    zero_point: int,
+    zero_point: np.int32,
     stride: tuple[int, int],
     top: int,
     left: int,
@@ -154,44 +160,27 @@ def _sums(
         for y in range(max(0, -first), min(rows, height - first)):
             for x in range(max(0, -begin), min(columns, width - begin)):
                 for channel in range(channels):
-                    code = np.int32(inputs[first + y, begin + x, channel]) - np.int32(zero_point)
+                    code = np.int32(inputs[first + y, begin + x, channel]) - zero_point
                     sums[column, channel] += code * weights[y, x, channel]
 
 
 @njit(nogil=True, cache=True)
-def _depthwise_by_integers(
+def _depthwise(
     inputs: Codes,
     weights: NDArray[np.int32],
-    zero_point: int,
+    zero_point: np.int32,
     stride: tuple[int, int],
-    top: int,
-    left: int,
+    corner: tuple[int, int],
     codes: Codes,
-    constants: Constants,
+    exact: bool,
+    integers: Constants,
+    doubles: Constants,
 ) -> None:
     sums = np.empty(codes.shape[2:], np.int32)
     for image in range(len(inputs)):
         for row in range(codes.shape[1]):
-            _sums(inputs[image], weights, zero_point, stride, top, left, row, sums)
-            _by_integers(sums, codes[image, row], *constants)
-
-
-@njit(nogil=True, cache=True)
-def _depthwise_by_doubles(
-    inputs: Codes,
-    weights: NDArray[np.int32],
-    zero_point: int,
-    stride: tuple[int, int],
-    top: int,
-    left: int,
-    codes: Codes,
-    constants: Constants,
-) -> None:
-    sums = np.empty(codes.shape[2:], np.int32)
-    for image in range(len(inputs)):
-        for row in range(codes.shape[1]):
-            _sums(inputs[image], weights, zero_point, stride, top, left, row, sums)
-            _by_doubles(sums, codes[image, row], *constants)
+            _sums(inputs[image], weights, zero_point, stride, corner[0], corner[1], row, sums)
+            _requantize(sums, codes[image, row], exact, integers, doubles)
 
 
 def depthwise(
@@ -206,12 +195,10 @@ def depthwise(
     """A depthwise convolution of `inputs` (N, H, W, C) by `weights` (kh, kw, C) into `codes` (N, H', W', C).
 
     `zero_point` is the input's, and `corner` the padding above and to the left. A row's sums, which no memory beyond
-    the cache sees, become codes at once.
+    the cache sees, become codes at once. Nothing checks that shapes go together.
     """
-    if finish.by_doubles is None:
-        _depthwise_by_integers(inputs, weights, zero_point, stride, *corner, codes, finish.by_integers)
-    else:
-        _depthwise_by_doubles(inputs, weights, zero_point, stride, *corner, codes, finish.by_doubles)
+    constants = finish.exact, finish.integers, finish.doubles
+    _depthwise(inputs, weights, np.int32(zero_point), stride, corner, codes, *constants)
 
 
 @njit(nogil=True, cache=True)

@@ -14,8 +14,8 @@ from ofa_mcu.quantization.fast import int8_accuracy
 from ofa_mcu.quantization.ptq import quantize
 from ofa_mcu.supernet.plain_store import NETWORK_FILE, load_network
 from ofa_mcu.tasks.resample import resample, resolution_of, to_codes
-from ofa_mcu.tasks.task import Dataset
-from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, accuracy, one_thread_each
+from ofa_mcu.tasks.task import CALIBRATION_IMAGES, Dataset
+from ofa_mcu.training.calibrate import accuracy, one_thread_each
 from ofa_mcu.training.data import ImageSet
 
 __all__ = ["MODEL_FILE", "export_single"]

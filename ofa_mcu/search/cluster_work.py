@@ -85,7 +85,7 @@ def _digest_of(path: Path) -> str:
 
 def _digest(data: Dataset) -> str:
     """Of the examples that an evaluation reads."""
-    from ofa_mcu.training.calibrate import CALIBRATION_IMAGES
+    from ofa_mcu.tasks.task import CALIBRATION_IMAGES
 
     digest = hashlib.sha256()
     for part in (data.train.first(CALIBRATION_IMAGES), data.validation, data.test, *data.apart.values()):

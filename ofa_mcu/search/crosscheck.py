@@ -45,7 +45,7 @@ def crosscheck_run(
     from ofa_mcu.space.subnet import Subnet
     from ofa_mcu.supernet.store import load_supernet
     from ofa_mcu.tasks.resample import resample, to_codes
-    from ofa_mcu.training.calibrate import CALIBRATION_IMAGES
+    from ofa_mcu.tasks.task import CALIBRATION_IMAGES
 
     configuration, model = run.read("config.json"), run.model()
     task, named = task_named(configuration["task"], data_dir), configuration["supernet"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,15 +43,20 @@ def folder_of(task: str, data_dir: Path | None, usual: str | None = None) -> Pat
     return data_dir
 
 
-def cached(task: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+def cached(
+    task: str, key: str, make: Callable[[], Arrays], lengths: Mapping[str, int] = MappingProxyType({})
+) -> Arrays:
     """What `make` gives, from the file of an earlier run where there is one under this key.
 
     Decoding takes a hundred times as long as reading. Only the newest few files of a task are kept; where nothing can
-    be written, nothing is.
+    be written, nothing is. A file that cannot be read, whatever is wrong with it, is made anew, and so is one whose
+    arrays are not of the `lengths` that some are known to have.
     """
     path = cache_folder(task) / f"{key}.npz"
-    with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), np.load(path) as stored:
-        return dict(stored)
+    with suppress(Exception), np.load(path) as stored:
+        found = dict(stored)
+        if all(len(found[name]) == length for name, length in lengths.items()):
+            return found
     arrays = make()
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from ofa_mcu.tasks.scaling import Scaling
 
-__all__ = ["Augmentation", "Dataset", "Split", "Task", "TrainingPart"]
+__all__ = ["CALIBRATION_IMAGES", "Augmentation", "Dataset", "Split", "Task", "TrainingPart"]
+
+CALIBRATION_IMAGES = 1024
+"""Training examples, the first, that set statistics and ranges of a network."""
 
 
 class TrainingPart(Protocol):
@@ -37,10 +40,16 @@ class TrainingPart(Protocol):
         """Number of examples, the same in every epoch."""
 
     def first(self, count: int) -> Split:
-        """The first examples as they are, all where there are fewer; cheaper than `inputs` where those are made."""
+        """The first examples as they are, all where there are fewer, without weights of classes.
 
-    def epoch(self, seed: int, epoch: int) -> Split:
-        """The examples of an epoch (from 0), by seed and epoch alone, so that a resumed run sees the same."""
+        Cheaper than `inputs` where those are made.
+        """
+
+    def epoch(self, seed: int, epoch: int) -> TrainingPart:
+        """The examples of an epoch (from 0), by seed and epoch alone, so that a resumed run sees the same.
+
+        The part itself where they never change.
+        """
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,7 @@ from ofa_mcu.supernet.network import PlainNetwork
 from ofa_mcu.tasks.resample import resolution_of
 from ofa_mcu.training.data import ImageSet
 
-__all__ = ["CALIBRATION_IMAGES", "accuracy", "one_thread_each", "recalibrate"]
-
-CALIBRATION_IMAGES = 1024
+__all__ = ["accuracy", "one_thread_each", "recalibrate"]
 
 
 @torch.no_grad()

@@ -48,7 +48,7 @@ class ImageSet:
     def epoch(self, seed: int, epoch: int) -> ImageSet:
         """The examples of an epoch; this very set where they never change."""
         examples = self._part.epoch(seed, epoch)
-        return self if examples.inputs is self._part.inputs else ImageSet(examples, self._sizes)
+        return self if examples is self._part else ImageSet(examples, self._sizes)
 
 
 @dataclass

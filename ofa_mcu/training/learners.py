@@ -18,7 +18,8 @@ from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import PlainNetwork, Supernet, extract
 from ofa_mcu.supernet.sorting import sort_channels
 from ofa_mcu.tasks.resample import resolution_of
-from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, accuracy, recalibrate
+from ofa_mcu.tasks.task import CALIBRATION_IMAGES
+from ofa_mcu.training.calibrate import accuracy, recalibrate
 from ofa_mcu.training.data import Batch, ImageSet
 from ofa_mcu.training.early_bird import EarlyBird
 from ofa_mcu.training.learner import TRAINED, Common, clear_momentum, soft_loss

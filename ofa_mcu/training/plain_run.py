@@ -14,8 +14,8 @@ from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import PlainNetwork
 from ofa_mcu.supernet.plain_store import NETWORK_FILE, save_network
 from ofa_mcu.tasks.registry import task_named
-from ofa_mcu.tasks.task import Dataset, Task
-from ofa_mcu.training.calibrate import CALIBRATION_IMAGES, recalibrate
+from ofa_mcu.tasks.task import CALIBRATION_IMAGES, Dataset, Task
+from ofa_mcu.training.calibrate import recalibrate
 from ofa_mcu.training.curves import plot_curves
 from ofa_mcu.training.data import ImageSet
 from ofa_mcu.training.learners import PlainLearner

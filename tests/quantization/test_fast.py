@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from ofa_mcu.errors import OfaMcuError
 from ofa_mcu.graph import reference
 from ofa_mcu.graph.arithmetic import multiply_by_quantized_multiplier
 from ofa_mcu.graph.ir import Int8Graph, Parameters, Quantization
@@ -82,7 +83,7 @@ def test_the_sums_of_deep_layers_themselves_are_exact(integers: bool, monkeypatc
     assert (wanted > 1 << 24).any() and (wanted[wanted > 1 << 24] % 2 == 1).any()
     assert isinstance(layer, fast._Products)
     sums, finish = layer.sums(x), layer._finish
-    moved = finish.by_integers[0] - graph.parameters["conv0"].bias
+    moved = finish.integers[0] - graph.parameters["conv0"].bias
     assert sums.dtype == (torch.int32 if integers else torch.float64)
     assert np.array_equal(sums.double().numpy() + moved, wanted.astype(float))
 
@@ -120,6 +121,55 @@ def test_spatial_outputs_come_back_with_channels_last() -> None:
     assert check(graph, probe_inputs(graph)["input"]).shape == (5, 6, 2, 5)
 
 
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride"),
+    [((8, 3), (3, 3), (1, 2)), ((8, 2), (3, 3), (1, 2)), ((4, 6), (3, 5), (1, 2)), ((9, 7), (6, 5), (1, 3))],
+)
+def test_one_channel_has_the_strides_of_its_shape(
+    size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]
+) -> None:
+    """An array of one channel counts as contiguous in two orders at once, of which torch may believe the wrong one."""
+    for same in (False, True) if size[1] >= kernel[1] else (True,):
+        build = GraphBuilder(np.random.default_rng(0))
+        source = build.tensor("input", (1, *size, 1))
+        graph = build.finish("single", (build.conv(source, 16, kernel, stride, same, Activation.NONE),))
+        for seed in range(5):
+            check(graph, np.random.default_rng(seed).integers(-128, 128, (3, *size, 1), dtype=np.int8))
+
+
+def test_inputs_may_lie_in_memory_as_they_like() -> None:
+    rng = np.random.default_rng(11)
+    for seed in range(40):
+        graph = random_graph(np.random.default_rng([seed, 8]), max_ops=4)
+        plain = random_inputs(graph, rng, 4)["input"]
+        wanted = Int8Network(graph)(plain)
+        frozen = plain.copy()
+        frozen.setflags(write=False)
+        for inputs in (plain[::-1][::-1], np.asfortranarray(plain), frozen):
+            assert np.array_equal(Int8Network(graph)(inputs), wanted)
+        assert np.array_equal(Int8Network(graph)(plain[::-1][3:]), wanted[:1])
+        assert np.array_equal(Int8Network(graph)(plain[:0]), wanted[:0])
+
+
+@pytest.mark.parametrize("bad", [np.zeros((2, 5, 6, 30_000), np.int8), np.zeros((2, 5, 6, 1), np.int8)])
+def test_inputs_of_another_shape_or_type_are_refused(bad: np.ndarray) -> None:
+    build = GraphBuilder(np.random.default_rng(12))
+    graph = build.finish(
+        "narrow", (build.depthwise(build.tensor("input", (1, 5, 6, 3)), (3, 3), (1, 1), True, Activation.NONE),)
+    )
+    for inputs in (bad, np.zeros((2, 5, 6, 3), np.uint8), np.zeros((2, 5, 6, 3), np.int64)):
+        with pytest.raises(OfaMcuError, match=r"for network 'narrow', which reads int8 codes of \(N, 5, 6, 3\)"):
+            Int8Network(graph)(inputs)
+
+
+def test_an_output_that_is_read_again_is_kept() -> None:
+    build = GraphBuilder(np.random.default_rng(13))
+    first = build.conv(build.tensor("input", (1, 4, 4, 3)), 5, (1, 1), (1, 1), True, Activation.NONE)
+    build.depthwise(first, (3, 3), (1, 1), True, Activation.NONE)
+    graph = build.finish("early", (first,))
+    check(graph, np.random.default_rng(1).integers(-128, 128, (2, 4, 4, 3), dtype=np.int8))
+
+
 def requantized(
     multiplier: np.ndarray, shift: np.ndarray, acc: np.ndarray, ends: tuple[int, int] = (-128, 127), zero_point: int = 0
 ) -> np.ndarray:
@@ -127,7 +177,7 @@ def requantized(
     bias = np.asarray(np.random.default_rng(4).integers(-99, 100, acc.shape[1]), np.int32)
     finish = Requantizer.of(multiplier, shift, bias, zero_point, *ends)
     results = []
-    for each in (finish, dataclasses.replace(finish, by_doubles=None)):
+    for each in (finish, dataclasses.replace(finish, exact=False)):
         held: list[np.ndarray] = [(acc - bias).astype(np.float64)]
         if (np.abs(acc) < 1 << 23).all():
             held += [(acc - bias).astype(np.float32), (acc - bias).astype(np.int32)]

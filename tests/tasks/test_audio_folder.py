@@ -13,7 +13,7 @@ from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.tasks.audio.speech_commands import read_packed
 from ofa_mcu.tasks.audio.splitting import split_files
 from ofa_mcu.tasks.audio_folder import AUDIO_FOLDER
-from ofa_mcu.tasks.task import Dataset, Split
+from ofa_mcu.tasks.task import Dataset
 from tests.tasks.audio.files import tone, write_folder
 
 TONES = {"hoch": 2500.0, "tief": 300.0}
@@ -28,7 +28,7 @@ def load(folder: Path, options: str = "") -> tuple[tuple[str, ...], Dataset]:
 
 def nearest_centroid(data: Dataset, seed: int = 0) -> float:
     """Share of test clips whose features are nearest to the training mean of their class, augmented training clips."""
-    train: Split = data.train.epoch(seed, 0)
+    train = data.train.epoch(seed, 0)
     flat, test = (part.inputs.reshape(len(part), -1).astype(float) for part in (train, data.test))
     centres = np.stack([flat[train.labels == label].mean(axis=0) for label in np.unique(train.labels)])
     found = ((test[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)

@@ -131,7 +131,7 @@ def write_jpeg(path: Path, count: int = 30) -> list[bytes]:
 def test_the_jpeg_copy_is_decoded_once_and_training_images_when_they_are_asked_for(
     tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cifar10, "_FIRST", 5)
+    monkeypatch.setattr(cifar10, "CALIBRATION_IMAGES", 5)
     files = write_jpeg(tmp_path / "cifar10_jpeg.npz")
     data = CIFAR10.load(tmp_path)
     assert (len(data.train), len(data.validation), len(data.test)) == (27, 3, 30)
@@ -143,24 +143,55 @@ def test_the_jpeg_copy_is_decoded_once_and_training_images_when_they_are_asked_f
     assert len(list(kept.parent.iterdir())) == 1
     assert np.array_equal(data.train.first(6).inputs, every[:6])
     assert np.array_equal(data.train.inputs, every[:27])
-    assert data.train.epoch(0, 3).inputs is data.train.inputs  # nothing is resampled anew
+    assert data.train.epoch(0, 3) is data.train  # nothing is resampled anew
     files_kept = set(kept.parent.iterdir())
     assert len(files_kept) == 2
     written = {file: file.stat().st_mtime_ns for file in files_kept}
     again = CIFAR10.load(tmp_path)
     assert np.array_equal(again.train.inputs, every[:27])
     assert {file: file.stat().st_mtime_ns for file in kept.parent.iterdir()} == written
-    for file in files_kept:  # damaged copies are made anew
+
+    def cut(file: Path) -> None:
         file.write_bytes(file.read_bytes()[:1000])
-    again = CIFAR10.load(tmp_path)
-    assert np.array_equal(again.test.inputs, every[30:]) and np.array_equal(again.train.inputs, every[:27])
+
+    def no_archive(file: Path) -> None:
+        with file.open("wb") as stream:
+            np.save(stream, every)
+
+    def of_another_time(file: Path) -> None:
+        np.savez(file, test=every[:4], other=every)
+
+    for damage in (cut, no_archive, of_another_time):  # damaged copies are made anew
+        for file in files_kept:
+            damage(file)
+        again = CIFAR10.load(tmp_path)
+        assert np.array_equal(again.test.inputs, every[30:]) and np.array_equal(again.train.inputs, every[:27])
+    monkeypatch.setattr(cifar10, "_HELD", 3)
+    assert len(CIFAR10.load(tmp_path).validation.inputs) == 10
 
 
 def test_a_damaged_jpeg_copy_is_said(tmp_path: Path) -> None:
     path = tmp_path / "cifar10_jpeg.npz"
     write_jpeg(path)
     whole = path.read_bytes()
-    for content in (b"nothing", whole[: len(whole) // 2]):
+    with np.load(path) as archive:
+        arrays = dict(archive)
+
+    def write(**changed: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        np.savez(buffer, **{**arrays, **changed})
+        return buffer.getvalue()
+
+    contents = [
+        b"nothing",
+        whole[: len(whole) // 2],
+        write(off_test=np.array(3)),
+        write(y_train=arrays["y_train"][:, None]),
+        write(y_train=arrays["y_train"] + 1),
+        write(y_test=arrays["y_test"][:-1]),
+        write(header=arrays["header"][:-9]),
+    ]
+    for content in contents:
         path.write_bytes(content)
         with pytest.raises(OfaMcuError, match="is no CIFAR-10 in JPEG, or is damaged"):
             CIFAR10.load(tmp_path)
