@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ofa_mcu.files import write_bytes, write_json, write_text
+from ofa_mcu.errors import UsageError
+from ofa_mcu.files import check_file, check_folder, write_bytes, write_json, write_text
 
 ROOT = Path(__file__).parents[1]
 
@@ -90,3 +91,30 @@ def test_readers_and_a_kill_never_see_a_part(tmp_path: Path) -> None:
     data = path.read_bytes()
     assert seen == {b"a", b"b"}
     assert len(data) == 3_000_000 and data.count(data[:1]) == len(data)
+
+
+def test_a_refusal_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "folder", tmp_path / "file" / "inside"):
+        with pytest.raises(OSError) as caught:
+            write_bytes(path, b"new")
+        assert caught.value.filename == str(path)
+
+
+def test_places_are_checked_before_long_work(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    check_file(tmp_path / "new" / "file", "--out")
+    check_file(tmp_path / "file", "--out")
+    check_folder(tmp_path / "new" / "folder", "--out")
+    check_folder(tmp_path / "folder", "--out")
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["file", "folder"]  # nothing is made
+    with pytest.raises(UsageError, match=r"^--out .*folder is a folder; name a file$"):
+        check_file(tmp_path / "folder", "--out")
+    with pytest.raises(UsageError, match=r"^--out .*file is a file; name a folder$"):
+        check_folder(tmp_path / "file", "--out")
+    for check in (check_file, check_folder):
+        for place in (tmp_path / "file" / "inside" / "more", Path("/proc/ofa-mcu/table.json")):
+            with pytest.raises(UsageError, match=r"cannot be written .*; name another$"):
+                check(place, "--out")

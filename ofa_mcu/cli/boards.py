@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ofa_mcu.cli.calibrate import calibrate_board
-from ofa_mcu.cli.common import say
+from ofa_mcu.cli.common import failing_as_json, say
 
 if TYPE_CHECKING:
     from ofa_mcu.profiles import BoardProfile
@@ -44,9 +44,13 @@ def list_boards(
     """
     if context.invoked_subcommand is not None:
         return
-    from ofa_mcu.profiles import sound_profiles
+    with failing_as_json(as_json, SCHEMA):
+        from ofa_mcu.errors import UsageError
+        from ofa_mcu.profiles import sound_profiles
 
-    profiles, broken = sound_profiles()
+        if as_json and markdown:
+            raise UsageError("--json and --markdown both say what to print; give one of them")
+        profiles, broken = sound_profiles()
     if as_json:
         wrong = [{"file": str(path), "message": str(error)} for path, error in broken.items()]
         listed = [board_json(profile) for profile in profiles]
@@ -86,11 +90,12 @@ def show_board(
     as_json: JSON = False,
 ) -> None:
     """Show all that is known about one board, with the source of every figure."""
-    from ofa_mcu.planning.latency_files import find_latency
-    from ofa_mcu.profiles import load_profile
+    with failing_as_json(as_json, SCHEMA):
+        from ofa_mcu.planning.latency_files import find_latency
+        from ofa_mcu.profiles import load_profile
 
-    profile = load_profile(board)
-    table = find_latency(profile, Path(board) if Path(board).is_file() else None)
+        profile = load_profile(board)
+        table = find_latency(profile, Path(board) if Path(board).is_file() else None)
     if as_json:
         found = str(table) if table is not None else None
         typer.echo(json.dumps({"schema": SCHEMA, "board": board_json(profile), "latency_table": found}))

@@ -28,12 +28,14 @@ def carbon(
     Networks trained alone come from: ofa-mcu train --method plain, and ofa-mcu train --early-bird P.
     """
     with failing_as_json(as_json, schemas.CARBON):
-        from ofa_mcu.files import write_bytes
+        from ofa_mcu.files import check_file, write_bytes
         from ofa_mcu.ledger import intensity_of
         from ofa_mcu.reports.carbon import account, read_sums
         from ofa_mcu.reports.carbon_plot import carbon_plot
         from ofa_mcu.reports.literature import CAVEATS, literature
 
+        if plot is not None:
+            check_file(plot, "--plot")
         found = account(read_sums(runs), intensity_of(region, intensity))
         path = plot or runs[0] / "carbon.png"
         write_bytes(path, carbon_plot(found))

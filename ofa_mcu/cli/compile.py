@@ -75,6 +75,7 @@ def compile_verb(
         )
         from ofa_mcu.devices.validation_twin import require_twin
         from ofa_mcu.errors import UsageError
+        from ofa_mcu.files import check_folder
         from ofa_mcu.planning.compile import CompileOptions
         from ofa_mcu.planning.latency_files import latency_for
         from ofa_mcu.planning.places import sram_allowed
@@ -95,6 +96,9 @@ def compile_verb(
         most = sram_allowed(profile, quantity("--max-sram", max_sram, memory=True))
         options = CompileOptions(Optimize(optimize), not no_dead_channels, limit, max_sram=most)
         latency = latency_for(profile, profile_path=Path(board) if Path(board).is_file() else None)
+        for folder, option in ((out, "--out"), (report, "--report")):
+            if folder is not None:
+                check_folder(folder, option)
         made = compile_model(model, profile, options, latency)
         files = model_files(made, debug=debug)
         if not as_json:
@@ -103,12 +107,12 @@ def compile_verb(
         if account and explain and not as_json:
             print_explanation(account)
         made.check_fit()
-        folder = out or default_folder(model, profile.id)
+        target = out or default_folder(model, profile.id)
         if emulate:
-            check_path(folder)
+            check_path(target)
         if report is not None:
-            check_report_folder(report, folder)
-        project = write_model_project(made, folder, files, say)
+            check_report_folder(report, target)
+        project = write_model_project(made, target, files, say)
         trial = None
         if emulate:
             say(f"building {project.emulated_environment} in {project.folder}")
@@ -133,8 +137,6 @@ def check_report_folder(report: Path, project: Path) -> None:
     """Makes the folder, before anything else is written; UsageError where it cannot be the report's."""
     from ofa_mcu.errors import UsageError
 
-    if report.exists() and not report.is_dir():
-        raise UsageError(f"--report {report} is a file; name a folder")
     if report.resolve().is_relative_to(project.resolve()):
         raise UsageError(f"--report {report} is inside the project {project}, which is made anew; name another folder")
     report.mkdir(parents=True, exist_ok=True)

@@ -62,12 +62,13 @@ def fleet(
     Exit code 3: nothing fits any of the boards. 2: what a bound needs is known of none of them.
     """
     with failing_as_json(as_json, schemas.FLEET):
-        from ofa_mcu.files import write_bytes, write_json
+        from ofa_mcu.files import check_folder, write_bytes, write_json
         from ofa_mcu.reports.fleet import fleet_plot
         from ofa_mcu.runs import FLEET, FLEET_PLOT
         from ofa_mcu.search.fleet import FleetRequest, made_up_fleet
         from ofa_mcu.search.fleet import fleet as specialised
 
+        check_folder(out, "--out")
         bounds = {
             "max_instructions": quantity("--max-instructions", max_instructions),
             "max_ms": max_ms,

@@ -59,6 +59,10 @@ def _write_csv(table: str, rows: list[dict[str, Any]]) -> None:
 def _print(table: str, rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
+    if not rows:
+        print(f"{table}: none")
+        return
+
     used = [name for name in (rows[0] if rows else ()) if any(row[name] is not None for row in rows)]
     shown = Table(title=f"{table}: {len(rows)}")
     for name in used:

@@ -36,7 +36,7 @@ def space(
     """
     with failing_as_json(as_json, schemas.SPACE):
         from ofa_mcu.errors import UsageError
-        from ofa_mcu.files import write_bytes, write_json
+        from ofa_mcu.files import check_folder, write_bytes, write_json
         from ofa_mcu.planning.latency_files import latency_for
         from ofa_mcu.reports.spaces import frames_plot
         from ofa_mcu.search.budget import budget_for
@@ -44,6 +44,7 @@ def space(
 
         if (task is None) == (preset is None):
             raise UsageError("name either --task or --preset")
+        check_folder(out, "--out")
         wide = _space(task, preset, data_dir)
         most = quantity("--max-instructions", max_instructions)
         budgets = [

@@ -67,10 +67,12 @@ def train(
     subnets that are measured for the predictor.
     """
     with failing_as_json(as_json, schemas.TRAIN):
+        from ofa_mcu.files import check_folder
         from ofa_mcu.search.training import TrainRequest
         from ofa_mcu.search.training import train as run
         from ofa_mcu.training.recipe import Recipe
 
+        check_folder(out, "--out")
         recipe = Recipe(
             epochs=epochs,
             batch=batch,

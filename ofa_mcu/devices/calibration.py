@@ -17,7 +17,8 @@ from ofa_mcu.devices.expectations import CLOCK_SHARE
 from ofa_mcu.devices.link import Link
 from ofa_mcu.devices.probe_runs import ROUNDS, Device, Kept, Series, measure_image
 from ofa_mcu.devices.probes import HELD_OUT_EACH, ROUNDS_OF_KINDS, held_out, pack, probes, room_of
-from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.errors import DeviceError, OfaMcuError, UsageError
+from ofa_mcu.files import check_file
 from ofa_mcu.planning.compile import Compiled
 from ofa_mcu.planning.core_model import core_model, core_of
 from ofa_mcu.planning.latency import LatencyTable, Unit, write_latency
@@ -95,8 +96,8 @@ def calibrate(
     """Measures, fits, and writes the table. Measurements are kept under runs/boards and not made twice.
 
     Raises:
-        UsageError: the board has no twin, PlatformIO does not know it, or the table's file is a folder.
-        DeviceError: the board is missing or silent; what was measured by then is kept.
+        UsageError: PlatformIO does not know the board, or the table's file cannot be written.
+        DeviceError: the board has no twin, or is missing or silent; what was measured by then is kept.
         MismatchError: an output differs from the reference.
     """
     profile = request.profile
@@ -129,12 +130,11 @@ def _checked(request: Request) -> Path:
     profile = request.profile
     core_model(core_of(profile))  # a core without figures is told here
     if request.port is None and profile.emulator is None:
-        raise UsageError(f"board {profile.id} has no emulated twin; name the port of the board itself with --port")
+        raise DeviceError(f"board {profile.id} has no emulated twin; name the port of the board itself with --port")
     if request.port is not None and profile.platformio is None:
         raise UsageError(f"PlatformIO does not know the board {profile.id}; only its emulated twin can be run")
     out = request.out or default_path(profile.id, request.port is not None)
-    if out.is_dir():
-        raise UsageError(f"{out} is a folder; name a file for the table with --out")
+    check_file(out, "--out")
     if request.port is not None:
         Link(request.port).close()
     return out

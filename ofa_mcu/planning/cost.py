@@ -268,7 +268,8 @@ def _check_positive(option: str, value: float | None) -> None:
 
 def _lacking(profile: BoardProfile, what: str, missing: dict[str, str]) -> UsageError:
     fields, options = " and ".join(missing), " and ".join(missing.values())
-    measure = ", or measure the board (ofa-mcu boards calibrate)" if "cycles_per_instruction" in missing else ""
+    measure = ", or measure the board (ofa-mcu boards calibrate)" if list(missing) == ["cycles_per_instruction"] else ""
     return UsageError(
-        f"the profile of board {profile.id} has no {fields}, so its {what} cannot be estimated: give {options}{measure}"
+        f"the profile of board {profile.id} has no {fields}, so its {what} cannot be estimated: give {options} "
+        f"(search, energy), or a profile of your own that has it{measure}"
     )

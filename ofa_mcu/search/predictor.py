@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +107,13 @@ def _cross_validated(x: NDArray[np.float64], y: NDArray[np.float64], penalty: fl
     return out
 
 
+def _correlation(measure: Callable[..., Any], first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Of two ranks; 0 where all of one side are alike, for then there is nothing to rank."""
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return 0.0
+    return float(measure(first, second).statistic)
+
+
 def fit_predictor(space: SearchSpace, labels: Sequence[Label]) -> Predictor:
     """Ridge regression; the penalty and the stored quality come from cross-validation."""
     from scipy.stats import kendalltau, spearmanr  # slow to load, and only fitting needs it
@@ -120,10 +128,10 @@ def fit_predictor(space: SearchSpace, labels: Sequence[Label]) -> Predictor:
     predicted = held_out[penalty]
     quality = Quality(
         subnets=len(labels),
-        kendall=float(kendalltau(predicted, y).statistic),
-        spearman=float(spearmanr(predicted, y).statistic),
+        kendall=_correlation(kendalltau, predicted, y),
+        spearman=_correlation(spearmanr, predicted, y),
         rmse_points=100 * float(np.sqrt(np.square(predicted - y).mean())),
-        kendall_macs=float(kendalltau([graph.macs for graph in graphs], y).statistic),
+        kendall_macs=_correlation(kendalltau, np.array([graph.macs for graph in graphs], np.float64), y),
     )
     centre = x.mean(0)
     return Predictor(space, _ridge(x - centre, y - y.mean(), penalty), centre, float(y.mean()), quality)

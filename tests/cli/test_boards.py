@@ -37,6 +37,18 @@ def test_list(app: typer.Typer) -> None:
     assert all(cell in row for cell in ("cortex-m7", "216 MHz", "320 KiB", "1024 KiB", "mps2-an500"))
 
 
+def test_errors_are_json_too(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFA_MCU_BOARDS", "nowhere")
+    for arguments, message in (
+        (["--json"], "nowhere, which is no folder"),
+        (["show", "nope", "--json"], "nowhere, which is no folder"),
+        (["--json", "--markdown"], "--json and --markdown"),
+    ):
+        result = CliRunner().invoke(app, ["boards", *arguments])
+        assert isinstance(result.exception, UsageError)
+        assert message in json.loads(result.stdout)["error"]["message"]
+
+
 def test_show_gives_every_field_with_its_source(app: typer.Typer) -> None:
     text = printed(app, "show", "rp2040")
     profile = load_profile("rp2040")

@@ -84,7 +84,8 @@ def test_mistakes_in_the_request(model: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_report_has_a_folder_of_its_own(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("file").touch()
-    for place, words in (("file", "is a file"), ("there/report", "is inside the project there"), ("file/r", "refused")):
+    refused = {"file": "is a file", "there/report": "is inside the project there", "file/r": "cannot be written"}
+    for place, words in refused.items():
         assert run("compile", model, "--board", "stm32f746", "--out", "there", "--report", place) in (1, 2)
         error = capsys.readouterr().err
         assert words in error and error.count("\n") == 1

@@ -43,6 +43,13 @@ def test_its_quality_is_measured_on_held_out_subnets() -> None:
     assert quality.rmse_points > 9  # the spread itself is 11.5 points
 
 
+def test_where_all_are_alike_nothing_is_ranked() -> None:
+    """As with a handful of validation examples: no warning, and numbers that JSON knows."""
+    labels = [Label(label.subnet, 0.5) for label in labels_of(TINY, 40)]
+    quality = fit_predictor(TINY, labels).quality
+    assert (quality.kendall, quality.spearman, quality.kendall_macs) == (0.0, 0.0, 0.0) and not quality.clear
+
+
 def test_the_order_of_labels_matters_little() -> None:
     labels = labels_of(TINY, 100, noise=0.002)
     first, second = fit_predictor(TINY, labels), fit_predictor(TINY, labels[::-1])
