@@ -129,6 +129,12 @@ class Source:
         if supernet.space != self.predictor.space:
             where = self._folder / PREDICTOR_FILE
             raise UsageError(f"{where} is of another space than {SUPERNET_FILE}; train them together")
+        trained_for = header.get("task", self.task.name)
+        if trained_for != self.task.name:
+            raise UsageError(
+                f"the supernet was trained for task '{trained_for}', not '{self.task.name}': search with --task "
+                f"{trained_for}"
+            )
         _check_serves(supernet.space, self.task)
         return Evaluator(supernet, self.task.load(self._data_dir))
 

@@ -31,6 +31,6 @@ def write_pictures(folder: Path, count: int = 160) -> Path:
 def write_supernet(folder: Path) -> Path:
     """An untrained supernet of the space TINY; its predictor knows a formula."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_supernet(folder / "supernet.npz", lively_supernet(0), {})
+    save_supernet(folder / "supernet.npz", lively_supernet(0), {"task": TASK})
     save_predictor(folder / "predictor.json", predictor_of(TINY), labels_of(TINY, 120))
     return folder

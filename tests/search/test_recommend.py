@@ -1,4 +1,4 @@
-"""From a request to a run's folder: what the seconds of a report count."""
+"""From a request to a run's folder: what the seconds of a report count, and whose supernet serves."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ofa_mcu.errors import UsageError
 from ofa_mcu.profiles import load_profile
 from ofa_mcu.search import run as search_run
 from ofa_mcu.search import work as search_work
@@ -62,3 +63,12 @@ def test_seconds_are_those_of_the_whole_search(tmp_path: Path) -> None:
     first, second = (json.loads((Path(row["run"]) / "report.json").read_text()) for row in boards["boards"])
     assert boards["seconds"] >= first["seconds"] >= EVOLVED + LOADED
     assert second["seconds"] < EVOLVED, "what was done for the first is not done again"
+
+
+def test_a_supernet_serves_the_task_that_it_was_trained_for(tmp_path: Path) -> None:
+    """Options change what a byte of the input means; shapes alone do not tell."""
+    pictures, supernet = write_pictures(tmp_path / "pictures"), write_supernet(tmp_path / "supernet")
+    request = Request(budget_for(BOARDS[0]), f"{TASK},fit=crop", supernet, data_dir=pictures)
+    with pytest.raises(UsageError, match=f"trained for task '{TASK}', not '.*fit=crop': search with --task {TASK}"):
+        recommend(request, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
