@@ -49,7 +49,7 @@ from ofa_mcu.training.recipe import Recipe
 
 CORE = "cortex-m7"
 _HALF = "supernet, half of the instructions and SRAM"
-_TRIED = 48
+_TRIED = 16
 """Subnets, the best by prediction, that are measured on validation examples."""
 
 
