@@ -219,7 +219,7 @@ def test_time_and_energy_rest_on_the_table() -> None:
         milliseconds(cost, DISCO, latency=replace(table, unit=Unit.INSTRUCTIONS))
     energy = millijoules(cost, DISCO, 400.0, latency=table)
     assert energy.value == pytest.approx(found.value * 0.4) and found.basis in energy.basis
-    with pytest.raises(UsageError, match=r"has no active_power_mw, .* give --power-mw$"):
+    with pytest.raises(UsageError, match=r"has no active_power_mw, .* give --power-mw "):
         millijoules(cost, DISCO, latency=table)
 
 
