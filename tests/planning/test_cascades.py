@@ -86,7 +86,7 @@ def host() -> Iterator[HostBuild]:
 
 @pytest.mark.parametrize("core", HOST)
 @given(seed=SEEDS)
-@settings(max_examples=20, **BRIEF)  # type: ignore[arg-type]
+@settings(max_examples=10, **BRIEF)  # type: ignore[arg-type]
 def test_every_byte_over_its_own_input(host: HostBuild, core: str, seed: int) -> None:
     graph, plan = drawn(seed, core)
     inputs = probe_inputs(graph, seed % 1000)
@@ -103,7 +103,7 @@ def test_every_byte_over_its_own_input(host: HostBuild, core: str, seed: int) ->
 @pytest.mark.parametrize("core", known_cores())
 def test_every_byte_on_the_core(tmp_path: Path, core: str) -> None:
     emulator = Emulator(core, tmp_path)
-    for seed in range(8):
+    for seed in range(5):
         graph, plan = drawn(100 + seed, core)
         inputs = probe_inputs(graph, seed)
         codes = flat_bytes(inputs, graph.structure.inputs)
