@@ -114,7 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
         _misread(error, sys.argv[1:] if arguments is None else arguments)
     if code == _INTERRUPTED:
         print("ofa-mcu: interrupted", file=sys.stderr)
-    sys.exit(code)
+    sys.exit(code or 0)
 
 
 def _misread(error: Any, arguments: list[str]) -> NoReturn:
