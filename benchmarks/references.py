@@ -39,10 +39,9 @@ from ofa_mcu.search.tables import Costs, CostTables
 from ofa_mcu.space.lowering import GraphBuilder
 from ofa_mcu.space.presets import SPACES
 from ofa_mcu.space.shapes import Activation, ShapeGraph
-from ofa_mcu.tasks.resample import resolution_of, to_codes
-from ofa_mcu.tasks.task import CALIBRATION_IMAGES, Dataset
-from ofa_mcu.training.calibrate import one_thread_each
-from ofa_mcu.training.data import ImageSet
+from ofa_mcu.tasks.resample import to_codes
+from ofa_mcu.tasks.task import Dataset
+from ofa_mcu.training.calibrate import calibration_inputs, one_thread_each
 from ofa_mcu.training.learners import PlainLearner
 from ofa_mcu.training.loop import fit, use_threads
 from ofa_mcu.training.recipe import Recipe
@@ -87,9 +86,9 @@ def trained(graph: ShapeGraph, source: Source, data: Dataset, recipe: Recipe, fo
     """The network trained alone (or found in the folder), int8."""
     learner = PlainLearner(graph, recipe)
     _, height, width, _ = graph.shapes["input"]
-    size, resolution = (height, width), resolution_of((height, width))
+    size = height, width
     fit(learner, source.task, data, (size,), recipe, folder, f"plain {graph.name}")
-    inputs = ImageSet(data.train.first(CALIBRATION_IMAGES), (size,)).floats_at(resolution)
+    inputs = calibration_inputs(data.train, size)
     with one_thread_each():
         return recalibrate_and_quantize(learner.module, inputs)
 

@@ -22,8 +22,8 @@ from ofa_mcu.supernet.network import PlainNetwork, Supernet, extract
 from ofa_mcu.supernet.plain_store import load_network
 from ofa_mcu.supernet.store import load_supernet
 from ofa_mcu.tasks.resample import resolution_of
-from ofa_mcu.tasks.task import CALIBRATION_IMAGES, Dataset, Split, TrainingPart
-from ofa_mcu.training.calibrate import recalibrate
+from ofa_mcu.tasks.task import Dataset, Split, TrainingPart
+from ofa_mcu.training.calibrate import calibration_inputs, recalibrate
 from ofa_mcu.training.data import ImageSet
 from ofa_mcu.training.plain_run import PlainRun, train_plain
 from ofa_mcu.training.recipe import Recipe
@@ -95,7 +95,7 @@ def right_answers(network: PlainNetwork, data: Dataset) -> Right:
     """Which test examples the network answers rightly, statistics recalibrated on training examples (examples,)."""
     _, height, width, _ = network.graph.shapes["input"]
     size, resolution = (height, width), resolution_of((height, width))
-    recalibrate(network, ImageSet(data.train.first(CALIBRATION_IMAGES), (size,)).floats_at(resolution))
+    recalibrate(network, calibration_inputs(data.train, size))
     network.eval()
     test = ImageSet(data.test, (size,))
     with torch.no_grad():

@@ -6,7 +6,6 @@ Verbs import what they need when they run, so that help answers at once.
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from typing import Any, NoReturn
 import typer
 
 from ofa_mcu import schemas
+from ofa_mcu.cli.common import emit
 from ofa_mcu.errors import OfaMcuError, UsageError, refusal
 
 __all__ = ["app", "main"]
@@ -127,6 +127,6 @@ def _misread(error: Any, arguments: list[str]) -> NoReturn:
     message = f"{' '.join(error.format_message().split()).rstrip('.')}; see {path} --help"
     if "--json" in arguments:
         schema = getattr(schemas, path.split()[-1].upper(), 1)
-        print(json.dumps({"schema": schema, "error": {"code": UsageError.code, "message": message}}))
+        emit({"schema": schema, "error": {"code": UsageError.code, "message": message}})
     print(f"ofa-mcu: {message}", file=sys.stderr)
     sys.exit(error.exit_code)

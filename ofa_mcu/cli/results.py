@@ -63,7 +63,7 @@ def _print(table: str, rows: list[dict[str, Any]]) -> None:
         print(f"{table}: none")
         return
 
-    used = [name for name in (rows[0] if rows else ()) if any(row[name] is not None for row in rows)]
+    used = [name for name in rows[0] if any(row[name] is not None for row in rows)]
     shown = Table(title=f"{table}: {len(rows)}")
     for name in used:
         shown.add_column(name, overflow="fold")

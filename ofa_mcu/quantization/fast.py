@@ -106,7 +106,7 @@ class _Layer(Protocol):
 
 
 class _Sum:
-    def __init__(self, graph: Int8Graph, operator: Add, constants: AddConstants) -> None:
+    def __init__(self, constants: AddConstants) -> None:
         self._table = _addition_table(constants)
 
     def __call__(self, *sources: Codes) -> Codes:
@@ -225,7 +225,7 @@ def _layer(graph: Int8Graph, operator: Operator) -> _Layer:
     _require_known(graph, operator)
     match operator, operator_constants(graph, operator):
         case Add(), AddConstants() as constants:
-            return _Sum(graph, operator, constants)
+            return _Sum(constants)
         case Mean(), MeanConstants() as constants:
             return _Average(graph, operator, constants)
         case DepthwiseConv2D(), ChannelRequantization() as constants:

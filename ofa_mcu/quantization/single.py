@@ -13,9 +13,9 @@ from ofa_mcu.graph.verify import probe_inputs, verify
 from ofa_mcu.quantization.fast import int8_accuracy
 from ofa_mcu.quantization.ptq import quantize
 from ofa_mcu.supernet.plain_store import NETWORK_FILE, load_network
-from ofa_mcu.tasks.resample import resample, resolution_of, to_codes
-from ofa_mcu.tasks.task import CALIBRATION_IMAGES, Dataset
-from ofa_mcu.training.calibrate import accuracy, one_thread_each
+from ofa_mcu.tasks.resample import resample, to_codes
+from ofa_mcu.tasks.task import Dataset
+from ofa_mcu.training.calibrate import accuracy, calibration_inputs, one_thread_each
 from ofa_mcu.training.data import ImageSet
 
 __all__ = ["MODEL_FILE", "export_single"]
@@ -33,9 +33,9 @@ def export_single(folder: Path, data: Dataset) -> dict[str, Any]:
     network, header = load_network(folder / NETWORK_FILE)
     _, height, width, _ = network.graph.shapes[network.graph.inputs[0]]
     size = height, width
-    calibration = ImageSet(data.train.first(CALIBRATION_IMAGES), (size,))
+    calibration = calibration_inputs(data.train, size)
     with one_thread_each():
-        graph = quantize(network, calibration.floats_at(resolution_of(size)))
+        graph = quantize(network, calibration)
     model = write_tflite(graph)
     codes = {part: to_codes(resample(getattr(data, part).inputs, size)) for part in ("validation", "test")}
     name = graph.structure.inputs[0]

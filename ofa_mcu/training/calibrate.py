@@ -12,10 +12,16 @@ from torch import Tensor
 from ofa_mcu.space.shapes import Operator
 from ofa_mcu.supernet.execution import BN_EPSILON, BN_MOMENTUM, ConvParameters, DenseParameters, execute
 from ofa_mcu.supernet.network import PlainNetwork
-from ofa_mcu.tasks.resample import resolution_of
+from ofa_mcu.tasks.resample import Size, resolution_of
+from ofa_mcu.tasks.task import CALIBRATION_IMAGES, TrainingPart
 from ofa_mcu.training.data import ImageSet
 
-__all__ = ["accuracy", "one_thread_each", "recalibrate"]
+__all__ = ["accuracy", "calibration_inputs", "one_thread_each", "recalibrate"]
+
+
+def calibration_inputs(part: TrainingPart, size: Size) -> Tensor:
+    """Network inputs (N, C, H, W) of that height and width: the training examples that set statistics and ranges."""
+    return ImageSet(part.first(CALIBRATION_IMAGES), (size,)).floats_at(resolution_of(size))
 
 
 @torch.no_grad()

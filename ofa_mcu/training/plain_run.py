@@ -14,10 +14,9 @@ from ofa_mcu.space.subnet import Subnet
 from ofa_mcu.supernet.network import PlainNetwork
 from ofa_mcu.supernet.plain_store import NETWORK_FILE, save_network
 from ofa_mcu.tasks.registry import task_named
-from ofa_mcu.tasks.task import CALIBRATION_IMAGES, Dataset, Task
-from ofa_mcu.training.calibrate import recalibrate
+from ofa_mcu.tasks.task import Dataset, Task
+from ofa_mcu.training.calibrate import calibration_inputs, recalibrate
 from ofa_mcu.training.curves import plot_curves
-from ofa_mcu.training.data import ImageSet
 from ofa_mcu.training.learners import PlainLearner
 from ofa_mcu.training.loop import fit, use_threads
 from ofa_mcu.training.ranks import ALONE, Ranks
@@ -45,8 +44,7 @@ class PlainRun:
     def finish(self, network: PlainNetwork, folder: Path, meta: dict[str, Any]) -> Path:
         """Recalibrate, as for a subnet of a supernet, and write the network's file."""
         network = network.cpu()
-        resolution = self.subnet.resolution
-        recalibrate(network, ImageSet(self.data.train.first(CALIBRATION_IMAGES), self.sizes).floats_at(resolution))
+        recalibrate(network, calibration_inputs(self.data.train, self.sizes[0]))
         path = folder / NETWORK_FILE
         header = {"task": self.task.name, "licence_of_data": self.task.licence, **meta}
         save_network(path, network, self.space, self.subnet, header)
