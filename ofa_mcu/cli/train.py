@@ -63,7 +63,7 @@ def train(
     """Train one supernet and its accuracy predictor, or one network alone.
 
     Killed at any time, the same command resumes it to the same result. Under torchrun several processes train together:
-    torchrun --nproc-per-node 2 -m ofa_mcu train … . --workers and --scheduler spread what comes after training: the
+    torchrun --nproc-per-node 2 -m -- ofa_mcu train … . --workers and --scheduler spread what comes after training: the
     subnets that are measured for the predictor.
     """
     with failing_as_json(as_json, schemas.TRAIN):

@@ -1,7 +1,7 @@
-"""Training alone, for several processes or machines: torchrun --nproc-per-node 2 -m ofa_mcu.training --out FOLDER …
+"""Training alone, for several processes or machines: torchrun --nproc-per-node 2 -m -- ofa_mcu.training …
 
 Every hyperparameter of the recipe is an option. `ofa-mcu train` with the same options then adds what it adds, without
-training again; `torchrun … -m ofa_mcu train …` does both.
+training again; `torchrun … -m -- ofa_mcu train …` does both.
 """
 
 from __future__ import annotations

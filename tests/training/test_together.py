@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.run import parse_args
 
 from ofa_mcu.errors import UsageError
 from ofa_mcu.space.lowering import shape_graph
@@ -37,11 +38,18 @@ def arguments(folder: Path, *options: str) -> list[str]:
 
 def train_as_two(folder: Path, *options: str) -> None:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [sys.executable, *launcher, "-m", "tests.training.train_together", *arguments(folder, *options)]
+    command = [sys.executable, *launcher, "-m", "--", "tests.training.train_together", *arguments(folder, *options)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(folder)  # the first process speaks for all
+
+
+def test_no_option_of_a_training_is_taken_for_one_of_the_launcher() -> None:
+    training = [text for action in __main__._parser()._actions for text in action.option_strings[:1]]
+    parsed = parse_args(["--nproc-per-node", "2", "-m", "--", "ofa_mcu.training", *training])
+    assert parsed.training_script == "ofa_mcu.training"
+    assert parsed.training_script_args == training
 
 
 @pytest.mark.slow
