@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,16 @@ from ofa_mcu.tasks.audio.splitting import split_files
 from ofa_mcu.tasks.audio.tables import COEFFICIENTS, HOP, SAMPLE_RATE, WINDOW
 from ofa_mcu.tasks.audio.training_part import AugmentedClips
 from ofa_mcu.tasks.files import folder_of
-from ofa_mcu.tasks.folders import SMALLEST_CLASS, ClassFiles, Skipped, class_weights, named_below, printable, scan
+from ofa_mcu.tasks.folders import (
+    SMALLEST_CLASS,
+    ClassFiles,
+    Skipped,
+    class_weights,
+    named_below,
+    printable,
+    scan,
+    tell_once,
+)
 from ofa_mcu.tasks.options import TaskKind
 from ofa_mcu.tasks.task import Dataset, Split, Task
 
@@ -74,7 +82,7 @@ def _load(root: Path, labels: tuple[str, ...], samples: int, balance: bool) -> D
             raise OfaMcuError(f"class {printable(label)} in {printable(root)} has no sounds to train on; add some")
     train = np.random.default_rng(_SHUFFLE_SEED).permutation(train)
     counts = ", ".join(f"{len(indices)} {part}" for part, indices in zip(PARTS, (train, *held), strict=True))
-    print(f"{printable(root)}: {len(clips)} clips of {len(labels)} classes, split by {by}: {counts}", file=sys.stderr)
+    tell_once(f"{printable(root)}: {len(clips)} clips of {len(labels)} classes, split by {by}: {counts}")
     validation, test = (Split(features(clips[indices]), targets[indices]) for indices in held)
     heard = AugmentedClips(
         clips[train],

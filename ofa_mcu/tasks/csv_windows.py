@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.tasks.csv_series import CsvWindowsOptions, Recordings, Series, columns_of, read_series, series_files
 from ofa_mcu.tasks.files import folder_of
-from ofa_mcu.tasks.folders import SMALLEST_CLASS, class_weights, parts_of, printable
+from ofa_mcu.tasks.folders import SMALLEST_CLASS, class_weights, parts_of, printable, tell_once
 from ofa_mcu.tasks.options import TaskKind
 from ofa_mcu.tasks.scaling import Scaling
 from ofa_mcu.tasks.task import Dataset, Task
@@ -135,7 +134,7 @@ def _classes(cut: _Cut, root: Path, tell: bool) -> tuple[str, ...]:
         found = f"too few windows of {small}: {need}" if small else "one class alone" if kept else f"no window: {need}"
         raise OfaMcuError(f"{printable(root)} has {found}, and two classes are needed")
     if small and tell:
-        print(f"{printable(root)}: classes left out: {small}; {need}", file=sys.stderr)
+        tell_once(f"{printable(root)}: classes left out: {small}; {need}")
     return kept
 
 
@@ -170,10 +169,9 @@ def _dataset(
     readings = np.concatenate([one.readings for one in found.series])
     seen = np.concatenate([readings[cut.start[i] : cut.start[i] + options.window] for i in of[0]])
     scaling = scaling_of(seen)
-    print(
+    tell_once(
         f"{printable(root)}: {len(numbers)} windows of {options.window} readings of {', '.join(columns)}, split by "
-        f"{how}: {len(of[0])} to train, {len(of[1])} validation, {len(of[2])} test",
-        file=sys.stderr,
+        f"{how}: {len(of[0])} to train, {len(of[1])} validation, {len(of[2])} test"
     )
     windows = Windows(readings, cut.start, cut.first, last, numbers, options.window)
     order = np.random.default_rng(_SHUFFLE_SEED).permutation(of[0])

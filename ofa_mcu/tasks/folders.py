@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,17 @@ from numpy.typing import NDArray
 
 from ofa_mcu.errors import OfaMcuError
 
-__all__ = ["SMALLEST_CLASS", "ClassFiles", "Skipped", "class_weights", "named_below", "parts_of", "printable", "scan"]
+__all__ = [
+    "SMALLEST_CLASS",
+    "ClassFiles",
+    "Skipped",
+    "class_weights",
+    "named_below",
+    "parts_of",
+    "printable",
+    "scan",
+    "tell_once",
+]
 
 SMALLEST_CLASS = 3
 """Examples a class needs to be in all parts."""
@@ -28,6 +39,12 @@ def printable(name: object) -> str:
     """A name as it can be printed on any terminal."""
     encoding = sys.stderr.encoding or "utf-8"
     return str(name).encode(encoding, "backslashreplace").decode(encoding)
+
+
+@cache
+def tell_once(text: str) -> None:
+    """A line on stderr: one for each process, however often the same data are read."""
+    print(text, file=sys.stderr)
 
 
 def named_below(path: Path, root: Path) -> str:
@@ -62,7 +79,7 @@ class Skipped:
     def tell(self, of: int, where: Path) -> None:
         """The summary on stderr, where there is something to tell."""
         if self.count:
-            print(self.summary(of, where), file=sys.stderr)
+            tell_once(self.summary(of, where))
 
 
 @dataclass(frozen=True)
@@ -117,7 +134,7 @@ def scan(root: Path, suffixes: Collection[str], what: str) -> ClassFiles:
         )
     skipped.tell(skipped.count + sum(map(len, files.values())), root)
     if small:
-        print(f"{printable(root)}: classes left out: {named}; {need}", file=sys.stderr)
+        tell_once(f"{printable(root)}: classes left out: {named}; {need}")
     return ClassFiles(kept, parts or None)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +12,16 @@ import numpy as np
 
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.tasks.files import Arrays, cached, folder_of
-from ofa_mcu.tasks.folders import SMALLEST_CLASS, ClassFiles, Skipped, class_weights, named_below, parts_of, printable
+from ofa_mcu.tasks.folders import (
+    SMALLEST_CLASS,
+    ClassFiles,
+    Skipped,
+    class_weights,
+    named_below,
+    parts_of,
+    printable,
+    tell_once,
+)
 from ofa_mcu.tasks.folders import scan as scan_folders
 from ofa_mcu.tasks.options import TaskKind
 from ofa_mcu.tasks.pictures import SUFFIXES, UnusablePicture, grey, header, picture, squared
@@ -129,7 +137,7 @@ def _load(
         )
     arrays = _images(root, found, options, shape)
     if arrays["said"].size:
-        print(arrays["said"].tobytes().decode(), file=sys.stderr)
+        tell_once(arrays["said"].tobytes().decode())
     kept = np.frombuffer(arrays["kept"].tobytes(), "<i8")
     every = [(label, path) for label, paths in found.files.items() for path in paths]
     readable = [every[number] for number in kept]
@@ -149,10 +157,9 @@ def _load(
             raise OfaMcuError(f"class {printable(label)} in {printable(root)} has no pictures to train on; add some")
     train = np.random.default_rng(_SHUFFLE_SEED).permutation(np.flatnonzero(parts == 0))
     held, tested = np.flatnonzero(parts == 1), np.flatnonzero(parts == 2)
-    print(
+    tell_once(
         f"{printable(root)}: {len(readable)} pictures of {len(labels)} classes as {shape[0]}x{shape[1]} "
-        f"{'grey' if shape[2] == 1 else 'colour'}: {len(train)} to train, {len(held)} validation, {len(tested)} test",
-        file=sys.stderr,
+        f"{'grey' if shape[2] == 1 else 'colour'}: {len(train)} to train, {len(held)} validation, {len(tested)} test"
     )
     images = arrays["images"]
     weights = class_weights(numbers[train], len(labels)) if options.balance else None

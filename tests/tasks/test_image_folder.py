@@ -10,6 +10,7 @@ from PIL import Image
 
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.space.presets import space_for
+from ofa_mcu.tasks.folders import tell_once
 from ofa_mcu.tasks.pictures import UnusablePicture, grey, picture, squared
 from ofa_mcu.tasks.registry import task_named
 from ofa_mcu.tasks.resample import resample
@@ -124,6 +125,7 @@ def test_a_folder_as_people_keep_it(tmp_path: Path, capfd: pytest.CaptureFixture
     assert sum(len(part) for part in parts(data)) == 28 and "Traceback" not in said
     for part in parts(data):
         assert set(part.labels.tolist()) == {0, 1, 2}
+    tell_once.cache_clear()  # as another process
     again = task.load(tmp_path)  # from what was kept, and still told
     assert np.array_equal(again.train.inputs, data.train.inputs)
     assert "skipped 3 of 31 pictures" in capfd.readouterr().err
