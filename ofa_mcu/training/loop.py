@@ -164,7 +164,18 @@ class _Run:
                 if step >= self.end or step % self.stream.steps_per_epoch == 0 or late:
                     self._save(step, meter)
                     saved_at = time.monotonic()
+            if not self._learned():
+                display.say(
+                    f"no network in {self.folder} is better than a guess of the commonest class: "
+                    "train with a lower --rate or more --epochs, or look at the data"
+                )
         return self.log[-1]
+
+    def _learned(self) -> bool:
+        """Whether any network that the last epoch validated beats the share of the commonest class."""
+        scores = [score for name, score in self.log[-1].items() if name.startswith("accuracy_")]
+        guess = self.held_out.labels.bincount().max() / max(1, len(self.held_out))
+        return not scores or max(scores) > float(guess)
 
     def _restore(self, saved: dict[str, Any]) -> None:
         self.learner.module.load_state_dict(saved["module"])

@@ -273,6 +273,18 @@ def test_nothing_but_progress_is_printed(tmp_path: Path, capfd: pytest.CaptureFi
     assert not [line for line in lines if not line.startswith(("supernet ", "warm-up ended at step "))]
 
 
+@pytest.mark.parametrize(("rate", "said"), [(1e9, True), (0.05, False)])
+def test_networks_that_learned_nothing_are_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], rate: float, said: bool
+) -> None:
+    last = run(tmp_path, recipe=dataclasses.replace(RECIPE, peak_rate=rate))
+    guess = np.bincount(DATA.validation.labels).max() / len(DATA.validation)
+    assert (max(last["accuracy_max"], last["accuracy_min"]) <= guess) == said
+    assert (
+        "is better than a guess of the commonest class: train with a lower --rate" in capfd.readouterr().err
+    ) == said
+
+
 def test_training_ends_in_a_supernet_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TASKS, "quarters", fixed(QUARTERS))
     monkeypatch.setitem(SPACES, "quarters", TINY)
