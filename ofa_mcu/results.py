@@ -6,6 +6,7 @@ at any time. OFA_MCU_RESULTS names another file.
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import time
@@ -127,11 +128,20 @@ def read_results(
         if name not in columns:
             raise UsageError(f"table '{table}' has no column '{name}'; known: {', '.join(columns)}")
     condition = " AND ".join(f"CAST({name} AS TEXT) = ?" for name in wanted)
-    query = f"SELECT * FROM {table}" + (f" WHERE {condition}" if condition else "") + " ORDER BY id DESC"
+    query = (
+        f"SELECT {', '.join(columns)} FROM {table}" + (f" WHERE {condition}" if condition else "") + " ORDER BY id DESC"
+    )
     query += "" if limit is None else f" LIMIT {int(limit)}"
     with _opened(path or results_file(), create=False) as database:
-        database.row_factory = sqlite3.Row
-        return [dict(row) for row in database.execute(query, tuple(wanted.values()))][::-1]
+        if not database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchall():
+            return []  # of an earlier version
+        rows = database.execute(query, tuple(wanted.values())).fetchall()
+        return [dict(zip(columns, map(_finite, row), strict=True)) for row in reversed(rows)]
+
+
+def _finite(value: Any) -> Any:
+    """No number where it is infinite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager
@@ -139,10 +149,14 @@ def _opened(path: Path, create: bool) -> Iterator[sqlite3.Connection]:
     if not create and not path.is_file():
         raise OfaMcuError(f"there are no results in {path}; search and bench write them")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        where = path.absolute().as_uri() + ("" if create else "?mode=ro")
+        database = sqlite3.connect(where, timeout=_BUSY_SECONDS, isolation_level=None, uri=True)
         try:
-            _prepare(database, path)
+            version = _version(database, path)
+            if create and version < VERSION:
+                _make_tables(database)
             yield database
         finally:
             database.close()
@@ -150,14 +164,19 @@ def _opened(path: Path, create: bool) -> Iterator[sqlite3.Connection]:
         raise OfaMcuError(f"results in {path} cannot be used ({error}); move the file away to begin anew") from error
 
 
-def _prepare(database: sqlite3.Connection, path: Path) -> None:
-    """WAL mode, and the tables that are missing: all of them, or those of a later version than the file's."""
-    _use_wal(database)
+def _version(database: sqlite3.Connection, path: Path) -> int:
+    """Of the tables; 0 where there are none yet."""
     (version,) = database.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         raise OfaMcuError(f"{path} was written by a later release (version {version}); this one knows {VERSION}")
-    if version == VERSION:
-        return
+    if not version and database.execute("SELECT 1 FROM sqlite_master").fetchall():
+        raise OfaMcuError(f"{path} is the database of another program; name another file in OFA_MCU_RESULTS")
+    return int(version)
+
+
+def _make_tables(database: sqlite3.Connection) -> None:
+    """WAL mode, and the tables that are missing: all of them, or those of a later version than the file's."""
+    _use_wal(database)
     database.execute("BEGIN IMMEDIATE")
     for table, columns in TABLES.items():
         spelled = ", ".join(f"{name} {kind}" for name, kind in columns.items())

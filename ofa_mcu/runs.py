@@ -14,7 +14,7 @@ from typing import Any
 from ofa_mcu.errors import BusyError, OfaMcuError, UsageError
 from ofa_mcu.files import write_bytes, write_json
 
-__all__ = ["FLEET", "FLEET_PLOT", "RUNS", "Run", "find_run", "new_run"]
+__all__ = ["FLEET", "FLEET_PLOT", "REFINED", "REFINING", "RUNS", "Run", "find_run", "new_run"]
 
 RUNS = Path("runs")
 FLEET = "fleet.json"
@@ -22,6 +22,25 @@ FLEET = "fleet.json"
 FLEET_PLOT = "fleet.png"
 """The same as a picture."""
 _REPORT = "report.json"
+_LOCK = ".lock"
+REFINING = "refining"
+"""Folder of a run in which its pick is being trained further."""
+REFINED = ("finetune", "qat")
+"""Folders of a run with the trainings that its pick went through."""
+_STALE = (
+    _REPORT,
+    "ledger.json",
+    "network.npz",
+    "build.json",
+    "bench.json",
+    "build-tflm.json",
+    "bench-tflm.json",
+    "crosscheck.json",
+    "crosscheck.tflite",
+    "crosscheck.log",
+)
+_UNFINISHED = {*_STALE, REFINING, *REFINED, "config.json", "evaluated.json", "model.tflite", "firmware"}
+"""What a search that was killed may leave, beside profiles."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +80,11 @@ class Run:
         """
         path = self.folder / name
         try:
-            value = json.loads(path.read_text())
+            value = json.loads(path.read_text(), parse_constant=_no_number)
         except FileNotFoundError as error:
             step = {"build.json": "build --run", "bench.json": "bench --run"}.get(name, "search --out")
             raise OfaMcuError(f"{path} is missing; run first: ofa-mcu {step} {self.folder}") from error
-        except (ValueError, OSError) as error:
+        except (ValueError, RecursionError, OSError) as error:
             raise OfaMcuError(f"{path} is damaged ({error}); run the verb that wrote it again") from error
         if not isinstance(value, dict):
             raise OfaMcuError(f"{path} is damaged (no JSON object); run the verb that wrote it again")
@@ -118,7 +137,7 @@ class Run:
             OfaMcuError: the folder cannot be written.
         """
         try:
-            lock = (self.folder / ".lock").open("w")
+            lock = (self.folder / _LOCK).open("w")
         except OSError as error:
             raise OfaMcuError(f"cannot write to {self.folder} ({error.strerror}); give a folder of your own") from error
         with lock:
@@ -130,18 +149,10 @@ class Run:
 
     def forget(self) -> None:
         """Remove what an earlier search and the verbs after it left, so that nothing stale lies beside a new result."""
-        for name in (
-            _REPORT,
-            "network.npz",
-            "build.json",
-            "bench.json",
-            "build-tflm.json",
-            "bench-tflm.json",
-            "crosscheck.json",
-            "crosscheck.tflite",
-            "crosscheck.log",
-        ):
+        for name in _STALE:
             (self.folder / name).unlink(missing_ok=True)
+        for name in REFINED:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def write(self, name: str, value: Any) -> None:
         """Write a JSON file of the run atomically."""
@@ -171,37 +182,59 @@ def _fresh_folder(stem: str) -> Path:
             number += 1
 
 
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
 @contextmanager
 def new_run(stem: str, out: Path | None = None) -> Iterator[Run]:
     """The run in `out`, or in a fresh folder `runs/<stem>-<number>`, created and locked now.
 
-    A folder created here goes away again where the block fails.
+    Where the block fails, a folder created here goes away again; with a name given by the user it stays if its pick was
+    being trained further, for the same search to go on.
 
     Raises:
         UsageError: `out` holds something that is no run.
-        OfaMcuError: the folder cannot be written, or another process works in it.
+        OfaMcuError: the folder cannot be written.
+        BusyError: another process works in it.
     """
-    if out is not None and out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is no folder; choose another --out")
-    existed = out is not None and out.exists()
-    if out is not None and existed and any(out.iterdir()) and not (out / _REPORT).exists():
-        raise UsageError(f"{out} exists and holds no run; choose another --out or empty it")
     try:
-        if out is None:
-            folder = _fresh_folder(stem)
-        else:
-            folder = out
-            folder.mkdir(parents=True, exist_ok=True)
+        folder, created = (_fresh_folder(stem), True) if out is None else (out, _created(out))
     except OSError as error:
         raise OfaMcuError(f"cannot create a run's folder ({error}); name one you may write with --out") from error
-    run = Run(folder)
+    if not folder.is_dir():
+        raise UsageError(f"{out} is no folder; choose another --out")
+    run, found = Run(folder), {path.name for path in folder.iterdir()}
     try:
         with run.locked():
+            if not created and not _is_run(found):
+                raise UsageError(f"{out} exists and holds no run; choose another --out or empty it")
             yield run
-    except BaseException:
-        if not existed:
-            shutil.rmtree(folder, ignore_errors=True)
+    except BusyError:
         raise
+    except BaseException:
+        goes_on = out is not None and (folder / REFINING).exists()
+        if created and not goes_on:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif _LOCK not in found and not goes_on:
+            (folder / _LOCK).unlink(missing_ok=True)
+        raise
+
+
+def _created(folder: Path) -> bool:
+    """Whether there was nothing of that name, and now is a folder."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _is_run(names: set[str]) -> bool:
+    """Whether a folder with these things inside is a run's, a search's that was killed, or nobody's."""
+    known = {name for name in names if name in _UNFINISHED or name.startswith(".") or name.endswith(".toml")}
+    return not names or _REPORT in names or (_LOCK in names and names == known)
 
 
 def find_run(folder: Path | None) -> Run:

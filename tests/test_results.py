@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import signal
 import sqlite3
@@ -119,6 +120,28 @@ def test_a_file_of_an_earlier_version_gets_what_it_lacks(path: Path) -> None:
     assert [row["board"] for row in read_results("picks")] == ["a"]
 
 
+def test_the_database_of_another_program_stays_as_it_is(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE measurements (name TEXT)")
+    database.close()
+    before = path.read_bytes()
+    with pytest.raises(OfaMcuError, match="is the database of another program; name another file in OFA_MCU_RESULTS"):
+        read_results("measurements")
+    with pytest.raises(OfaMcuError, match="is the database of another program"):
+        add_results("picks", [{}])
+    assert path.read_bytes() == before and len(list(path.parent.iterdir())) == 1
+
+
+def test_reading_changes_nothing(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    assert read_results("picks") == [] and path.read_bytes() == b""
+    add_results("measurements", [{"accuracy": math.inf, "milliseconds": 1.5}])
+    (row,) = read_results("measurements")
+    assert (row["accuracy"], row["milliseconds"]) == (None, 1.5)
+
+
 def test_the_verb(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("results") == 1
     assert "there are no results" in capsys.readouterr().err
@@ -132,5 +155,12 @@ def test_the_verb(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (row["board"], row["run"], row["sram_bytes"]) == ("b", "runs/2", "")
     assert run("results", "picks") == 0
     assert "a[b]" in capsys.readouterr().out
-    for wrong in (["nothing"], ["picks", "--where", "board"], ["picks", "--csv", "--json"]):
+    twice = ["picks", "--where", "board=a", "--where", "board=b"]
+    for wrong in (
+        ["nothing"],
+        ["picks", "--where", "board"],
+        ["picks", "--csv", "--json"],
+        ["--limit", "9" * 20],
+        twice,
+    ):
         assert run("results", *wrong) == 2

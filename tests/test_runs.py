@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ofa_mcu.errors import OfaMcuError, UsageError
+from ofa_mcu.errors import BusyError, OfaMcuError, UsageError
 from ofa_mcu.runs import RUNS, Run, find_run, new_run
 
 
@@ -73,6 +73,58 @@ def test_a_named_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) 
     with refused, new_run("any", tmp_path / "mine" / "thesis.txt"):
         pass
     assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("left", [[".lock"], [".lock", "refining"], [".lock", "config.json", "evaluated.json"]])
+def test_a_folder_that_a_killed_search_left_is_taken(tmp_path: Path, left: list[str]) -> None:
+    for name in left:
+        (tmp_path / name).mkdir() if name == "refining" else (tmp_path / name).write_text("")
+    with new_run("any", tmp_path) as run:
+        assert run.folder == tmp_path
+    assert {path.name for path in tmp_path.iterdir()} == set(left)
+
+
+@pytest.mark.parametrize("names", [["config.json"], [".lock", "checkpoint.pt"], [".git"]])
+def test_what_only_looks_like_a_run_is_left_alone(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).write_text("")
+    with pytest.raises(UsageError, match="holds no run; choose another --out or empty it"), new_run("any", tmp_path):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
+
+
+def test_a_search_that_fails_leaves_an_empty_folder_empty(tmp_path: Path) -> None:
+    with pytest.raises(ValueError), new_run("any", tmp_path):
+        raise ValueError
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_finds_a_folder_busy_leaves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unfinished, too, and where it came after one had looked for it."""
+    with new_run("any", tmp_path / "run") as run:
+        run.write("config.json", {})
+        monkeypatch.setattr("ofa_mcu.runs._created", lambda folder: True)
+        with pytest.raises(BusyError, match="another ofa-mcu is working"), new_run("any", tmp_path / "run"):
+            pass
+        assert (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_training_that_was_interrupted_stays_where_the_user_named_the_folder(tmp_path: Path) -> None:
+    for out in (None, tmp_path / "new"):
+        with pytest.raises(KeyboardInterrupt), new_run("any", out) as run:
+            run.write("refining/of.json", {})
+            raise KeyboardInterrupt
+        assert run.folder.exists() == (out is not None)
+    with new_run("any", tmp_path / "new"):
+        pass
+
+
+def test_a_new_result_forgets_all_of_the_old_one(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    for name in ("report.json", "ledger.json", "build.json", "finetune/ledger.json", "qat/ledger.json"):
+        run.write(name, {})
+    run.forget()
+    assert not list(run.folder.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_is_told() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,17 +78,15 @@ def bench(
     Exit code 5: a byte differs from the reference. Exit code 6: a figure is worse than in --baseline by more than
     --max-regress allows.
     """
-    with failing_as_json(as_json, schemas.BENCH), failing_as_junit(junit):
+    with failing_as_json(as_json, schemas.BENCH), failing_as_junit(junit, baseline):
         from ofa_mcu.devices.trial import try_run
         from ofa_mcu.errors import UsageError
         from ofa_mcu.files import write_bytes
         from ofa_mcu.profiles import load_profile
-        from ofa_mcu.reports.junit import bench_cases, junit_xml
-        from ofa_mcu.reports.regression import allowances, compare, read_baseline
+        from ofa_mcu.reports.junit import Case, bench_cases, junit_xml
+        from ofa_mcu.reports.regression import allowances, check_alike, compare, read_baseline
         from ofa_mcu.runs import find_run
 
-        if junit is not None and junit.is_dir():
-            raise UsageError(f"--junit {junit} is a folder; name a file in it")
         if emulate == (port is not None):
             raise UsageError("bench needs either --emulate or --port (a board's serial port)")
         if max_regress is not None and baseline is None:
@@ -104,7 +102,10 @@ def bench(
         chosen = find_run(run)
         say_runtime(chosen, runtime)
         profile = load_profile(chosen.board(board))
-        earlier = None if baseline is None else read_baseline(baseline, profile.id)
+        earlier = None
+        if baseline is not None:
+            earlier = read_baseline(baseline, profile.id)
+            check_alike(earlier, {"runtime": runtime, "task": chosen.task}, baseline)
         with chosen.locked(), counting("measuring") as progress:
             trials = []
             if options is not None:  # the cheaper one first
@@ -114,11 +115,17 @@ def bench(
             )
         results = [trial.to_json() for trial in trials]
         result = results[-1] if len(results) == 1 else results[-1] | {"beside": results[0]}
-        comparison = None
+        comparison, incomparable = None, None
         if earlier is not None and baseline is not None:
-            comparison = compare(earlier, result, allowed, baseline)
+            try:
+                comparison = compare(earlier, result, allowed, baseline)
+            except UsageError as error:  # what was measured is told all the same
+                incomparable = error
         if junit is not None:
-            write_bytes(junit, junit_xml(f"{_SUITE}.{profile.id}", bench_cases(result, comparison)))
+            cases = bench_cases(result, comparison)
+            if incomparable is not None:
+                cases.append(Case("comparing with the baseline", str(incomparable), "error"))
+            write_bytes(junit, junit_xml(f"{_SUITE}.{profile.id}", cases))
         if as_json:
             emit(result if comparison is None else result | {"comparison": comparison.to_json()})
         else:
@@ -129,6 +136,8 @@ def bench(
                 _print_comparison(comparison)
     for trial in trials:
         trial.check()
+    if incomparable is not None:
+        raise incomparable
     if comparison is not None:
         comparison.check()
 
@@ -151,16 +160,27 @@ _SUITE = "ofa-mcu.bench"
 
 
 @contextmanager
-def failing_as_junit(file: Path | None) -> Iterator[None]:
-    """An error is a test case of the file, too: CI shows the sentence where it shows the tests."""
+def failing_as_junit(file: Path | None, baseline: Path | None) -> Iterator[None]:
+    """An error is a test case of the file, too: CI shows the sentence where it shows the tests.
+
+    Raises:
+        UsageError: the file cannot be written, or is the baseline's.
+    """
+    from ofa_mcu.errors import UsageError
+    from ofa_mcu.files import check_file, write_bytes
+
+    if file is not None:
+        check_file(file, "--junit")
+        if baseline is not None and file.resolve() == baseline.resolve():
+            raise UsageError(f"--junit {file} is the file of --baseline; name another")
     try:
         yield
     except OfaMcuError as error:
-        if file is not None and not file.is_dir():
-            from ofa_mcu.files import write_bytes
+        if file is not None:
             from ofa_mcu.reports.junit import Case, junit_xml
 
-            write_bytes(file, junit_xml(_SUITE, [Case("measuring", str(error), "error")]))
+            with suppress(OSError):  # the disk is full by now: what is told is the error
+                write_bytes(file, junit_xml(_SUITE, [Case("measuring", str(error), "error")]))
         raise
 
 

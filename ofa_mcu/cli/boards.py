@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -92,10 +91,10 @@ def show_board(
     """Show all that is known about one board, with the source of every figure."""
     with failing_as_json(as_json, SCHEMA):
         from ofa_mcu.planning.latency_files import find_latency
-        from ofa_mcu.profiles import load_profile
+        from ofa_mcu.profiles import load_profile, named_file
 
         profile = load_profile(board)
-        table = find_latency(profile, Path(board) if Path(board).is_file() else None)
+        table = find_latency(profile, named_file(board))
     if as_json:
         found = str(table) if table is not None else None
         typer.echo(json.dumps({"schema": SCHEMA, "board": board_json(profile), "latency_table": found}))

@@ -66,6 +66,7 @@ Scheduler = Annotated[
 DataDir = Annotated[Path | None, typer.Option(help="Folder that holds the task's data.")]
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
+_MOST = 1e15
 _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
@@ -89,6 +90,8 @@ def quantity(option: str, text: str | None, memory: bool = False) -> int | None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(?:i?[bB])?", text.strip())
     units = _UNITS if memory else _COUNTS
+    if match and float(match[1]) > _MOST:
+        raise UsageError(f"{option} '{text[:20]}...' is more than any board has; write for example 64k, 1.5M or 20000")
     amount = int(float(match[1]) * units[match[2].lower()]) if match and match[2].lower() in units else 0
     if amount < 1:
         raise UsageError(f"{option} '{text}' is no positive amount; write for example 64k, 1.5M or 20000")
@@ -144,12 +147,12 @@ def show_table(table: Any, width: int) -> None:
 
 def boards_of(text: str) -> dict[Any, Path | None]:
     """Profiles of `all`, or of ids and profile files with commas between them; with the file where it was one."""
-    from ofa_mcu.profiles import all_profiles, load_profile
+    from ofa_mcu.profiles import all_profiles, load_profile, named_file
 
     if text == "all":
         return dict.fromkeys(all_profiles())
     names = dict.fromkeys(name for name in (part.strip() for part in text.split(",")) if name)
-    return {load_profile(name): Path(name) if Path(name).is_file() else None for name in names}
+    return {load_profile(name): named_file(name) for name in names}
 
 
 def cluster_of(workers: int | None, scheduler: str | None) -> Any:

@@ -80,7 +80,7 @@ def compile_verb(
         from ofa_mcu.planning.latency_files import latency_for
         from ofa_mcu.planning.places import sram_allowed
         from ofa_mcu.planning.plan import Optimize
-        from ofa_mcu.profiles import load_profile
+        from ofa_mcu.profiles import load_profile, named_file
         from ofa_mcu.reports.compilation import compilation_json
         from ofa_mcu.reports.explanation import explain as explained
 
@@ -95,7 +95,7 @@ def compile_verb(
             require_twin(profile)
         most = sram_allowed(profile, quantity("--max-sram", max_sram, memory=True))
         options = CompileOptions(Optimize(optimize), not no_dead_channels, limit, max_sram=most)
-        latency = latency_for(profile, profile_path=Path(board) if Path(board).is_file() else None)
+        latency = latency_for(profile, profile_path=named_file(board))
         for folder, option in ((out, "--out"), (report, "--report")):
             if folder is not None:
                 check_folder(folder, option)

@@ -35,7 +35,9 @@ def farm(
     images: Annotated[int, typer.Option(min=1, help="Test images for each board.")] = 200,
     timeout: Annotated[
         float,
-        typer.Option(min=1, metavar="SECONDS", help="The most that a board may take, builds and uploads included."),
+        typer.Option(
+            min=1, max=1e6, metavar="SECONDS", help="The most that a board may take, builds and uploads included."
+        ),
     ] = 900,
     resume: Annotated[
         bool, typer.Option("--resume", help="Leave out what was measured before, just so and without an error.")

@@ -21,8 +21,8 @@ def register(app: typer.Typer) -> None:
 
 def results(
     table: Annotated[str, typer.Argument(help="evaluations, picks, measurements or failures.")] = "measurements",
-    where: Annotated[list[str] | None, typer.Option(help="column=value; may be repeated.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the newest so many.")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="column=value; several must all hold.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=2**63 - 1, help="Only the newest so many.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values on stdout.")] = False,
     as_json: JSON = False,
 ) -> None:
@@ -38,6 +38,8 @@ def results(
             name, equals, value = text.partition("=")
             if not equals:
                 raise UsageError(f"--where '{text}' is no column=value; write board=stm32f746 for example")
+            if name.strip() in conditions:
+                raise UsageError(f"--where names {name.strip()} twice; give it one value")
             conditions[name.strip()] = value.strip()
         rows = read_results(table, conditions, limit)
     if as_json:

@@ -80,12 +80,12 @@ def search(
     with failing_as_json(as_json, schemas.SEARCH):
         from ofa_mcu.errors import UsageError
         from ofa_mcu.planning.latency_files import latency_for
-        from ofa_mcu.profiles import load_profile
+        from ofa_mcu.profiles import load_profile, named_file
         from ofa_mcu.search.budget import budget_for
         from ofa_mcu.search.lifetime import lifetime_for
         from ofa_mcu.search.recommend import Request, recommend
 
-        profile, own_profile = load_profile(board), Path(board) if Path(board).is_file() else None
+        profile, own_profile = load_profile(board), named_file(board)
         lifetime = lifetime_for(profile, battery, lives, every, sleep_ua, power_mw)
         if lifetime is not None:
             if sleep_ua is None:

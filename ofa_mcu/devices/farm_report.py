@@ -126,7 +126,11 @@ class _Book:
     def failed(self, row: dict[str, Any], error: OfaMcuError) -> None:
         """Of the board, which it is not where another process is at work with the run."""
         if not isinstance(error, BusyError):
-            failure = {name: row[name] for name in ("board", "port", "run")}
+            failure = {
+                "board": row["board"],
+                "port": row["port"],
+                "run": row["run"] and str(Path(row["run"]).resolve()),
+            }
             note_results("failures", [failure | {"code": error.code, "error": str(error)}], self._refused)
 
     def _refused(self, text: str) -> None:

@@ -89,7 +89,7 @@ def _of_fleet(path: Path) -> tuple[list[str], bool]:
         told = json.loads(path.read_text())
         names = sorted(Path(row["run"]).name for row in told["boards"] if row.get("run") is not None)
         return names, bool(told.get("complete", True))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise OfaMcuError(
             f"{path} is damaged ({error!r}); run ofa-mcu fleet again, or name the runs themselves"
         ) from error

@@ -66,7 +66,7 @@ class Trial:
 
     def row(self, folder: Path) -> dict[str, Any]:
         """Of the table `measurements`; `folder` is the run's."""
-        found = self.to_json() | {"run": str(folder)}
+        found = self.to_json() | {"run": str(folder.resolve())}
         return {name: found[name] for name in TABLES["measurements"]}
 
     def to_json(self) -> dict[str, Any]:

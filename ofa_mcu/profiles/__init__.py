@@ -3,7 +3,7 @@
 A `BoardProfile` is one `boards/<id>.toml`, validated: memory, core, clock, power, PlatformIO names, emulator twin.
 """
 
-from ofa_mcu.profiles.catalogue import all_profiles, board_ids, load_profile, profile_path, sound_profiles
+from ofa_mcu.profiles.catalogue import all_profiles, board_ids, load_profile, named_file, profile_path, sound_profiles
 from ofa_mcu.profiles.profile import BoardManifest, BoardProfile, Emulator, MemoryRegion, PlatformIO
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "all_profiles",
     "board_ids",
     "load_profile",
+    "named_file",
     "profile_path",
     "sound_profiles",
 ]

@@ -15,7 +15,15 @@ from ofa_mcu.profiles.profile import BoardProfile
 from ofa_mcu.profiles.reading import read_profile
 from ofa_mcu.resources import resource
 
-__all__ = ["BOARDS_VARIABLE", "all_profiles", "board_ids", "load_profile", "profile_path", "sound_profiles"]
+__all__ = [
+    "BOARDS_VARIABLE",
+    "all_profiles",
+    "board_ids",
+    "load_profile",
+    "named_file",
+    "profile_path",
+    "sound_profiles",
+]
 
 BOARDS_VARIABLE = "OFA_MCU_BOARDS"
 
@@ -44,10 +52,16 @@ def board_ids() -> tuple[str, ...]:
 
 def profile_path(id_or_path: str | Path) -> Path | None:
     """The user's file with the board: the one named, or one of that id below OFA_MCU_BOARDS; else None."""
-    if names_file(id_or_path):
-        return Path(id_or_path).expanduser()
+    named = named_file(id_or_path)
+    if named is not None:
+        return named
     found = profile_files().get(str(id_or_path))
     return None if found is None or found.parent == resource("boards") else found
+
+
+def named_file(id_or_path: str | Path) -> Path | None:
+    """The profile's file where a board is named by it; None for an id."""
+    return Path(id_or_path).expanduser() if names_file(id_or_path) else None
 
 
 def names_file(id_or_path: str | Path) -> bool:
@@ -79,8 +93,9 @@ def load_profile(id_or_path: str | Path) -> BoardProfile:
     UsageError for an unknown board, with the nearest ids, and for a profile that breaks a rule.
     """
     name = str(id_or_path)
-    if names_file(id_or_path):
-        return read_profile(Path(name).expanduser())
+    named = named_file(id_or_path)
+    if named is not None:
+        return read_profile(named)
     files = profile_files()
     if name in files:
         return read_profile(files[name])

@@ -55,8 +55,11 @@ def refine(
     wanted: Refinement,
     folder: Path,
     report: Callable[[str], None] = lambda text: None,
+    fits: Callable[[Specialised], bool] = lambda net: True,
 ) -> tuple[Specialised, dict[str, Any]]:
     """The pick after its training, or as it was where that scored better on validation examples; and the scores.
+
+    A trained network that does not fit is not kept: the code of a layer depends on its weights.
 
     Args:
         pick: a subnet cut from the evaluator's supernet.
@@ -65,6 +68,7 @@ def refine(
         wanted: how long.
         folder: gets a folder for each of the two trainings.
         report: told what is going on.
+        fits: whether a trained network is within what was asked for.
     """
     space = evaluator.supernet.space
     resolution = pick.subnet.resolution
@@ -99,12 +103,14 @@ def refine(
         )
         graph = quantize_with(network, tensors)
         found["qat"] = Specialised(pick.subnet, network, graph), evaluator.int8_accuracy(graph, "validation")
-    kept = max(found, key=lambda stage: found[stage][1])  # the earliest of equals
+    over = [stage for stage, (net, _) in found.items() if net is not pick and not fits(net)]
+    kept = max((stage for stage in found if stage not in over), key=lambda stage: found[stage][1])  # earliest of equals
     scores = {stage: round(score, 5) for stage, (_, score) in found.items()}
     summary = {
         "finetune_epochs": wanted.finetune,
         "qat_epochs": wanted.qat,
         "accuracy_int8_validation": scores,
+        "over_bounds": over,
         "kept": kept,
     }
     return found[kept][0], summary

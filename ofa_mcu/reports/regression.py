@@ -13,15 +13,22 @@ from ofa_mcu import schemas
 from ofa_mcu.devices.trial import fault_of
 from ofa_mcu.errors import RegressionError, UsageError
 
-__all__ = ["FIGURES", "Allowance", "Compared", "Comparison", "allowances", "compare", "read_baseline"]
+__all__ = ["FIGURES", "Allowance", "Compared", "Comparison", "allowances", "check_alike", "compare", "read_baseline"]
 
-_SAME = ("counter", "task", "input_shape", "images")
-"""Keys of both measurements that must be equal; the board is asked for before anything is measured."""
+_SAME = ("runtime", "counter", "task", "input_shape", "images")
+"""Keys of both measurements that must be equal, beside the board."""
 
-_WORDS = {"counter": "the counter", "task": "the task", "input_shape": "model inputs of shape", "images": "test images"}
+_WORDS = {
+    "runtime": "the runtime",
+    "counter": "the counter",
+    "task": "the task",
+    "input_shape": "model inputs of shape",
+    "images": "test images",
+}
 _UNITS = {"": 1, "k": 1000, "m": 1000**2}
 _MEMORY_UNITS = {"": 1, "k": 1024, "m": 1024**2}
 _ROUNDING = 1e-9
+_AGAIN = "ofa-mcu bench --emulate (or --port PORT) --json"
 _MOST = 10**18
 """No figure of a measurement is larger."""
 _CHECKED = ("bytes_compared", "differing_bytes", "stack_used", "stack_reserved")
@@ -164,7 +171,7 @@ class Comparison:
         if self.regressed:
             raise RegressionError(
                 f"{self.board} is worse than {self.path}: {'; '.join(row.sentence for row in self.regressed)}; if that "
-                "is meant, allow it with --max-regress or record a new baseline with ofa-mcu bench --json"
+                f"is meant, allow it with --max-regress or record a new baseline with {_AGAIN}"
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -205,6 +212,8 @@ def _allowance(figure: Figure, text: str) -> Allowance:
             f"--max-regress {figure.name}={text} is no amount; write for example {figure.name}=0 or {figure.name}=1%"
         )
     number = float(found[1])
+    if number > _MOST:
+        raise UsageError(f"--max-regress {figure.name}={_short(text)} is more than any figure; leave the bound out")
     if figure.more_is_better:
         return Allowance(number / figure.scale, asked=True)
     if found[2]:
@@ -219,7 +228,7 @@ def read_baseline(path: Path, board: str) -> dict[str, Any]:
         UsageError: the file cannot be read, holds something else, or the measurement of another board, or one that
             failed.
     """
-    again = f"record it with: ofa-mcu bench --json > {path}"
+    again = f"record it with: {_AGAIN} > {path}"
     try:
         value = json.loads(path.read_bytes())  # UTF-8 or, as PowerShell redirects, UTF-16, with or without a BOM
     except OSError as error:
@@ -252,6 +261,16 @@ def read_baseline(path: Path, board: str) -> dict[str, Any]:
     return value
 
 
+def check_alike(baseline: Mapping[str, Any], measured: Mapping[str, Any], path: Path) -> None:
+    """Raise UsageError where what is known of a measurement differs from the baseline in how that was made."""
+    for key in _SAME:
+        if key in measured and baseline[key] != measured[key]:
+            raise UsageError(
+                f"the baseline {path} has {_WORDS[key]} {_shown(baseline[key])} and this measurement "
+                f"{_shown(measured[key])}; measure alike, or record a new baseline"
+            )
+
+
 def _number(value: Mapping[str, Any], figure: Figure, path: Path) -> float | None:
     """The figure in a baseline; UsageError where it is neither a number nor null."""
     number = value.get(figure.key)
@@ -280,12 +299,7 @@ def compare(
     Raises:
         UsageError: the two were not measured alike, or have no bounded figure in common.
     """
-    for key in _SAME:
-        if baseline[key] != measured[key]:
-            raise UsageError(
-                f"the baseline {path} has {_WORDS[key]} {_shown(baseline[key])} and this measurement "
-                f"{_shown(measured[key])}; measure alike, or record a new baseline"
-            )
+    check_alike(baseline, measured, path)
     rows = tuple(
         Compared(figure, _number(baseline, figure, path), measured.get(figure.key), allowed[figure.name])
         for figure in FIGURES
@@ -303,4 +317,5 @@ def compare(
 
 
 def _shown(value: object) -> str:
-    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
+    text = "x".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."

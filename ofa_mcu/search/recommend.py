@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,9 @@ from ofa_mcu.allocator import keep_freed_memory
 from ofa_mcu.errors import UsageError
 from ofa_mcu.files import write_text
 from ofa_mcu.ledger import Stopwatch, recorded
+from ofa_mcu.planning.runtime import settled
 from ofa_mcu.results import note_results
-from ofa_mcu.runs import Run, new_run
+from ofa_mcu.runs import REFINED, REFINING, Run, new_run
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.candidates import CandidatePool
@@ -196,7 +197,9 @@ def _search(
     """The slow part: weights and data loaded, subnets evolved and measured, the run written. `began`: when all did."""
     from ofa_mcu.search.run import SearchOptions, archive_for, search, write_run
 
-    say(f"searching {source.predictor.space.size} subnets of {request.task} for {request.budget.profile.name}")
+    profile = request.budget.profile
+    own_profile = request.profile_path.read_text() if request.profile_path is not None else None
+    say(f"searching {source.predictor.space.size} subnets of {request.task} for {profile.name}")
     quality = source.predictor.quality
     if not quality.clear:
         say(
@@ -208,40 +211,68 @@ def _search(
         coming = loading.submit(lambda: source.evaluator)
         found = archive() if archive is not None else archive_for(source.predictor, options, show)
         evaluator = coming.result()
-    refining = _refining(request, source, run, watch, show) if request.finetune or request.qat else None
+    refining = _refining(request, source, run, watch, say, show) if request.finetune or request.qat else None
     result = search(evaluator, source.predictor, options, show, refining, found, work, began)
 
-    def write_network() -> None:
+    def write_more() -> None:
         refinement = result.report["refinement"]
+        if refinement is not None:
+            _settle(run)
         if refinement is not None and refinement["kept"] != "supernet":
             from ofa_mcu.quantization.refine import save_refined
 
             save_refined(run.network_path, result.pick, evaluator, refinement)
+        if own_profile is None:
+            run.profile_path(profile.id).unlink(missing_ok=True)
+        else:
+            write_text(run.profile_path(profile.id), own_profile)
 
-    if request.profile_path is not None:
-        write_text(run.profile_path(request.budget.profile.id), request.profile_path.read_text())
     scaling = evaluator.data.scaling
     meaning = {"labels": list(source.task.labels), "scaling": scaling.to_json() if scaling else None}
-    report = write_run(run, result, {**request.to_json(), **meaning}, write_network)
+    report = write_run(run, result, {**request.to_json(), **meaning}, write_more)
     _note(request, source, report, len(evaluator.data.validation), say)
     return report
 
 
 def _refining(
-    request: Request, source: Source, run: Run, watch: Stopwatch, show: Callable[[str], None]
+    request: Request,
+    source: Source,
+    run: Run,
+    watch: Stopwatch,
+    say: Callable[[str], None],
+    show: Callable[[str], None],
 ) -> Callable[[Specialised], tuple[Specialised, dict[str, Any]]]:
-    """What trains a pick further in the run's folder."""
+    """What trains a pick further, in a folder of the run; where it was interrupted, the same training goes on."""
     from ofa_mcu.quantization.refine import Refinement, refine
 
     wanted = Refinement(request.finetune, request.qat, seed=request.seed, weight_decay=source.weight_decay)
+    budget = request.budget
+
+    def fits(pick: Specialised) -> bool:
+        return not budget.violations(settled(pick.graph, budget.profile, budget.runtime, budget.max_sram).cost)
 
     def trained_further(pick: Specialised) -> tuple[Specialised, dict[str, Any]]:
-        for stale in ("finetune", "qat"):
-            shutil.rmtree(run.folder / stale, ignore_errors=True)
+        folder = run.folder / REFINING
+        of = {"subnet": str(pick.subnet), "supernet": source.fingerprint, "data": source.task.name, **asdict(wanted)}
+        note = folder / "of.json"
+        if not note.is_file() or note.read_text() != json.dumps(of):
+            shutil.rmtree(folder, ignore_errors=True)
+            write_text(note, json.dumps(of))
         with watch.exclude():  # both trainings keep ledgers of their own
-            return refine(pick, source.evaluator, source.task, wanted, run.folder, show)
+            found = refine(pick, source.evaluator, source.task, wanted, folder, show, fits)
+        for stage in found[1]["over_bounds"]:
+            say(f"{pick.subnet} after {stage} breaks the bounds, for a layer's code depends on its weights: not kept")
+        return found
 
     return trained_further
+
+
+def _settle(run: Run) -> None:
+    """The finished trainings of the pick take their place in the run."""
+    for name in REFINED:
+        if (run.folder / REFINING / name).exists():
+            (run.folder / REFINING / name).rename(run.folder / name)
+    shutil.rmtree(run.folder / REFINING, ignore_errors=True)
 
 
 def _note(request: Request, source: Source, report: dict[str, Any], validated: int, say: Callable[[str], None]) -> None:
@@ -264,7 +295,11 @@ def _note(request: Request, source: Source, report: dict[str, Any], validated: i
     note_results("evaluations", [common | row for row in rows], say)
     costs = {name: pick[name] for name in ("subnet", "accuracy_int8", "sram_bytes", "flash_bytes", "instructions")}
     bounds = json.dumps(report["bounds"])
-    note_results("picks", [common | costs | {"board": report["board"], "bounds": bounds, "run": report["run"]}], say)
+    note_results(
+        "picks",
+        [common | costs | {"board": report["board"], "bounds": bounds, "run": str(Path(report["run"]).resolve())}],
+        say,
+    )
 
 
 def _check_serves(space: SearchSpace, task: Task) -> None:

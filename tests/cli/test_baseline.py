@@ -38,3 +38,18 @@ def test_refusals(
     root = ElementTree.parse("out/j.xml").getroot()
     (case,) = root.iter("error")
     assert case.get("message") == error["message"] and root.get("errors") == "1"
+
+
+@pytest.mark.parametrize(
+    ("junit", "words"),
+    [("file/j.xml", "--junit file/j.xml cannot be written"), ("base.json", "is the file of --baseline; name another")],
+)
+def test_where_the_checks_cannot_go_is_told_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], junit: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    Path("base.json").write_text("{}")
+    assert run("bench", "--run", "run", "--emulate", "--baseline", "base.json", "--junit", junit) == 2
+    assert words in capsys.readouterr().err
+    assert Path("base.json").read_text() == "{}"

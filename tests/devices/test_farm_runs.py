@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -108,7 +109,18 @@ def test_what_does_not_pass_is_told(measured: Run) -> None:
     assert fault_of({**BENCH, "stack_used": 1020}) is None and kept(measured, {"stack_used": 1020})
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '"x"', '{"images": 40, "board": "rp2040"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[" * 100_000,
+        json.dumps({**BENCH, "accuracy": math.nan}),
+        "[]",
+        "{}",
+        '"x"',
+        '{"images": 40, "board": "rp2040"}',
+    ],
+)
 def test_damaged_measurements_are_not_kept(measured: Run, text: str) -> None:
     (measured.folder / "bench.json").write_text(text)
     assert kept_bench(BoardJob(measured.folder, images=40), BOARD) is None

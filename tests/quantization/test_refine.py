@@ -129,6 +129,19 @@ def test_the_best_stage_is_kept(tmp_path: Path, evaluator: Evaluator) -> None:
     assert evaluator.int8_accuracy(kept.graph, "validation") == pytest.approx(max(scores.values()), abs=1e-5)
 
 
+def test_a_network_that_no_longer_fits_is_not_kept(tmp_path: Path, evaluator: Evaluator) -> None:
+    pick = evaluator.specialise(SUBNET)
+    asked: list[Specialised] = []
+
+    def fits(net: Specialised) -> bool:
+        asked.append(net)
+        return False
+
+    kept, summary = refine(pick, evaluator, QUARTERS, Refinement(4, 1, batch=32), tmp_path, fits=fits)
+    assert len(asked) == 2 and kept is pick
+    assert summary["kept"] == "supernet" and summary["over_bounds"] == ["finetune", "qat"]
+
+
 def test_a_refined_network_comes_back_from_its_file(tmp_path: Path, trained: tuple, evaluator: Evaluator) -> None:
     network, _, tensors = trained
     kept, path = Specialised(SUBNET, network, quantize_with(network, tensors)), tmp_path / "network.npz"

@@ -16,6 +16,7 @@ from ofa_mcu.reports.regression import FIGURES, Comparison, allowances, compare,
 BASE: dict[str, Any] = {
     "schema": 1,
     "board": "stm32f746",
+    "runtime": "compiled",
     "task": "gestures",
     "input_shape": [1, 1, 128, 3],
     "counter": "virtual",
@@ -97,6 +98,7 @@ def test_sentences() -> None:
         ("speed=1%", "names 'speed', which is not compared; known: sram, flash, instructions"),
         ("sram", "sram= is no amount"),
         ("sram=-1", "sram=-1 is no amount"),
+        (f"instructions={'9' * 400}", "is more than any figure"),
         ("sram=1%,sram=2%", "names sram twice"),
         ("", "names ''"),
     ],
@@ -109,6 +111,8 @@ def test_amounts_that_are_none(text: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
+        ({"runtime": "tflm"}, "has the runtime compiled and this measurement tflm"),
+        ({"task": "x" * 999}, "has the task gestures and this measurement x{40}\\.\\.\\.;"),
         ({"counter": "dwt"}, "has the counter virtual and this measurement dwt"),
         ({"task": "keywords"}, "has the task gestures and this measurement keywords"),
         ({"input_shape": [1, 1, 64, 3]}, "model inputs of shape 1x1x128x3 and this measurement 1x1x64x3"),

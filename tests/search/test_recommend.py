@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ofa_mcu.errors import UsageError
+from ofa_mcu.ledger import read_ledger
 from ofa_mcu.profiles import load_profile
+from ofa_mcu.quantization.evaluate import Evaluator
+from ofa_mcu.resources import resource
+from ofa_mcu.runs import Run
 from ofa_mcu.search import run as search_run
 from ofa_mcu.search import work as search_work
 from ofa_mcu.search.budget import budget_for
@@ -72,3 +77,40 @@ def test_a_supernet_serves_the_task_that_it_was_trained_for(tmp_path: Path) -> N
     with pytest.raises(UsageError, match=f"trained for task '{TASK}', not '.*fit=crop': search with --task {TASK}"):
         recommend(request, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_pick_that_is_trained_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted, the same search goes on; what is not of the new result goes when it is there, and not before."""
+    pictures, supernet = write_pictures(tmp_path / "pictures"), write_supernet(tmp_path / "supernet")
+    request = Request(budget_for(BOARDS[0]), TASK, supernet, data_dir=pictures, finetune=1)
+    out, left = tmp_path / "run", tmp_path / "run" / "refining"
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Evaluator, "float_accuracy", interrupted)  # the test of the pick, after its training
+        recommend(request, out)
+    trained = (left / "finetune" / "checkpoint.pt").read_bytes()
+    assert not (out / "report.json").exists()
+    report = recommend(request, out)
+    assert (out / "finetune" / "checkpoint.pt").read_bytes() == trained and not left.exists()
+    assert [entry.stage for entry in read_ledger(out)] == ["search"]
+    assert report["refinement"]["over_bounds"] == []
+
+    recommend(replace(request, finetune=0), out)
+    assert not (out / "finetune").exists() and len(read_ledger(out)) == 1
+
+
+@pytest.mark.slow
+def test_the_profile_of_an_earlier_search_goes_with_it(tmp_path: Path) -> None:
+    pictures, supernet = write_pictures(tmp_path / "pictures"), write_supernet(tmp_path / "supernet")
+    own = tmp_path / "stm32f746.toml"
+    own.write_text((resource("boards") / "stm32f746.toml").read_text())
+    request = Request(budget_for(BOARDS[0]), TASK, supernet, data_dir=pictures)
+    run = Run(tmp_path / "run")
+    recommend(replace(request, profile_path=own), run.folder)
+    assert run.board() == str(run.folder / "stm32f746.toml")
+    recommend(request, run.folder)
+    assert run.board() == "stm32f746"

@@ -182,6 +182,11 @@ def test_a_byte_has_no_fractions(text: str) -> None:
         quantity("--arena", text, memory=True)
 
 
+def test_no_board_has_as_much() -> None:
+    with pytest.raises(UsageError, match="is more than any board has"):
+        quantity("--max-sram", "9" * 400, memory=True)
+
+
 def test_failures_are_sentences() -> None:
     assert "in an arena of 2048 bytes" in tflm_failure("03000800")
     assert "operator 2" in tflm_failure("02000002")
