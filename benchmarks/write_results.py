@@ -62,12 +62,12 @@ def supernet_section() -> str:
             ]
             for r in result["rows"]
         ]
-        seeds, folds = len(result["seeds"]), result["folds"]
+        folds = result["folds"]
         how = f"{result['test_examples']:,} test examples" + (f" of {folds} folds" if folds else "")
         epochs, shared = result["recipe"]["epochs"], result.get("supernet_epochs", result["recipe"]["epochs"])
         trained = f"{epochs} epochs" + (f" (the supernet {shared})" if shared != epochs else "")
         parts.append(
-            f"### {task}\n\n{trained}, {how}, {seeds} seed{'s' if seeds > 1 else ''}.\n\n"
+            f"### {task}\n\n{trained}, {how}, {of_seeds(result)}.\n\n"
             + table(["subnet", "MACs", "trained alone %", "from the supernet %", "gap, points"], rows)
             + f"\nMean gap {points(result['mean_gap_interval'], result['mean_gap'])} points."
             + "".join(f" {note}" for note in [result.get("note")] if note)
@@ -86,12 +86,23 @@ def supernet_section() -> str:
     return "\n".join(parts)
 
 
-def by_task(name: str, heading: Sequence[str], cells: Callable[[dict[str, Any]], list[str]]) -> list[str]:
-    """A table for every task of a benchmark."""
+def by_task(
+    name: str,
+    heading: Sequence[str],
+    cells: Callable[[dict[str, Any]], list[str]],
+    more: Callable[[dict[str, Any]], str] = lambda result: "",
+) -> list[str]:
+    """A table for every task of a benchmark; `more` is what stands above it beside the seeds."""
     return [
-        f"### {task}\n\n{len(result['seeds'])} seeds.\n\n" + table(heading, [cells(row) for row in result["rows"]])
+        f"### {task}\n\n{of_seeds(result)}{more(result)}.\n\n" + table(heading, [cells(row) for row in result["rows"]])
         for task, result in read(name).items()
     ]
+
+
+def of_seeds(result: dict[str, Any]) -> str:
+    """How many trainings a figure rests on."""
+    count = len(result["seeds"])
+    return f"{count} seed{'s' if count > 1 else ''}"
 
 
 def parts_section() -> str:
@@ -158,7 +169,11 @@ def references_section() -> str:
         difference = points(r["difference_interval"], r["difference"]) if "difference_interval" in r else ""
         return [r["net"], r["subnet"] or "", *numbers, percent(r["accuracy"]), difference, r.get("verdict", "")]
 
-    return "\n".join([*parts, *by_task("references.json", heading, cells), "`benchmarks/references.py`\n"])
+    def trained(result: dict[str, Any]) -> str:
+        return f", the reference {result['epochs']} epochs"
+
+    tables = by_task("references.json", heading, cells, trained)
+    return "\n".join([*parts, *tables, "`benchmarks/references.py`\n"])
 
 
 def span(least_most: list[float], form: str) -> str:
