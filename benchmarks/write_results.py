@@ -144,7 +144,7 @@ def early_bird_section() -> str:
             r["what"],
             f"{r['epochs']:.1f} of {r['epochs_late']:.1f}",
             f"{r['epochs_saved']:.1f}",
-            f"{r['kwh_saved']:.4f} of {r['kwh_late']:.4f}",
+            f"{r['kwh_saved']:.4f} of {r['kwh_late']:.4f}" if r["epochs_saved"] else "none: it never stopped",
             f"{percent(r['accuracy'])} / {percent(r['accuracy_late'])}",
             points(r["lost_interval"], r["lost"]),
         ]
