@@ -1,11 +1,12 @@
 """The shipped supernets against MLPerf Tiny's reference networks, which our trainer trains here on the same data.
 
-The references: DS-CNN (Zhang et al. 2017) for keywords, ResNet8 (Banbury et al. 2021) for CIFAR-10, for every seed as
-many epochs as the supernet. The supernet's subnets are chosen on validation examples, int8, without further training:
-the best of those with no more multiply-accumulates than the reference, of those with at most half of its instructions,
-and of those with at most half of its instructions and SRAM; with `--finetune EPOCHS` the latter once more, trained on
-as `search --finetune` does. All are compiled by us for Cortex-M7 and counted on the emulator; accuracies are int8 on
-test examples, differences have 95 % intervals, and one that holds 0 is a tie. Resumable.
+The references: DS-CNN (Zhang et al. 2017) for keywords, ResNet8 (Banbury et al. 2021) for CIFAR-10, for every seed. The
+supernet's epochs are for you to say (`--supernet-epochs`), so that the table does. Its subnets are chosen on validation
+examples, int8, without further training: the best of those with no more multiply-accumulates than the reference, of
+those with at most half of its instructions, and of those with at most half of its instructions and SRAM; with
+`--finetune EPOCHS` the latter once more, trained on as `search --finetune` does. All are compiled by us for Cortex-M7
+and counted on the emulator; accuracies are int8 on test examples, differences have 95 % intervals, and one that holds 0
+is a tie. Resumable.
 
     python -m benchmarks.references --task keywords --seeds 0 1 2 --epochs 90 --out runs/references
 """
@@ -137,6 +138,7 @@ def main() -> None:
     """Train what is missing, then print and store the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     trainings.add_recipe(parser)
+    parser.add_argument("--supernet-epochs", type=int, help="that it was trained for, in all (default: --epochs)")
     parser.add_argument("--finetune", type=int, default=0, help="epochs that the half as costly subnet is trained on")
     options = parser.parse_args()
     use_threads(options.threads)
@@ -187,6 +189,7 @@ def main() -> None:
             }
         )
     result = {"core": CORE, "epochs": options.epochs, "finetune_epochs": options.finetune, "seeds": options.seeds}
+    result |= {"supernet_epochs": options.supernet_epochs or options.epochs, "weight_decay": options.weight_decay}
     result["rows"] = rows
     result["test_examples"] = known.shape[1]
     columns = ("net", "subnet", "macs", "instructions", "sram_bytes", "accuracy", "difference_interval", "verdict")

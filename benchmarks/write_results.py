@@ -170,7 +170,9 @@ def references_section() -> str:
         return [r["net"], r["subnet"] or "", *numbers, percent(r["accuracy"]), difference, r.get("verdict", "")]
 
     def trained(result: dict[str, Any]) -> str:
-        return f", the reference {result['epochs']} epochs"
+        epochs, shared = result["epochs"], result["supernet_epochs"]
+        decay = f"weight decay {result['weight_decay']:g}"
+        return f", the reference trained for {epochs} epochs ({decay}), the supernet for {shared}"
 
     tables = by_task("references.json", heading, cells, trained)
     return "\n".join([*parts, *tables, "`benchmarks/references.py`\n"])

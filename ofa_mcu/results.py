@@ -151,7 +151,9 @@ def _opened(path: Path, create: bool) -> Iterator[sqlite3.Connection]:
     try:
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
-        where = path.absolute().as_uri() + ("" if create else "?mode=ro")
+        # In WAL mode reading asks for files beside it, too.
+        reading = "?mode=rw" if os.access(path.parent, os.W_OK) else "?immutable=1"
+        where = path.absolute().as_uri() + ("" if create else reading)
         database = sqlite3.connect(where, timeout=_BUSY_SECONDS, isolation_level=None, uri=True)
         try:
             version = _version(database, path)
@@ -166,10 +168,13 @@ def _opened(path: Path, create: bool) -> Iterator[sqlite3.Connection]:
 
 def _version(database: sqlite3.Connection, path: Path) -> int:
     """Of the tables; 0 where there are none yet."""
+    database.execute("BEGIN")  # one view of both, for another process may be making the tables
     (version,) = database.execute("PRAGMA user_version").fetchone()
+    there = database.execute("SELECT 1 FROM sqlite_master").fetchall()
+    database.execute("COMMIT")
     if version > VERSION:
         raise OfaMcuError(f"{path} was written by a later release (version {version}); this one knows {VERSION}")
-    if not version and database.execute("SELECT 1 FROM sqlite_master").fetchall():
+    if not version and there:
         raise OfaMcuError(f"{path} is the database of another program; name another file in OFA_MCU_RESULTS")
     return int(version)
 

@@ -14,7 +14,7 @@ from typing import Any
 from ofa_mcu.errors import BusyError, OfaMcuError, UsageError
 from ofa_mcu.files import write_bytes, write_json
 
-__all__ = ["FLEET", "FLEET_PLOT", "REFINED", "REFINING", "RUNS", "Run", "find_run", "new_run"]
+__all__ = ["FLEET", "FLEET_PLOT", "REFINED", "REFINING", "RUNS", "Run", "find_run", "new_run", "remove"]
 
 RUNS = Path("runs")
 FLEET = "fleet.json"
@@ -39,8 +39,10 @@ _STALE = (
     "crosscheck.tflite",
     "crosscheck.log",
 )
-_UNFINISHED = {*_STALE, REFINING, *REFINED, "config.json", "evaluated.json", "model.tflite", "firmware"}
-"""What a search that was killed may leave, beside profiles."""
+_FINISHED = {_REPORT, "config.json", "evaluated.json"}
+"""What every run has."""
+_UNFINISHED = {*_STALE, *_FINISHED, _LOCK, REFINING, *REFINED, "model.tflite", "firmware", "firmware-tflm"}
+"""What a search that was killed may leave, beside profiles and parts of files."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +151,10 @@ class Run:
 
     def forget(self) -> None:
         """Remove what an earlier search and the verbs after it left, so that nothing stale lies beside a new result."""
+        for name in REFINED:
+            remove(self.folder / name)
         for name in _STALE:
             (self.folder / name).unlink(missing_ok=True)
-        for name in REFINED:
-            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def write(self, name: str, value: Any) -> None:
         """Write a JSON file of the run atomically."""
@@ -205,20 +207,18 @@ def new_run(stem: str, out: Path | None = None) -> Iterator[Run]:
     if not folder.is_dir():
         raise UsageError(f"{out} is no folder; choose another --out")
     run, found = Run(folder), {path.name for path in folder.iterdir()}
-    try:
-        with run.locked():
+    with run.locked():
+        try:
             if not created and not _is_run(found):
                 raise UsageError(f"{out} exists and holds no run; choose another --out or empty it")
             yield run
-    except BusyError:
-        raise
-    except BaseException:
-        goes_on = out is not None and (folder / REFINING).exists()
-        if created and not goes_on:
-            shutil.rmtree(folder, ignore_errors=True)
-        elif _LOCK not in found and not goes_on:
-            (folder / _LOCK).unlink(missing_ok=True)
-        raise
+        except BaseException:
+            goes_on = out is not None and (folder / REFINING).exists()
+            if created and not goes_on:
+                shutil.rmtree(folder, ignore_errors=True)
+            elif _LOCK not in found and not goes_on:
+                (folder / _LOCK).unlink(missing_ok=True)
+            raise
 
 
 def _created(folder: Path) -> bool:
@@ -233,8 +233,16 @@ def _created(folder: Path) -> bool:
 
 def _is_run(names: set[str]) -> bool:
     """Whether a folder with these things inside is a run's, a search's that was killed, or nobody's."""
-    known = {name for name in names if name in _UNFINISHED or name.startswith(".") or name.endswith(".toml")}
-    return not names or _REPORT in names or (_LOCK in names and names == known)
+    known = {name for name in names if name in _UNFINISHED or name.endswith((".part", ".toml"))}
+    return not names or names >= _FINISHED or (_LOCK in names and names == known)
+
+
+def remove(folder: Path) -> None:
+    """A folder with all that is in it, or a link to one, gone; it need not be there."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
 
 
 def find_run(folder: Path | None) -> Run:

@@ -11,7 +11,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,21 @@ def test_several_writers_lose_nothing(path: Path) -> None:
     for number in range(4):
         mine = [row["examples"] for row in rows if row["task"] == f"writer {number}"]
         assert mine == [i for i in range(25) for _ in range(2)]
+
+
+def test_who_write_first_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    """The tables appear between two looks of another at a new file."""
+    writers = 6
+    with ThreadPoolExecutor(writers) as pool:
+        for number in range(25):
+            path, together = tmp_path / f"{number}.sqlite", threading.Barrier(writers)
+
+            def write(row: int, path: Path = path, together: threading.Barrier = together) -> None:
+                together.wait()
+                add_results("picks", [{"instructions": row}], path)
+
+            list(pool.map(write, range(writers)))
+            assert {row["instructions"] for row in read_results("picks", path=path)} == set(range(writers))
 
 
 def test_a_writer_that_is_killed_leaves_whole_transactions(path: Path) -> None:

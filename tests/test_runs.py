@@ -16,6 +16,14 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def complete(folder: Path) -> Run:
+    """What every search leaves."""
+    run = Run(folder)
+    for name in ("report.json", "config.json", "evaluated.json"):
+        run.write(name, {})
+    return run
+
+
 def finished(name: str, seconds: int) -> Run:
     """A run whose report was written at a given time."""
     run = Run(RUNS / name)
@@ -45,7 +53,7 @@ def test_a_search_that_fails_leaves_no_folder(tmp_path: Path) -> None:
 def test_a_named_folder_is_taken_when_it_is_free_or_a_run(tmp_path: Path) -> None:
     empty, run = tmp_path / "empty", tmp_path / "run"
     empty.mkdir()
-    Run(run).write("report.json", {})
+    complete(run)
     for folder in (tmp_path / "absent", empty, run):
         with new_run("any", folder) as taken:
             assert taken.folder == folder
@@ -84,7 +92,13 @@ def test_a_folder_that_a_killed_search_left_is_taken(tmp_path: Path, left: list[
     assert {path.name for path in tmp_path.iterdir()} == set(left)
 
 
-@pytest.mark.parametrize("names", [["config.json"], [".lock", "checkpoint.pt"], [".git"]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        *(["config.json"], [".lock", "checkpoint.pt"], [".git"], [".lock", ".git"]),
+        ["report.json", "finetune", "ledger.json"],
+    ],
+)
 def test_what_only_looks_like_a_run_is_left_alone(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         (tmp_path / name).write_text("")
@@ -117,6 +131,14 @@ def test_a_training_that_was_interrupted_stays_where_the_user_named_the_folder(t
         assert run.folder.exists() == (out is not None)
     with new_run("any", tmp_path / "new"):
         pass
+
+
+def test_links_are_removed_and_not_what_they_lead_to(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    run = complete(tmp_path / "run")
+    (run.folder / "finetune").symlink_to(tmp_path / "elsewhere")
+    run.forget()
+    assert not (run.folder / "finetune").is_symlink() and (tmp_path / "elsewhere").is_dir()
 
 
 def test_a_new_result_forgets_all_of_the_old_one(tmp_path: Path) -> None:

@@ -127,7 +127,10 @@ def bench(
                 cases.append(Case("comparing with the baseline", str(incomparable), "error"))
             write_bytes(junit, junit_xml(f"{_SUITE}.{profile.id}", cases))
         if as_json:
-            emit(result if comparison is None else result | {"comparison": comparison.to_json()})
+            beside: dict[str, Any] = {} if comparison is None else {"comparison": comparison.to_json()}
+            if incomparable is not None:
+                beside["error"] = {"code": incomparable.code, "message": str(incomparable)}
+            emit(result | beside)
         else:
             print_trial(result)
             if len(results) > 1:

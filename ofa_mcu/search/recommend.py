@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -14,13 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ofa_mcu import __version__
 from ofa_mcu.allocator import keep_freed_memory
 from ofa_mcu.errors import UsageError
 from ofa_mcu.files import write_text
 from ofa_mcu.ledger import Stopwatch, recorded
 from ofa_mcu.planning.runtime import settled
 from ofa_mcu.results import note_results
-from ofa_mcu.runs import REFINED, REFINING, Run, new_run
+from ofa_mcu.runs import REFINED, REFINING, Run, new_run, remove
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
 from ofa_mcu.search.candidates import CandidatePool
@@ -32,7 +33,7 @@ from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.shipped_files import PREDICTOR_FILE, SUPERNET_FILE, supernet_folder
 from ofa_mcu.tasks.registry import task_named
 from ofa_mcu.tasks.resample import resolution_of
-from ofa_mcu.tasks.task import Task
+from ofa_mcu.tasks.task import Task, TrainingPart
 
 if TYPE_CHECKING:
     from ofa_mcu.quantization.evaluate import Evaluator, Specialised
@@ -218,6 +219,7 @@ def _search(
         refinement = result.report["refinement"]
         if refinement is not None:
             _settle(run)
+        remove(run.folder / REFINING)
         if refinement is not None and refinement["kept"] != "supernet":
             from ofa_mcu.quantization.refine import save_refined
 
@@ -243,6 +245,8 @@ def _refining(
     show: Callable[[str], None],
 ) -> Callable[[Specialised], tuple[Specialised, dict[str, Any]]]:
     """What trains a pick further, in a folder of the run; where it was interrupted, the same training goes on."""
+    import torch
+
     from ofa_mcu.quantization.refine import Refinement, refine
 
     wanted = Refinement(request.finetune, request.qat, seed=request.seed, weight_decay=source.weight_decay)
@@ -253,10 +257,18 @@ def _refining(
 
     def trained_further(pick: Specialised) -> tuple[Specialised, dict[str, Any]]:
         folder = run.folder / REFINING
-        of = {"subnet": str(pick.subnet), "supernet": source.fingerprint, "data": source.task.name, **asdict(wanted)}
+        of = {
+            "version": __version__,
+            "threads": torch.get_num_threads(),
+            "subnet": str(pick.subnet),
+            "supernet": source.fingerprint,
+            "task": source.task.name,
+            "data": _crc32(source.evaluator.data.train),
+            **asdict(wanted),
+        }
         note = folder / "of.json"
         if not note.is_file() or note.read_text() != json.dumps(of):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
             write_text(note, json.dumps(of))
         with watch.exclude():  # both trainings keep ledgers of their own
             found = refine(pick, source.evaluator, source.task, wanted, folder, show, fits)
@@ -267,12 +279,16 @@ def _refining(
     return trained_further
 
 
+def _crc32(part: TrainingPart) -> int:
+    """Of the examples and their labels."""
+    return zlib.crc32(part.inputs.tobytes(), zlib.crc32(part.labels.tobytes()))
+
+
 def _settle(run: Run) -> None:
     """The finished trainings of the pick take their place in the run."""
     for name in REFINED:
         if (run.folder / REFINING / name).exists():
             (run.folder / REFINING / name).rename(run.folder / name)
-    shutil.rmtree(run.folder / REFINING, ignore_errors=True)
 
 
 def _note(request: Request, source: Source, report: dict[str, Any], validated: int, say: Callable[[str], None]) -> None:

@@ -167,7 +167,7 @@ class _Run:
             if not self._learned():
                 display.say(
                     f"no network in {self.folder} is better than a guess of the commonest class: "
-                    "train with a lower --rate or more --epochs, or look at the data"
+                    "train at a lower rate or for more epochs, or look at the data"
                 )
         return self.log[-1]
 

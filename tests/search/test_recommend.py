@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from ofa_mcu.errors import UsageError
 from ofa_mcu.ledger import read_ledger
+from ofa_mcu.planning.runtime import settled
 from ofa_mcu.profiles import load_profile
 from ofa_mcu.quantization.evaluate import Evaluator
 from ofa_mcu.resources import resource
@@ -99,8 +101,53 @@ def test_a_pick_that_is_trained_further(tmp_path: Path, monkeypatch: pytest.Monk
     assert [entry.stage for entry in read_ledger(out)] == ["search"]
     assert report["refinement"]["over_bounds"] == []
 
+    left.mkdir()
     recommend(replace(request, finetune=0), out)
-    assert not (out / "finetune").exists() and len(read_ledger(out)) == 1
+    assert not (out / "finetune").exists() and not left.exists() and len(read_ledger(out)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changed", ["threads", "data"])
+def test_a_training_of_something_else_does_not_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    pictures, supernet = write_pictures(tmp_path / "pictures"), write_supernet(tmp_path / "supernet")
+    request = Request(budget_for(BOARDS[0]), TASK, supernet, data_dir=pictures, finetune=1)
+    out = tmp_path / "run"
+    before = torch.get_num_threads()
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Evaluator, "float_accuracy", interrupted)
+        recommend(request, out)
+    trained = (out / "refining" / "finetune" / "checkpoint.pt").read_bytes()
+    if changed == "data":
+        for picture in (pictures / "a").iterdir():
+            picture.write_bytes(min((pictures / "b").iterdir()).read_bytes())
+    try:
+        torch.set_num_threads(before + (changed == "threads"))
+        recommend(request, out)
+    finally:
+        torch.set_num_threads(before)
+    assert (out / "finetune" / "checkpoint.pt").read_bytes() != trained
+
+
+@pytest.mark.slow
+def test_a_pick_whose_training_breaks_the_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, supernet = write_pictures(tmp_path / "pictures"), write_supernet(tmp_path / "supernet")
+    request = Request(budget_for(BOARDS[0]), TASK, supernet, data_dir=pictures, finetune=1)
+    told: list[str] = []
+
+    def large(*arguments: Any) -> Any:
+        found = settled(*arguments)
+        return replace(found, cost=replace(found.cost, flash_bytes=2**30))
+
+    monkeypatch.setattr("ofa_mcu.search.recommend.settled", large)
+    refinement = recommend(request, tmp_path / "run", told.append)["refinement"]
+    assert refinement["over_bounds"] == ["finetune"] and refinement["kept"] == "supernet"
+    assert any("after finetune breaks the bounds" in text for text in told)
 
 
 @pytest.mark.slow
