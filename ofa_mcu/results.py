@@ -20,7 +20,7 @@ from ofa_mcu import __version__
 from ofa_mcu.errors import OfaMcuError, UsageError
 from ofa_mcu.runs import RUNS
 
-__all__ = ["TABLES", "VERSION", "add_results", "note_results", "read_results", "results_file"]
+__all__ = ["TABLES", "VERSION", "add_results", "note_results", "read_results", "results_file", "run_column"]
 
 VERSION = 2
 """Of the tables; a file of a later one is refused."""
@@ -81,6 +81,12 @@ _BUSY_SECONDS = 30.0
 def results_file() -> Path:
     """Where results are kept."""
     return Path(os.environ.get("OFA_MCU_RESULTS") or RUNS / "results.sqlite")
+
+
+def run_column(folder: str | Path) -> str:
+    """How rows name a run: as it was given where the file of results moves with the runs, and with the whole path where
+    OFA_MCU_RESULTS names a file for several working folders."""
+    return str(Path(folder).resolve() if os.environ.get("OFA_MCU_RESULTS") else folder)
 
 
 def add_results(table: str, rows: Sequence[Mapping[str, Any]], path: Path | None = None) -> None:

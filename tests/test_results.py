@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from ofa_mcu.errors import OfaMcuError, UsageError
-from ofa_mcu.results import TABLES, VERSION, add_results, note_results, read_results
+from ofa_mcu.results import TABLES, VERSION, add_results, note_results, read_results, run_column
 from tests.cli.verbs import run
 
 WRITER = """
@@ -157,6 +157,15 @@ def test_reading_changes_nothing(path: Path) -> None:
     add_results("measurements", [{"accuracy": math.inf, "milliseconds": 1.5}])
     (row,) = read_results("measurements")
     assert (row["accuracy"], row["milliseconds"]) == (None, 1.5)
+
+
+def test_how_rows_name_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a folder that is moved with its results, and several folders with one file, find their runs again."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OFA_MCU_RESULTS", raising=False)
+    assert run_column(Path("runs") / "a") == str(Path("runs") / "a")
+    monkeypatch.setenv("OFA_MCU_RESULTS", "elsewhere.sqlite")
+    assert run_column("runs/a") == str(tmp_path.resolve() / "runs" / "a")
 
 
 def test_the_verb(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ from ofa_mcu.devices.farm_kept import failed_last, kept_bench
 from ofa_mcu.devices.farm_runs import FarmRun, UnfitRun, runs_in
 from ofa_mcu.devices.ports import usb_ports
 from ofa_mcu.errors import BusyError, DeviceError, InfeasibleError, MismatchError, OfaMcuError, UsageError
-from ofa_mcu.results import note_results, results_file
+from ofa_mcu.results import note_results, results_file, run_column
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -129,7 +129,7 @@ class _Book:
             failure = {
                 "board": row["board"],
                 "port": row["port"],
-                "run": row["run"] and str(Path(row["run"]).resolve()),
+                "run": row["run"] and run_column(row["run"]),
             }
             note_results("failures", [failure | {"code": error.code, "error": str(error)}], self._refused)
 

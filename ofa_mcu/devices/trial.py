@@ -25,7 +25,7 @@ from ofa_mcu.graph.ir import Int8Graph
 from ofa_mcu.graph.reference import run as run_reference
 from ofa_mcu.ledger import recorded
 from ofa_mcu.profiles import BoardProfile
-from ofa_mcu.results import TABLES, note_results
+from ofa_mcu.results import TABLES, note_results, run_column
 from ofa_mcu.runs import Run
 from ofa_mcu.tasks.registry import task_named
 from ofa_mcu.tasks.resample import resample, to_codes
@@ -66,7 +66,7 @@ class Trial:
 
     def row(self, folder: Path) -> dict[str, Any]:
         """Of the table `measurements`; `folder` is the run's."""
-        found = self.to_json() | {"run": str(folder.resolve())}
+        found = self.to_json() | {"run": run_column(folder)}
         return {name: found[name] for name in TABLES["measurements"]}
 
     def to_json(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ofa_mcu.errors import UsageError
 from ofa_mcu.files import write_text
 from ofa_mcu.ledger import Stopwatch, recorded
 from ofa_mcu.planning.runtime import settled
-from ofa_mcu.results import note_results
+from ofa_mcu.results import note_results, run_column
 from ofa_mcu.runs import REFINED, REFINING, Run, new_run, remove
 from ofa_mcu.search.archive import Archive
 from ofa_mcu.search.budget import Budget
@@ -313,7 +313,7 @@ def _note(request: Request, source: Source, report: dict[str, Any], validated: i
     bounds = json.dumps(report["bounds"])
     note_results(
         "picks",
-        [common | costs | {"board": report["board"], "bounds": bounds, "run": str(Path(report["run"]).resolve())}],
+        [common | costs | {"board": report["board"], "bounds": bounds, "run": run_column(report["run"])}],
         say,
     )
 
