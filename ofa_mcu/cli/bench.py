@@ -27,7 +27,7 @@ from ofa_mcu.cli.common import (
     show_table,
     tflm_options,
 )
-from ofa_mcu.errors import OfaMcuError
+from ofa_mcu.errors import OfaMcuError, UsageError
 
 if TYPE_CHECKING:
     from ofa_mcu.reports.regression import Comparison
@@ -80,7 +80,6 @@ def bench(
     """
     with failing_as_json(as_json, schemas.BENCH), failing_as_junit(junit, baseline):
         from ofa_mcu.devices.trial import try_run
-        from ofa_mcu.errors import UsageError
         from ofa_mcu.files import write_bytes
         from ofa_mcu.profiles import load_profile
         from ofa_mcu.reports.junit import Case, bench_cases, junit_xml
@@ -169,7 +168,6 @@ def failing_as_junit(file: Path | None, baseline: Path | None) -> Iterator[None]
     Raises:
         UsageError: the file cannot be written, or is the baseline's.
     """
-    from ofa_mcu.errors import UsageError
     from ofa_mcu.files import check_file, write_bytes
 
     if file is not None:

@@ -66,8 +66,9 @@ Scheduler = Annotated[
 DataDir = Annotated[Path | None, typer.Option(help="Folder that holds the task's data.")]
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2}
-_MOST = 1e15
 _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_MOST = 1e15
+"""No quantity is written with a larger number."""
 
 
 def say(text: str) -> None:

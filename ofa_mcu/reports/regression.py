@@ -287,7 +287,10 @@ def _is_figure(value: object) -> TypeGuard[int | float]:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    return _cut(repr(value))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:40]}..."
 
 
@@ -317,5 +320,4 @@ def compare(
 
 
 def _shown(value: object) -> str:
-    text = "x".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 40 else f"{text[:40]}..."
+    return _cut("x".join(map(str, value)) if isinstance(value, list) else str(value))

@@ -85,13 +85,9 @@ def _digest_of(path: Path) -> str:
 
 def _digest(data: Dataset) -> str:
     """Of the examples that an evaluation reads."""
-    from ofa_mcu.tasks.task import CALIBRATION_IMAGES
+    from ofa_mcu.tasks.task import CALIBRATION_IMAGES, digest_of
 
-    digest = hashlib.sha256()
-    for part in (data.train.first(CALIBRATION_IMAGES), data.validation, data.test, *data.apart.values()):
-        for values in (part.inputs, part.labels):
-            digest.update(f"{values.dtype}{values.shape}".encode() + values.tobytes())
-    return digest.hexdigest()
+    return digest_of(data.train.first(CALIBRATION_IMAGES), data.validation, data.test, *data.apart.values())
 
 
 @dataclass(frozen=True)

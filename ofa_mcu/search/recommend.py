@@ -6,7 +6,6 @@ import hashlib
 import json
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -33,7 +32,7 @@ from ofa_mcu.space.space import SearchSpace
 from ofa_mcu.supernet.shipped_files import PREDICTOR_FILE, SUPERNET_FILE, supernet_folder
 from ofa_mcu.tasks.registry import task_named
 from ofa_mcu.tasks.resample import resolution_of
-from ofa_mcu.tasks.task import Task, TrainingPart
+from ofa_mcu.tasks.task import Task, digest_of
 
 if TYPE_CHECKING:
     from ofa_mcu.quantization.evaluate import Evaluator, Specialised
@@ -219,11 +218,11 @@ def _search(
         refinement = result.report["refinement"]
         if refinement is not None:
             _settle(run)
-        remove(run.folder / REFINING)
-        if refinement is not None and refinement["kept"] != "supernet":
-            from ofa_mcu.quantization.refine import save_refined
+            if refinement["kept"] != "supernet":
+                from ofa_mcu.quantization.refine import save_refined
 
-            save_refined(run.network_path, result.pick, evaluator, refinement)
+                save_refined(run.network_path, result.pick, evaluator, refinement)
+        remove(run.folder / REFINING)
         if own_profile is None:
             run.profile_path(profile.id).unlink(missing_ok=True)
         else:
@@ -263,7 +262,7 @@ def _refining(
             "subnet": str(pick.subnet),
             "supernet": source.fingerprint,
             "task": source.task.name,
-            "data": _crc32(source.evaluator.data.train),
+            "data": digest_of(source.evaluator.data.train),
             **asdict(wanted),
         }
         note = folder / "of.json"
@@ -277,11 +276,6 @@ def _refining(
         return found
 
     return trained_further
-
-
-def _crc32(part: TrainingPart) -> int:
-    """Of the examples and their labels."""
-    return zlib.crc32(part.inputs.tobytes(), zlib.crc32(part.labels.tobytes()))
 
 
 def _settle(run: Run) -> None:

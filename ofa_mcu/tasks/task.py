@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from ofa_mcu.tasks.scaling import Scaling
 
-__all__ = ["CALIBRATION_IMAGES", "Augmentation", "Dataset", "Split", "Task", "TrainingPart"]
+__all__ = ["CALIBRATION_IMAGES", "Augmentation", "Dataset", "Split", "Task", "TrainingPart", "digest_of"]
 
 CALIBRATION_IMAGES = 1024
 """Training examples, the first, that set statistics and ranges of a network."""
@@ -73,6 +74,15 @@ class Split:
     def epoch(self, seed: int, epoch: int) -> Split:
         """Itself: plain data is the same in every epoch."""
         return self
+
+
+def digest_of(*parts: TrainingPart) -> str:
+    """Of the examples in these parts, as they are, and of their labels."""
+    digest = hashlib.sha256()
+    for part in parts:
+        for values in (part.inputs, part.labels):
+            digest.update(f"{values.dtype}{values.shape}".encode() + values.tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -174,8 +174,8 @@ class _Run:
     def _learned(self) -> bool:
         """Whether any network that the last epoch validated beats the share of the commonest class."""
         scores = [score for name, score in self.log[-1].items() if name.startswith("accuracy_")]
-        guess = self.held_out.labels.bincount().max() / max(1, len(self.held_out))
-        return not scores or max(scores) > float(guess)
+        guess = int(self.held_out.labels.bincount().max()) / len(self.held_out)
+        return not scores or max(scores) > guess
 
     def _restore(self, saved: dict[str, Any]) -> None:
         self.learner.module.load_state_dict(saved["module"])

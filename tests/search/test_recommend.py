@@ -81,20 +81,25 @@ def test_a_supernet_serves_the_task_that_it_was_trained_for(tmp_path: Path) -> N
     assert not (tmp_path / "run").exists()
 
 
+def interrupted(request: Request, out: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """A search that ends at the test of its pick, after the training; the checkpoint that it leaves."""
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Evaluator, "float_accuracy", stop)
+        recommend(request, out)
+    return (out / "refining" / "finetune" / "checkpoint.pt").read_bytes()
+
+
 @pytest.mark.slow
 def test_a_pick_that_is_trained_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupted, the same search goes on; what is not of the new result goes when it is there, and not before."""
     pictures, supernet = write_pictures(tmp_path / "pictures"), write_supernet(tmp_path / "supernet")
     request = Request(budget_for(BOARDS[0]), TASK, supernet, data_dir=pictures, finetune=1)
     out, left = tmp_path / "run", tmp_path / "run" / "refining"
-
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Evaluator, "float_accuracy", interrupted)  # the test of the pick, after its training
-        recommend(request, out)
-    trained = (left / "finetune" / "checkpoint.pt").read_bytes()
+    trained = interrupted(request, out, monkeypatch)
     assert not (out / "report.json").exists()
     report = recommend(request, out)
     assert (out / "finetune" / "checkpoint.pt").read_bytes() == trained and not left.exists()
@@ -115,14 +120,7 @@ def test_a_training_of_something_else_does_not_go_on(
     request = Request(budget_for(BOARDS[0]), TASK, supernet, data_dir=pictures, finetune=1)
     out = tmp_path / "run"
     before = torch.get_num_threads()
-
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Evaluator, "float_accuracy", interrupted)
-        recommend(request, out)
-    trained = (out / "refining" / "finetune" / "checkpoint.pt").read_bytes()
+    trained = interrupted(request, out, monkeypatch)
     if changed == "data":
         for picture in (pictures / "a").iterdir():
             picture.write_bytes(min((pictures / "b").iterdir()).read_bytes())
